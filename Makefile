@@ -1,0 +1,64 @@
+# `make serve` and `make test` do all the set-up on a fresh machine.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+PORT ?= 8000
+HOST ?= 127.0.0.1
+BIN := .venv/bin
+TESTS ?= tests
+
+.PHONY: help serve test check format lint types layers django-checks migrations-check coverage clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+.venv/.serve: requirements.txt
+	@test -d .venv || $(PYTHON) -m venv .venv
+	@echo "Installing what the server needs (once; torch is large)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.dev: requirements.txt requirements-dev.txt
+	@test -d .venv || $(PYTHON) -m venv .venv
+	@echo "Installing what the tests need (once; torch is large)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/.serve
+
+.env:
+	@umask 077; $(PYTHON) -c "import secrets; print('DJANGO_SECRET_KEY=' + secrets.token_urlsafe(50))" > .env
+	@echo "Wrote a secret key to .env"
+
+serve: .venv/.serve .env ## The server with the bundled model on PORT (8000)
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py create_first_admin
+	@echo "Model   http://$(HOST):$(PORT)/      curl -X POST -d \"test [MASK]\" http://localhost:$(PORT)/"
+	@echo "Admin   http://$(HOST):$(PORT)/admin/"
+	@echo "Health  http://$(HOST):$(PORT)/health/ready"
+	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) inferencesite.asgi:application
+
+test: .venv/.dev .env ## The whole suite (TESTS=tests/test_x.py for a part)
+	$(BIN)/python -m pytest $(TESTS)
+
+check: .venv/.dev .env format lint types layers django-checks migrations-check test ## Everything that CI checks
+
+format: .venv/.dev
+	$(BIN)/ruff format --check .
+lint: .venv/.dev
+	$(BIN)/ruff check .
+types: .venv/.dev .env
+	$(BIN)/mypy
+layers: .venv/.dev
+	$(BIN)/lint-imports --no-cache
+django-checks: .venv/.dev .env
+	$(BIN)/python manage.py check
+migrations-check: .venv/.dev .env
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+coverage: .venv/.dev .env ## The suite under coverage, server processes included
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+clean: ## Remove the virtual environment and caches; data and .env stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
