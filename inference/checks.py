@@ -1,0 +1,76 @@
+"""System checks: contradictions between settings are found at start, not by users (``manage.py check``)."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+from channels.layers import get_channel_layer
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+
+from inference import conf
+
+TAG = "inference"
+
+
+@register(TAG)
+def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
+    c = conf.current()
+    if c.deadline_s > c.max_deadline_s:
+        yield Error(
+            f"INFERENCE_DEADLINE_S ({c.deadline_s:g}) is above INFERENCE_MAX_DEADLINE_S ({c.max_deadline_s:g}).",
+            hint="Raise the maximum or lower the default.",
+            id="inference.E001",
+        )
+    if c.batch_window_ms >= c.deadline_s * 1000:
+        yield Error(
+            f"INFERENCE_BATCH_WINDOW_MS ({c.batch_window_ms:g}) is not below the deadline ({c.deadline_s:g} s).",
+            hint="A batch window is a few milliseconds; 0 starts at once and is the best start.",
+            id="inference.E002",
+        )
+    if c.max_inputs > c.max_pending:
+        yield Error(
+            f"INFERENCE_MAX_INPUTS ({c.max_inputs}) is above INFERENCE_MAX_PENDING ({c.max_pending}): "
+            "the largest allowed request could never be admitted.",
+            id="inference.E003",
+        )
+
+
+@register(TAG)
+def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
+    layer = get_channel_layer()
+    if layer is None:
+        yield Error("There is no default channel layer.", hint="See CHANNEL_LAYERS in settings.", id="inference.E004")
+        return
+    if "PubSub" in type(layer).__name__:
+        yield Error(
+            "The pub/sub channel layer gives every job to every worker and loses messages silently.",
+            hint="Use channels_redis.core.RedisChannelLayer.",
+            id="inference.E005",
+        )
+    expiry = getattr(layer, "expiry", None)
+    if expiry is not None and expiry < conf.current().max_deadline_s:
+        yield Error(
+            f"The channel layer drops messages after {expiry} s, before the longest deadline "
+            f"({conf.current().max_deadline_s:g} s) has passed.",
+            hint="Raise the layer's expiry above INFERENCE_MAX_DEADLINE_S.",
+            id="inference.E006",
+        )
+
+
+@register(TAG)
+def check_names(**_: Any) -> Iterable[CheckMessage]:
+    known = [conf.variable(f) for f in fields(conf.Conf)]
+    for name in sorted(n for n in os.environ if n.startswith(conf.PREFIX) and n not in known):
+        close = difflib.get_close_matches(name, known, 1)
+        yield Warning(
+            f"{name} is set, but there is no such setting.",
+            hint=f"Did you mean {close[0]}?" if close else "",
+            id="inference.W001",
+        )
+
+
+def contradictions() -> list[str]:
+    """What would stop ``manage.py check``, for servers that start without it (Daphne)."""
+    return [str(found.msg) for found in run_checks(tags=[TAG]) if found.is_serious()]

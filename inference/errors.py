@@ -1,0 +1,104 @@
+"""One error tree: what can go wrong with a request, as a code, an HTTP status and whether to retry.
+
+HTTP answers, WebSocket ``error`` frames, the request log and the messages between web and worker all
+speak of these codes. A message is one sentence for the client: what was wrong and what would be right.
+"""
+
+from typing import ClassVar
+
+
+class InferenceError(Exception):
+    """Base of everything that a client may be told. Subclasses fix the class variables."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    refusal: ClassVar[bool] = False
+    """The request was turned away before it ran; the request log tells these from failures."""
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class Internal(InferenceError):
+    """A bug of this server. The log has the traceback, the client has only the request id."""
+
+
+class Malformed(InferenceError):
+    """The body or frame cannot be read at all: no JSON, no ``inputs``, not UTF-8."""
+
+    code, status = "validation", 400
+    refusal = True
+
+
+class EmptyInput(InferenceError):
+    code, status = "empty", 400
+    refusal = True
+
+
+class Invalid(InferenceError):
+    """The request was read, but the model cannot take it: wrong type, wrong parameter, too long, no mask."""
+
+    code, status = "validation", 422
+    refusal = True
+
+
+class PayloadTooLarge(InferenceError):
+    code, status = "payload_too_large", 413
+    refusal = True
+
+
+class NotFound(InferenceError):
+    code, status = "not_found", 404
+    refusal = True
+
+
+class MethodNotAllowed(InferenceError):
+    code, status = "method_not_allowed", 405
+    refusal = True
+
+
+class Overloaded(InferenceError):
+    code, status, retryable = "overloaded", 503, True
+    refusal = True
+
+
+class Draining(InferenceError):
+    code, status, retryable = "draining", 503, True
+    refusal = True
+
+
+class Loading(InferenceError):
+    code, status, retryable = "loading", 503, True
+    refusal = True
+
+
+class DeadlineExceeded(InferenceError):
+    code, status, retryable = "timeout", 504, True
+
+
+class WorkerLost(InferenceError):
+    code, status, retryable = "worker_lost", 503, True
+
+
+class InferenceFailed(InferenceError):
+    """The model failed on this input; the worker's log has the traceback."""
+
+    code, status = "inference", 500
+
+
+class Cancelled(InferenceError):
+    """The client cancelled the request or went away. The status is nginx's: it is only ever logged."""
+
+    code, status = "cancelled", 499
+
+
+#: Errors that a worker may report for one job, by their code on the wire.
+FROM_WORKER: dict[str, type[InferenceError]] = {error.code: error for error in (Invalid, EmptyInput, InferenceFailed)}
+
+
+def from_worker(code: str, message: str) -> InferenceError:
+    """The error that a worker reported; an unknown code (a newer worker) counts as a failed inference."""
+    return FROM_WORKER.get(code, InferenceFailed)(message)

@@ -1,0 +1,122 @@
+"""Settings come from the environment (or a ``.env`` file beside ``manage.py``) and are safe by default."""
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvError
+
+from inference import conf
+from inferencesite import layers
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+INFERENCE = conf.from_env(env)
+
+try:
+    DEBUG = env.bool("DJANGO_DEBUG", False)
+except EnvError as error:
+    raise ImproperlyConfigured(f"DJANGO_DEBUG is {env.str('DJANGO_DEBUG')!r}; it must be true or false.") from error
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("DJANGO_SECRET_KEY is not set; `make serve` writes one to .env, or set it yourself.")
+ALLOWED_HOSTS: list[str] = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "daphne",  # first: replaces runserver with an ASGI one
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "inference",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "inferencesite.urls"
+ASGI_APPLICATION = "inferencesite.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+REDIS_URL = env.str("REDIS_URL", "")
+LAYER_EXPIRY_S = int(max(60, INFERENCE.max_deadline_s + 10))
+CHANNEL_LAYERS = {
+    "default": layers.redis(REDIS_URL, INFERENCE.layer_prefix, LAYER_EXPIRY_S)
+    if REDIS_URL
+    else layers.in_memory(LAYER_EXPIRY_S),
+}
+
+SQLITE: dict[str, Any] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": BASE_DIR / "db.sqlite3",
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
+    },
+}
+
+
+def database(url: str) -> dict[str, Any]:
+    """SQLite in WAL mode, or what ``DATABASE_URL`` names; PostgreSQL gets a small connection pool."""
+    if not url:
+        return SQLITE
+    try:
+        config: dict[str, Any] = dict(dj_database_url.parse(url))
+    except ValueError as error:
+        message = "DATABASE_URL cannot be read; it must look like postgres://user:password@host:5432/name."
+        raise ImproperlyConfigured(message) from error
+    if config["ENGINE"] == SQLITE["ENGINE"]:
+        return SQLITE | {"NAME": config["NAME"]}
+    if config["ENGINE"] == "django.db.backends.postgresql":
+        # The request log's thread and the admin are the only users; Django asks for pooling under ASGI.
+        config["OPTIONS"] = config.get("OPTIONS", {}) | {"pool": {"min_size": 0, "max_size": 8, "timeout": 5}}
+    return config
+
+
+DATABASES = {"default": database(env.str("DATABASE_URL", ""))}
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # the admin's few files, served without a collectstatic step
+SECURE_CONTENT_TYPE_NOSNIFF = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,  # True silences daphne.server, and with it every traceback
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "inference": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    },
+}
