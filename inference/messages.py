@@ -1,0 +1,183 @@
+"""Everything that crosses the channel layer between web processes and workers.
+
+A message is a frozen struct. On the layer it is a dict ``{"type", "version", "body"}`` whose body is the
+struct in MessagePack, so both layers carry the same bytes: what cannot be sent through Redis cannot be sent
+in memory either, and the in-memory layer's ``deepcopy`` costs nothing. Times are durations in seconds or
+milliseconds, never moments: clocks of hosts do not matter.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+VERSION = 1
+WORKERS_GROUP = "inference.workers"
+ROUTE = "inference"
+"""Name of the worker consumer in the ASGI ``channel`` router, and what ``runworker`` is given."""
+
+State = Literal["starting", "ready", "draining", "stopped"]
+
+
+def worker_channel(worker_id: str) -> str:
+    return f"inference.worker.{worker_id}"
+
+
+def reply_channel(web_id: str) -> str:
+    return f"inference.web.{web_id}"
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker serves; the web side validates requests with it. Lengths are in tokens unless named."""
+
+    task: str
+    model: str
+    revision: str
+    device: str
+    dtype: str
+    threads: int
+    vocabulary: int
+    mask_token: str
+    longest_input: int
+    longest_input_chars: int
+    memory_mb: int = 0
+
+
+class CostModel(msgspec.Struct, frozen=True):
+    """Predicted duration of a batch: ``fixed_ms + per_token_ms * padded tokens``."""
+
+    fixed_ms: float
+    per_token_ms: float
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Web to all workers and to itself, each hello period; ``n`` counts them."""
+
+    reply_channel: str
+    n: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Worker to one web process, on ``Hello`` and on a change of state."""
+
+    worker: str
+    channel: str
+    heard: int
+    """The newest ``n`` that this worker has heard from this web process."""
+    state: State
+    description: Description | None
+    queue_depth: int
+    cost: CostModel | None
+    webs: int
+    """Web processes that this worker has heard lately; they share its credit."""
+    credit: int
+    """How many jobs of this web process the worker will hold at once."""
+    held: tuple[int, ...]
+    """Ids of this web process's jobs that the worker holds: received, and their closing entry not yet sent."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One input on its way. ``input`` and ``parameters`` have been validated by the web side."""
+
+    id: int
+    request_id: str
+    input: Any
+    parameters: dict[str, Any]
+    time_left_s: float
+    alone: bool = False
+    """A suspect: it runs with nothing else in the model, and only after the web's ``Go``."""
+    events: bool = False
+
+
+class Submit(msgspec.Struct, frozen=True):
+    reply_channel: str
+    jobs: tuple[Job, ...]
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    reply_channel: str
+    ids: tuple[int, ...]
+
+
+class Go(msgspec.Struct, frozen=True):
+    reply_channel: str
+    id: int
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """The job's batch goes into the model; for an ``alone`` job, it asks for ``Go``."""
+
+    id: int
+    batch_size: int
+
+
+class Result(msgspec.Struct, frozen=True, tag=True):
+    """``output`` is JSON, made on the worker's thread; the web side joins such bytes."""
+
+    id: int
+    output: bytes
+    queue_ms: float
+    inference_ms: float
+    batch_size: int
+
+
+class Error(msgspec.Struct, frozen=True, tag=True):
+    id: int
+    code: str
+    message: str
+
+
+class Returned(msgspec.Struct, frozen=True, tag=True):
+    """The worker will not run the job: the web side may still want it run elsewhere."""
+
+    id: int
+    reason: Literal["cancelled", "expired", "draining", "full", "no_go"]
+
+
+Closing = Result | Error | Returned
+"""Each job that a worker received ends in exactly one of these."""
+
+
+class Replies(msgspec.Struct, frozen=True):
+    worker: str
+    entries: tuple[Started | Result | Error | Returned, ...]
+    """In order: events, then one closing entry per job."""
+
+
+Message = Hello | Status | Submit | Cancel | Go | Replies
+TYPES: dict[str, type[Message]] = {
+    "inference.hello": Hello,
+    "inference.status": Status,
+    "inference.submit": Submit,
+    "inference.cancel": Cancel,
+    "inference.go": Go,
+    "inference.replies": Replies,
+}
+_NAMES = {kind: name for name, kind in TYPES.items()}
+_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
+_encoder = msgspec.msgpack.Encoder()
+
+ENVELOPE_BYTES = 512 * 1024
+"""Bound of one channel-layer message; a single larger job or answer travels alone."""
+
+
+class UnknownMessage(ValueError):
+    """Not one of ours, or of another version: to be ignored and reported once."""
+
+
+def encode(message: Message) -> dict[str, Any]:
+    """Raises ``TypeError`` if a job's input or parameters hold what JSON has no word for."""
+    return {"type": _NAMES[type(message)], "version": VERSION, "body": _encoder.encode(message)}
+
+
+def decode(raw: Any) -> Message:
+    """Raises ``UnknownMessage`` for whatever was not made by ``encode`` of this version."""
+    if not isinstance(raw, dict) or raw.get("version") != VERSION:
+        version = raw.get("version") if isinstance(raw, dict) else None
+        raise UnknownMessage(f"message version {version!r}, this process speaks {VERSION}")
+    decoder = _DECODERS.get(raw.get("type", ""))
+    if decoder is None:
+        raise UnknownMessage(f"message type {raw.get('type')!r}")
+    try:
+        return decoder.decode(raw["body"])
+    except (KeyError, TypeError, msgspec.DecodeError) as error:
+        raise UnknownMessage(f"message {raw['type']}: {error}") from error

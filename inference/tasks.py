@@ -1,0 +1,256 @@
+"""What each task takes: inputs and parameters, with types and bounds.
+
+The web side validates with this table and the worker's description, so that nothing unchecked reaches the
+tokenizer or ``generate`` (where ``padding`` is a memory bomb and ``custom_generate`` runs foreign code).
+Parameter names and meanings are those of the transformers pipelines:
+https://huggingface.co/docs/transformers/main_classes/pipelines
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from inference.errors import EmptyInput, Invalid
+from inference.messages import Description
+
+
+class Kind(Protocol):
+    """The values that a parameter may have."""
+
+    def accepts(self, value: Any) -> bool: ...
+
+    def __str__(self) -> str:
+        """What is right, in words."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    low: int
+    high: int
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Number:
+    low: float
+    high: float
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a number from {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True)
+class Choice:
+    values: tuple[str, ...]
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.values
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.values)
+
+
+@dataclass(frozen=True)
+class Text:
+    longest: int
+    must_contain: str = ""
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and 0 < len(value) <= self.longest and self.must_contain in value
+
+    def __str__(self) -> str:
+        containing = f" that contains {self.must_contain}" if self.must_contain else ""
+        return f"a text of 1 to {self.longest} characters{containing}"
+
+
+@dataclass(frozen=True)
+class Texts:
+    most: int
+    longest: int
+
+    def accepts(self, value: Any) -> bool:
+        if not isinstance(value, list) or not 0 < len(value) <= self.most:
+            return False
+        return all(isinstance(item, str) and 0 < len(item) <= self.longest for item in value)
+
+    def __str__(self) -> str:
+        return f"a list of 1 to {self.most} texts of at most {self.longest} characters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    kind: Kind
+    meaning: str
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A pipeline task.
+
+    ``forward`` names the parameters that change the forward pass: jobs that differ in them cannot share a batch.
+    ``example`` is an input that every model of the task can answer; ``{mask}`` stands for its mask token.
+    """
+
+    name: str
+    example: str
+    parameters: Mapping[str, Parameter]
+    forward: frozenset[str] = frozenset()
+    samples: bool = False
+    """Draws random numbers; the web side sends a seed, so that a job stays a pure function of its input."""
+    example_parameters: Mapping[str, Any] | None = None
+
+    def batch_key(self, parameters: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Jobs with equal keys may share a batch."""
+        return tuple(sorted((name, repr(value)) for name, value in parameters.items() if name in self.forward))
+
+
+_TOP_K = Parameter(kind=Whole(1, 1000), meaning="how many answers, best first")
+_FUNCTION = Parameter(kind=Choice(("sigmoid", "softmax", "none")), meaning="how scores are made of logits")
+_GENERATION = {
+    "max_new_tokens": Parameter(kind=Whole(1, 4096), meaning="longest continuation, in tokens"),
+    "do_sample": Parameter(kind=Flag(), meaning="draw tokens instead of taking the likeliest"),
+    "temperature": Parameter(kind=Number(0.01, 100), meaning="above 1: more random"),
+    "top_k": Parameter(kind=Whole(1, 1000), meaning="draw from the k likeliest tokens"),
+    "top_p": Parameter(kind=Number(0.001, 1), meaning="draw from the likeliest tokens that make up p"),
+    "repetition_penalty": Parameter(kind=Number(0.01, 100), meaning="above 1: repeats less"),
+    "seed": Parameter(kind=Whole(0, 2**31 - 1), meaning="makes sampling repeatable"),
+}
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            name="fill-mask",
+            example="Paris is the {mask} of France.",
+            parameters={
+                "top_k": _TOP_K,
+                "targets": Parameter(kind=Texts(100, 100), meaning="only score these words"),
+            },
+        ),
+        Task(
+            name="text-classification",
+            example="I like this very much.",
+            parameters={"top_k": _TOP_K, "function_to_apply": _FUNCTION},
+        ),
+        Task(
+            name="token-classification",
+            example="My name is Clara and I live in Berkeley.",
+            parameters={
+                "aggregation_strategy": Parameter(
+                    kind=Choice(("none", "simple", "first", "average", "max")), meaning="join tokens to entities"
+                ),
+                "ignore_labels": Parameter(kind=Texts(100, 100), meaning="labels to leave out"),
+            },
+        ),
+        Task(name="feature-extraction", example="A text to embed.", parameters={}),
+        Task(
+            name="zero-shot-classification",
+            example="I have a problem with my phone.",
+            parameters={
+                "candidate_labels": Parameter(kind=Texts(64, 200), meaning="the labels to choose from", required=True),
+                "multi_label": Parameter(kind=Flag(), meaning="score each label for itself"),
+                "hypothesis_template": Parameter(kind=Text(500, "{}"), meaning="the sentence around a label"),
+            },
+            example_parameters={"candidate_labels": ["urgent", "not urgent"]},
+        ),
+        Task(
+            name="text-generation",
+            example="Once upon a time",
+            parameters=_GENERATION
+            | {"return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation")},
+            forward=frozenset(_GENERATION),
+            samples=True,
+        ),
+    )
+}
+
+ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+
+
+def validate_inputs(description: Description, inputs: Sequence[Any]) -> None:
+    """Check what can be checked without a tokenizer.
+
+    Raises:
+        EmptyInput: nothing to work on.
+        Invalid: not a text, too long, or without a mask. A message names the input's index if there are several.
+    """
+    if not inputs:
+        raise EmptyInput("'inputs' is an empty list; send a text or a list of texts.")
+    for index, text in enumerate(inputs):
+        where = f"inputs[{index}]" if len(inputs) > 1 else "The input"
+        if not isinstance(text, str):
+            raise Invalid(f"{where} is {json_type(text)}; it must be a text.")
+        if not text.strip():
+            raise EmptyInput(f"{where} is empty; send a text.")
+        if len(text) > description.longest_input_chars:
+            raise Invalid(
+                f"{where} has {len(text)} characters; this model takes {description.longest_input} tokens, "
+                f"which are never more than {description.longest_input_chars} characters."
+            )
+        if description.mask_token and description.task == "fill-mask" and description.mask_token not in text:
+            raise Invalid(f"{where} has no {description.mask_token}; put one where a word is to be filled in.")
+
+
+def validate_parameters(description: Description, given: Any) -> dict[str, Any]:
+    """The parameters to send to a worker.
+
+    Raises:
+        Invalid: one sentence that names the parameter, its value and what would be right.
+    """
+    task = TASKS[description.task]
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise Invalid(f"'parameters' is {json_type(given)}; it must be an object such as {{\"top_k\": 3}}.")
+    for name, value in given.items():
+        _check_parameter(task, name, value)
+    for name, parameter in task.parameters.items():
+        if parameter.required and name not in given:
+            raise Invalid(f"{task.name} needs the parameter {name}: {parameter.kind}, {parameter.meaning}.")
+    if given.get("top_k", 0) > description.vocabulary > 0 and task.name == "fill-mask":
+        raise Invalid(
+            f"Parameter top_k is {given['top_k']}; the model's vocabulary has {description.vocabulary} words."
+        )
+    if task.samples and "seed" not in given:
+        return given | {"seed": secrets.randbelow(2**31)}
+    return dict(given)
+
+
+def _check_parameter(task: Task, name: str, value: Any) -> None:
+    parameter = task.parameters.get(name)
+    if parameter is None:
+        known = ", ".join(task.parameters) or "none"
+        raise Invalid(f"There is no parameter {_shown(name)} for {task.name}; known are: {known}.")
+    if not parameter.kind.accepts(value):
+        raise Invalid(f"Parameter {name} is {_shown(value)}; it must be {parameter.kind}.")
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a value, in words, for messages to clients."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
