@@ -1,0 +1,181 @@
+"""A worker's side of the protocol with web processes: what it holds, for whom, and what it says about it.
+
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from inference.batcher import Batcher, Item
+from inference.messages import (
+    Cancel,
+    Closing,
+    CostModel,
+    Description,
+    Go,
+    Hello,
+    Job,
+    Returned,
+    Started,
+    State,
+    Status,
+    Submit,
+)
+from inference.outbox import ChannelLayer, Outbox
+
+FORGET_WEB_AFTER_S = 30.0
+"""A web process that was not heard for so long is gone; what it asked for is dropped."""
+
+
+@dataclass(eq=False)
+class Web:
+    """One web process, as this worker knows it."""
+
+    outbox: Outbox
+    sender: "asyncio.Task[None]"
+    last_heard_at: float
+    heard: int = 0
+    held: set[int] = field(default_factory=set)
+
+
+class Intake:
+    """Takes messages of web processes, feeds the batcher, and answers each job exactly once.
+
+    Bounded: it holds at most twice its total credit and gives back what is beyond; the channel is read all the same.
+    """
+
+    def __init__(self, layer: ChannelLayer, worker_id: str, channel: str, credit: int) -> None:
+        self.worker_id = worker_id
+        self.state: State = "starting"
+        self._layer = layer
+        self._channel = channel
+        self._credit = credit
+        self._webs: dict[str, Web] = {}
+        self._batcher: Batcher | None = None
+        self._description: Description | None = None
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        self._changed = asyncio.Event()
+        self.cost: CostModel | None = None
+
+    # Messages from web processes
+
+    def hello(self, message: Hello) -> None:
+        web = self._web(message.reply_channel)
+        web.heard = max(web.heard, message.n)
+        web.outbox.status_due()
+        self._forget_silent_webs()
+
+    def submit(self, message: Submit) -> None:
+        web = self._web(message.reply_channel)
+        for job in message.jobs:
+            if job.id in web.held:  # rule 3: delivered twice, or sent again
+                if job.alone and self._batcher:
+                    self._batcher.set_alone((message.reply_channel, job.id))
+                continue
+            self._take(web, message.reply_channel, job)
+
+    def cancel(self, message: Cancel) -> None:
+        if self._batcher:
+            for job_id in message.ids:
+                self._batcher.cancel((message.reply_channel, job_id))
+
+    def go(self, message: Go) -> None:
+        if self._batcher:
+            self._batcher.go((message.reply_channel, message.id))
+
+    # The worker's own life
+
+    def open(self, batcher: Batcher, description: Description) -> None:
+        """The pipeline is loaded and warm: take jobs."""
+        self._batcher, self._description = batcher, description
+        self.enter("ready")
+
+    def enter(self, state: State) -> None:
+        """Change the state and tell every web process."""
+        self.state = state
+        if state == "draining" and self._batcher:
+            self._batcher.return_waiting("draining")
+        for web in self._webs.values():
+            web.outbox.status_due()
+
+    async def emptied(self) -> None:
+        """Wait until nothing is held and everything said has been taken by the layer."""
+        while any(web.held for web in self._webs.values()):
+            self._changed.clear()
+            await self._changed.wait()
+        await asyncio.gather(*(web.outbox.flushed() for web in self._webs.values()))
+
+    def close(self) -> None:
+        for web in self._webs.values():
+            web.sender.cancel()
+
+    def on_event(self, item: Item, event: Started) -> None:
+        if web := self._webs.get(item.key[0]):
+            web.outbox.put(event)
+
+    def on_close(self, item: Item, closing: Closing) -> None:
+        if web := self._webs.get(item.key[0]):
+            web.outbox.put(closing)
+
+    # Inside
+
+    def _take(self, web: Web, channel: str, job: Job) -> None:
+        held_in_all = sum(len(other.held) for other in self._webs.values())
+        full = held_in_all >= 2 * self._credit
+        if self._batcher is None or self.state != "ready" or full:
+            web.held.add(job.id)
+            web.outbox.put(Returned(job.id, "draining" if self.state == "draining" else "full"))
+            return
+        item = Item((channel, job.id), job, self._clock())
+        web.held.add(job.id)
+        self._batcher.add(item)
+
+    def _web(self, channel: str) -> Web:
+        web = self._webs.get(channel)
+        if web is None:
+            web = self._webs[channel] = self._meet(channel)
+        web.last_heard_at = self._clock()
+        return web
+
+    def _meet(self, channel: str) -> Web:
+        outbox = Outbox(
+            self._layer,
+            channel,
+            self.worker_id,
+            make_status=lambda: self._status(web),
+            on_taken=lambda closings: self._release(web, closings),
+        )
+        web = Web(outbox, asyncio.get_running_loop().create_task(outbox.run()), self._clock())
+        return web
+
+    def _status(self, web: Web) -> Status:
+        share = max(1, self._credit // max(1, len(self._webs)))
+        return Status(
+            worker=self.worker_id,
+            channel=self._channel,
+            heard=web.heard,
+            state=self.state,
+            description=self._description,
+            queue_depth=self._batcher.depth if self._batcher else 0,
+            cost=self.cost,
+            webs=len(self._webs),
+            credit=share if self.state == "ready" else 0,
+            held=tuple(web.held),
+        )
+
+    def _forget_silent_webs(self) -> None:
+        now = self._clock()
+        for channel, web in list(self._webs.items()):
+            if now - web.last_heard_at > FORGET_WEB_AFTER_S:
+                del self._webs[channel]
+                self._changed.set()
+                web.sender.cancel()
+                if self._batcher:
+                    for job_id in web.held:
+                        self._batcher.cancel((channel, job_id))
+
+    def _release(self, web: Web, closings: Iterable[Closing]) -> None:
+        """The layer has taken these: the jobs are not held any more."""
+        web.held.difference_update(closing.id for closing in closings)
+        self._changed.set()

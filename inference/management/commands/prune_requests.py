@@ -1,0 +1,88 @@
+"""``manage.py prune_requests``: keep the request log to its settings. Meant for a daily timer."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from inference import conf
+from inference.models import InferenceRequest
+
+CHUNK_ROWS = 5_000
+"""Deleted per transaction, so that the server's own writes get their turn between two."""
+
+Rows = QuerySet[InferenceRequest]
+
+
+class Command(BaseCommand):
+    help = (
+        "Deletes the rows of the request log that are older than --days, and the oldest beyond --max-rows. "
+        "The space is used again by new rows; the database file itself does not shrink."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        defaults = conf.current()
+        parser.add_argument("--days", type=int, default=defaults.log_days, help="default: %(default)s")
+        parser.add_argument("--max-rows", type=int, default=defaults.log_max_rows, help="default: %(default)s")
+        parser.add_argument("--dry-run", action="store_true", help="only say how many rows there are to delete")
+
+    def handle(self, *_: Any, days: int, max_rows: int, dry_run: bool, **options: Any) -> None:
+        _check("--days", days, "log_days")
+        _check("--max-rows", max_rows, "log_max_rows")
+        cutoff = datetime.now(UTC) - timedelta(days=days)
+        rows = InferenceRequest.objects.all()
+        self._prune(rows.filter(received_at__lt=cutoff), f"older than {days} days", dry_run=dry_run)
+        kept = rows.filter(received_at__gte=cutoff)
+        self._prune(_beyond(kept, max_rows), f"beyond the newest {max_rows:,}", dry_run=dry_run)
+        if not dry_run:
+            self._truncate_wal()
+
+    def _prune(self, doomed: Rows, why: str, *, dry_run: bool) -> None:
+        total = doomed.count()
+        if dry_run:
+            self.stdout.write(f"{total:,} rows {why} would be deleted.")
+            return
+        deleted = 0
+        for chunk in _delete(doomed):
+            deleted += chunk
+            self.stdout.write(f"{deleted:,} of {total:,} rows {why} deleted.")
+        if not deleted:
+            self.stdout.write(f"No rows {why}.")
+
+    def _truncate_wal(self) -> None:
+        """Give the write-ahead log's space back to the disk; a large deletion leaves a large one."""
+        if connection.vendor != "sqlite":
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = cursor.fetchone()[0]
+        if busy:
+            self.stdout.write("The write-ahead log is in use and keeps its size until the next run.")
+
+
+def _check(option: str, value: int, setting: str) -> None:
+    rule = next(f for f in fields(conf.Conf) if f.name == setting)
+    if not rule.metadata["low"] <= value <= rule.metadata["high"]:
+        raise CommandError(f"{option} is {value}; it must be {conf.expectation(rule)}.")
+
+
+def _beyond(rows: Rows, keep: int) -> Rows:
+    """All but the newest ``keep``. Named by a boundary, not by a number: two prunes at once delete nothing more."""
+    newest_first = rows.order_by("-received_at", "-id").values_list("received_at", "id")
+    boundary = newest_first[keep - 1 : keep].first()
+    if boundary is None:
+        return rows.none()
+    received_at, pk = boundary
+    return rows.filter(Q(received_at__lt=received_at) | Q(received_at=received_at, pk__lt=pk))
+
+
+def _delete(doomed: Rows) -> Iterator[int]:
+    """Delete in chunks, oldest first; yields the size of each."""
+    oldest = doomed.order_by("received_at", "id").values("pk")[:CHUNK_ROWS]
+    while deleted := InferenceRequest.objects.filter(pk__in=oldest).delete()[0]:
+        yield deleted

@@ -1,0 +1,57 @@
+"""``runworker inference``: a worker in a process of its own."""
+
+import asyncio
+import logging
+import os
+import signal
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.management.commands.runworker import Command as ChannelsCommand
+from channels.routing import get_default_application
+from django.core.management import CommandError
+
+from inference import conf, pipelines
+from inference.messages import ROUTE
+from inference.worker import InferenceWorker
+
+
+class Command(ChannelsCommand):
+    """Channels' command, for one channel name of ours: ``inference``. Other names run Channels' own worker."""
+
+    help = "Load the model and run batches for the web processes that share the channel layer."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["channels"] != [ROUTE]:
+            super().handle(*args, **options)
+            return
+        layer = get_channel_layer(options["layer"])
+        if layer is None or isinstance(layer, InMemoryChannelLayer):
+            raise CommandError(
+                "A worker process needs a channel layer that reaches other processes: set REDIS_URL. "
+                "Without it the worker runs inside the web process."
+            )
+        try:
+            code = asyncio.run(_serve(layer))
+        except pipelines.LoadFailed as error:
+            raise CommandError(f"Cannot serve: {error}") from error
+        # A model thread that hangs must not hold the process.
+        logging.shutdown()
+        os._exit(code)
+
+
+async def _serve(layer: Any) -> int:
+    configuration = conf.current()
+    worker = InferenceWorker(get_default_application(), layer, configuration, pipelines.load)
+    loop = asyncio.get_running_loop()
+    draining: list[asyncio.Task[None]] = []
+
+    def stop(signum: int) -> None:
+        if draining or not worker.was_ready:
+            os._exit(0 if not draining else 128 + signum)
+        draining.append(loop.create_task(worker.drain(configuration.drain_s)))
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop, signum)
+    await worker.arun()
+    return 0

@@ -1,0 +1,58 @@
+"""The one thread that runs the model."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ModelThread:
+    """Runs one call after the other on a thread of its own and delivers results to the event loop.
+
+    The thread outlives any call: what a call raises goes to its caller. It is a daemon, so that a model that
+    hangs cannot keep the process from ending (a ``ThreadPoolExecutor`` would be joined at exit).
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.put((call, future))
+        return await future
+
+    def close(self) -> None:
+        """End the thread after the calls that are queued."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (item := self._calls.get()) is not None:
+            call, future = item
+            if future.cancelled():
+                continue
+            try:
+                outcome: Any = call()
+                error = None
+            except BaseException as raised:
+                outcome, error = None, raised
+            try:
+                future.get_loop().call_soon_threadsafe(_settle, future, outcome, error)
+            except RuntimeError:
+                return  # the loop is closed: the process is ending
+            del item, call, future, outcome, error
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(outcome)
+    elif isinstance(error, Exception):
+        future.set_exception(error)
+    else:
+        future.set_exception(RuntimeError(f"the model's thread was told to end: {error!r}"))

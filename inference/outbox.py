@@ -1,0 +1,162 @@
+"""What one process says to another through the channel layer: one queue, one send at a time, in envelopes."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from inference.messages import ENVELOPE_BYTES, Closing, Message, Replies, Result, Started, Status, encode
+
+logger = logging.getLogger(__name__)
+
+SEND_TIMEOUT_S = 2.0
+"""A frozen Redis must not hold a sender; cancelling a send is safe, redis-py drops that connection."""
+RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
+PACE_S = 0.002
+"""Least time between two envelopes to one receiver on a layer that costs round trips."""
+ENTRY_BYTES = 200
+"""Of an entry besides its text, roughly."""
+
+T = TypeVar("T")
+
+
+class ChannelLayer(Protocol):
+    """The part of Channels' layer interface that this project uses."""
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None: ...
+    async def receive(self, channel: str) -> dict[str, Any]: ...
+    async def group_add(self, group: str, channel: str) -> None: ...
+    async def group_discard(self, group: str, channel: str) -> None: ...
+    async def group_send(self, group: str, message: dict[str, Any]) -> None: ...
+
+
+async def send(layer: ChannelLayer, channel: str, message: Message) -> None:
+    """Send once.
+
+    Raises:
+        Exception: of the layer, ``TimeoutError`` among them. The message may have been delivered all the same.
+    """
+    async with asyncio.timeout(SEND_TIMEOUT_S):
+        await layer.send(channel, encode(message))
+
+
+def pace_of(layer: object) -> float:
+    """Seconds between envelopes; in memory there is nothing to pace."""
+    return 0.0 if type(layer).__name__ == "InMemoryChannelLayer" else PACE_S
+
+
+async def receive_forever(layer: ChannelLayer, channel: str, take: Callable[[dict[str, Any]], Any]) -> None:
+    """Give every message on ``channel`` to ``take``; survive a layer that fails, with back-off.
+
+    ``take`` may be a coroutine function. What it raises is logged: one message never ends the reader.
+    """
+    pause_s = 0.0
+    while True:
+        try:
+            message = await layer.receive(channel)
+        except Exception as error:
+            if not pause_s:
+                logger.warning("Reading from the channel layer fails: %r; trying again until it works", error)
+            pause_s = min(max(RETRY_FIRST_S, pause_s * 2), RETRY_LAST_S)
+            await asyncio.sleep(pause_s)
+            continue
+        if pause_s:
+            logger.info("The channel layer can be read again")
+            pause_s = 0.0
+        try:
+            result = take(message)
+            if isinstance(result, Awaitable):
+                await result
+        except Exception:
+            logger.exception("A message could not be handled")
+
+
+class Outbox:
+    """A worker's words for one web process.
+
+    Entries go out in order, packed into envelopes; a send that is refused is tried again until the web process is
+    given up. ``on_taken`` hears which closing entries the layer has taken. A status is made when it is sent, so
+    that it says what is true then.
+    """
+
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        channel: str,
+        worker: str,
+        make_status: Callable[[], Status],
+        on_taken: Callable[[list[Closing]], None],
+    ) -> None:
+        self._layer = layer
+        self._channel = channel
+        self._worker = worker
+        self._make_status = make_status
+        self._on_taken = on_taken
+        self._entries: deque[Started | Closing] = deque()
+        self._status_due = False
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._pace_s = pace_of(layer)
+
+    def put(self, entry: "Started | Closing") -> None:
+        self._entries.append(entry)
+        self._awake()
+
+    def status_due(self) -> None:
+        self._status_due = True
+        self._awake()
+
+    async def flushed(self) -> None:
+        """Wait until the layer has taken everything."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._entries or self._status_due:
+                if self._entries:
+                    await self._send_entries()
+                if self._status_due:
+                    self._status_due = False
+                    await self._insist(self._make_status)
+                if self._pace_s:
+                    await asyncio.sleep(self._pace_s)
+            self._idle.set()
+
+    def _awake(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    async def _send_entries(self) -> None:
+        packed = pack(self._entries, lambda entry: len(entry.output) if isinstance(entry, Result) else 0)
+        replies = Replies(self._worker, tuple(packed))
+        await self._insist(lambda: replies)
+        self._on_taken([entry for entry in packed if not isinstance(entry, Started)])
+
+    async def _insist(self, make: Callable[[], Message]) -> None:
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                await send(self._layer, self._channel, make())
+            except Exception as error:
+                logger.debug("Sending to %s fails: %r", self._channel, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LAST_S)
+            else:
+                return
+
+
+def pack(queue: "deque[T]", size_of: Callable[[T], int]) -> list[T]:
+    """Take from the head of ``queue`` what fits into one envelope; a larger entry travels alone."""
+    packed: list[T] = []
+    size = 0
+    while queue:
+        size += ENTRY_BYTES + size_of(queue[0])
+        if packed and size > ENVELOPE_BYTES:
+            break
+        packed.append(queue.popleft())
+    return packed

@@ -1,0 +1,185 @@
+"""The background worker: Channels' ``Worker`` with its own job channel, and the worker consumer.
+
+``runworker inference`` runs one in a process of its own; embedded mode runs the same one on the web process's
+event loop. Either way the model is on a thread of its own.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, cast
+
+from channels.consumer import AsyncConsumer
+from channels.layers import BaseChannelLayer
+from channels.utils import await_many_dispatch
+from channels.worker import Worker
+
+from inference.batch_policy import Limits
+from inference.batcher import Batcher, LoadedPipeline
+from inference.conf import Conf
+from inference.intake import Intake
+from inference.messages import (
+    ROUTE,
+    TYPES,
+    WORKERS_GROUP,
+    Cancel,
+    Go,
+    Hello,
+    Submit,
+    UnknownMessage,
+    decode,
+    worker_channel,
+)
+from inference.model_thread import ModelThread
+from inference.outbox import ChannelLayer, receive_forever
+
+logger = logging.getLogger(__name__)
+
+MEMBERSHIP_PERIOD_S = 1.0
+LAST_WORDS_S = 2.0
+"""How long a stopping worker tries to say ``stopped``."""
+
+Load = Callable[[Conf, Callable[[str], None]], LoadedPipeline]
+"""Loads and warms up; reports progress in words; raises ``LoadFailed`` with one sentence."""
+
+
+class WorkerConsumer(AsyncConsumer):
+    """Turns channel-layer messages into calls of the worker's intake (``scope["intake"]``).
+
+    It takes no channel of its own, and its dispatch never raises: an exception in a Channels consumer drops
+    everything that is queued behind it.
+    """
+
+    intake: Intake
+    _reported: set[str]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope = scope
+        self.intake = scope["intake"]
+        self._reported = set()
+        await await_many_dispatch([receive], self.dispatch)
+
+    async def dispatch(self, message: Any) -> None:
+        # Without AsyncConsumer's aclose_old_connections(): a thread hop per message that one slow query would block.
+        try:
+            self._handle(message)
+        except UnknownMessage as error:
+            if str(error) not in self._reported:
+                self._reported.add(str(error))
+                logger.warning("Ignored: %s", error)
+        except Exception:
+            logger.exception("A message of type %s could not be handled", message.get("type"))
+
+    def _handle(self, message: Any) -> None:
+        match decode(message):
+            case Hello() as hello:
+                self.intake.hello(hello)
+            case Submit() as submit:
+                self.intake.submit(submit)
+            case Cancel() as cancel:
+                self.intake.cancel(cancel)
+            case Go() as go:
+                self.intake.go(go)
+            case other:
+                raise UnknownMessage(f"{type(other).__name__} is for web processes")
+
+
+class InferenceWorker(Worker):
+    """One start of a worker: a new id, a new job channel.
+
+    Args:
+        application: the ASGI application; its ``channel`` route ``inference`` is the worker consumer.
+        load: makes the pipeline, on the model's thread.
+    """
+
+    def __init__(self, application: Any, channel_layer: ChannelLayer, conf: Conf, load: Load) -> None:
+        super().__init__(application, [ROUTE], cast("BaseChannelLayer", channel_layer))
+        self.id = secrets.token_hex(6)
+        self.job_channel = worker_channel(self.id)
+        self.was_ready = False
+        self._conf = conf
+        self._load = load
+        self._drained = asyncio.Event()
+        self._intake = Intake(channel_layer, self.id, self.job_channel, credit=2 * conf.max_batch_size)
+
+    async def arun(self) -> None:
+        """Load, serve until drained.
+
+        Raises:
+            LoadFailed: the pipeline cannot be served; the message is one sentence for the operator.
+        """
+        thread = ModelThread(f"model-{self.id}")
+        tasks = [
+            asyncio.create_task(self.application_checker()),
+            asyncio.create_task(self._keep_membership()),
+            asyncio.create_task(receive_forever(self.channel_layer, self.job_channel, self._to_consumer)),
+        ]
+        try:
+            pipeline = await thread.run(lambda: self._load(self._conf, self._report))
+            batcher = self._batcher(pipeline, thread)
+            tasks.append(asyncio.create_task(batcher.run()))
+            self._intake.open(batcher, pipeline.description)
+            self.was_ready = True
+            await self._until_drained(tasks[-1])
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._intake.close()
+            self.delete_all_instances()
+            thread.close()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Give back what has not started, finish the rest for at most ``timeout_s``, say so, and stop."""
+        self._intake.enter("draining")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._intake.emptied()
+        except TimeoutError:
+            logger.warning("Worker %s stops with work unfinished after %g s", self.id, timeout_s)
+        self._intake.enter("stopped")
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.channel_layer.group_discard(WORKERS_GROUP, self.job_channel)
+                await self._intake.emptied()
+        except Exception as error:
+            logger.debug("Last words of worker %s were not taken: %r", self.id, error)
+        self._drained.set()
+
+    def delete_all_instances(self) -> None:
+        for scope_id in list(self.application_instances):
+            self.delete_application_instance(scope_id)
+
+    def _batcher(self, pipeline: LoadedPipeline, thread: ModelThread) -> Batcher:
+        limits = Limits(max_batch_size=self._conf.max_batch_size, batch_window_s=self._conf.batch_window_ms / 1000)
+        return Batcher(pipeline, thread, limits, self._intake.on_event, self._intake.on_close)
+
+    async def _until_drained(self, batching: "asyncio.Task[None]") -> None:
+        drained = asyncio.create_task(self._drained.wait())
+        await asyncio.wait([drained, batching], return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()
+        if batching.done():
+            batching.result()
+
+    async def _keep_membership(self) -> None:
+        """Memberships end silently (Redis emptied, one expired message in memory): renew them."""
+        failing = False
+        while True:
+            try:
+                await self.channel_layer.group_add(WORKERS_GROUP, self.job_channel)
+                failing = False
+            except Exception as error:
+                if not failing:
+                    logger.warning("Worker %s cannot reach the channel layer: %r", self.id, error)
+                failing = True
+            await asyncio.sleep(MEMBERSHIP_PERIOD_S)
+
+    def _to_consumer(self, message: Any) -> None:
+        if not isinstance(message, dict) or message.get("type") not in TYPES:
+            raise UnknownMessage(f"not a message of this project: {str(message)[:200]}")
+        scope = {"type": "channel", "channel": ROUTE, "intake": self._intake}
+        self.get_or_create_application_instance(ROUTE, scope).put_nowait(message)
+
+    def _report(self, progress: str) -> None:
+        logger.info("Worker %s: %s", self.id, progress)
