@@ -1,0 +1,94 @@
+"""A call at the dispatcher: its jobs, and the answers as they come."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.errors import InferenceError
+from inference.messages import Job, Result, Started
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """One job of a call, from admission until its answer."""
+
+    job_id: int
+    call: "Call"
+    index: int
+    """Which of the call's inputs."""
+    waiting: bool = True
+    """It is at the dispatcher, not with a worker."""
+    alone: bool = False
+    losses: int = 0
+    """Workers lost while they ran it alone."""
+    times_sent: int = 0
+    sent_at: float = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        return not self.call.settled and self.call.answers[self.index] is None
+
+    def as_job(self, now: float) -> Job:
+        """What travels: the time left, not the deadline, so that clocks of hosts do not matter."""
+        return Job(
+            id=self.job_id,
+            request_id=self.call.request_id,
+            input=self.call.inputs[self.index],
+            parameters=self.call.parameters,
+            time_left_s=self.call.deadline_at - now,
+            alone=self.alone,
+            events=self.call.on_event is not None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of one job, and how it came about."""
+
+    result: Result
+    worker: str
+    waited_ms: float
+    """At the dispatcher, before it was sent; the worker's own queue time is in the result."""
+    times_sent: int
+
+
+@dataclass(eq=False)
+class Call:
+    """The inputs of one request. The first error settles it; otherwise it is settled when every input is answered."""
+
+    request_id: str
+    inputs: Sequence[Any]
+    parameters: dict[str, Any]
+    deadline_at: float
+    created_at: float
+    on_event: Callable[[Started], None] | None
+    future: "asyncio.Future[None]"
+    jobs: list[Pending] = field(default_factory=list)
+    answers: list[Answer | None] = field(default_factory=list)
+    unanswered: int = 0
+
+    def __post_init__(self) -> None:
+        self.answers = [None] * len(self.inputs)
+        self.unanswered = len(self.inputs)
+
+    @property
+    def settled(self) -> bool:
+        return self.future.done()
+
+    def answer(self, job: Pending, answer: Answer) -> None:
+        """Take a job's result; the first one wins."""
+        if not job.wanted:
+            return
+        self.answers[job.index] = answer
+        self.unanswered -= 1
+        if not self.unanswered:
+            self.future.set_result(None)
+
+    def fail(self, error: InferenceError, job: Pending | None = None) -> None:
+        """Settle with an error; that of one job among several names its index."""
+        if self.settled:
+            return
+        if job is not None and len(self.inputs) > 1:
+            error = type(error)(f"inputs[{job.index}]: {error.message}", retry_after_s=error.retry_after_s)
+        self.future.set_exception(error)

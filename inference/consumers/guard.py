@@ -1,0 +1,39 @@
+"""What Django's middleware would check, for consumers, which it does not reach."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+
+
+def header(scope: dict[str, Any], name: bytes) -> str:
+    """The first header of this (lower-case) name, or an empty text."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
+
+
+def client_address(scope: dict[str, Any]) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def allowed_host(scope: dict[str, Any]) -> bool:
+    """Django's own check of the ``Host`` header, by ``ALLOWED_HOSTS``."""
+    return _allowed(header(scope, b"host"))
+
+
+def allowed_origin(scope: dict[str, Any]) -> bool:
+    """A browser's ``Origin`` must be one of the allowed hosts; a script sends none."""
+    origin = header(scope, b"origin")
+    return not origin or _allowed(urlsplit(origin).netloc)
+
+
+def _allowed(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
+    return bool(domain) and validate_host(domain, allowed)

@@ -1,0 +1,193 @@
+"""HTTP in and out."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+import msgspec
+from channels.generic.http import AsyncHttpConsumer
+from django.template.loader import render_to_string
+
+from inference.consumers.guard import allowed_host, client_address, header
+from inference.errors import InferenceError, Malformed, MethodNotAllowed, NotFound, PayloadTooLarge
+from inference.messages import Description
+from inference.models import InferenceRequest
+from inference.service import Request, Service
+from inference.tasks import TASKS
+from inference.wire import Query, huggingface
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"same-origin"),
+]
+
+
+class Disconnected(Exception):
+    """The client is gone; nobody reads an answer."""
+
+
+class HttpConsumer(AsyncHttpConsumer):
+    """Base of our HTTP consumers: one request, answered by ``respond``.
+
+    It takes no channel of its own, and is its own event loop: ``AsyncHttpConsumer.handle`` runs inside a dispatch
+    and so cannot see ``http.disconnect`` (https://github.com/django/channels/issues/1249).
+    """
+
+    channel_layer_alias = "none"
+    methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+    service: Service
+
+    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+        self.scope, self.base_send, self.receive = scope, send, receive
+        self.service = scope["service"]
+        self.request = Request(transport=InferenceRequest.Transport.HTTP, client=client_address(scope))
+        try:
+            if not allowed_host(scope):
+                raise Malformed("This Host is not served here; see DJANGO_ALLOWED_HOSTS.")
+            if scope["method"] not in self.methods:
+                allowed = ", ".join(self.methods)
+                raise MethodNotAllowed(f"{scope['method']} is not allowed here; use {allowed}.")
+            await self.respond()
+        except InferenceError as error:
+            headers = huggingface.write_headers(self.request.id, self.request.times(), error)
+            if isinstance(error, MethodNotAllowed):
+                headers.append((b"allow", ", ".join(self.methods).encode()))
+            await self.answer(error.status, huggingface.write_error(error), headers)
+        except Disconnected:
+            return
+
+    async def respond(self) -> None:
+        raise NotImplementedError
+
+    async def answer(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+        """The whole answer; ``HEAD`` gets its headers only."""
+        headers = headers or [(b"content-type", b"application/json"), *SECURITY_HEADERS]
+        sent = b"" if self.scope["method"] == "HEAD" else body
+        await self.send_response(status, sent, headers=[*headers, (b"content-length", b"%d" % len(body))])
+
+
+class Inference(HttpConsumer):
+    """``POST /``. (``GET /`` is the front page.)"""
+
+    methods = ("GET", "HEAD", "POST")
+
+    async def respond(self) -> None:
+        body = _Body(self.receive, self.scope, self.service.conf.max_body_bytes)
+        await body.read()
+        outputs = await self._watched(self.service.answer(self.request, lambda: self._query(body)))
+        payload = huggingface.write_outputs(outputs, many=self.request.many)
+        await self.answer(200, payload, huggingface.write_headers(self.request.id, self.request.times()))
+
+    def _query(self, body: "_Body") -> Query:
+        return huggingface.read_body(
+            body.checked(),
+            header(self.scope, b"content-type"),
+            header(self.scope, b"x-request-timeout-seconds") or None,
+            self.service.conf.max_deadline_s,
+        )
+
+    async def _watched(self, work: "Awaitable[list[bytes]]") -> list[bytes]:
+        """Do the work, unless the client goes away first."""
+        working = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise Disconnected
+        finally:
+            gone.cancel()
+            working.cancel()
+
+    async def _gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            continue
+
+
+class Live(HttpConsumer):
+    """``GET /health/live``: the process answers."""
+
+    async def respond(self) -> None:
+        await self.answer(200, b'{"status": "live"}')
+
+
+class Ready(HttpConsumer):
+    """``GET /health/ready``: 200 only when a request now would be served."""
+
+    async def respond(self) -> None:
+        reason = self.service.unready()
+        status = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+        await self.answer(503 if reason else 200, msgspec.json.encode(status))
+
+
+class FrontPage(HttpConsumer):
+    """``GET /``: what runs here and how to call it."""
+
+    async def respond(self) -> None:
+        roster = self.service.dispatcher.roster
+        host = header(self.scope, b"host") or "localhost:8000"
+        context = {
+            "description": roster.description,
+            "workers": roster.ready(),
+            "unready": self.service.unready(),
+            "host": host,
+            "conf": self.service.conf,
+            **_example(roster.description),
+        }
+        page = render_to_string("inference/front_page.html", context).encode()
+        await self.answer(200, page, [(b"content-type", b"text/html; charset=utf-8"), *SECURITY_HEADERS])
+
+
+class UnknownPath(HttpConsumer):
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+    async def respond(self) -> None:
+        raise NotFound("There is nothing at this path; the model answers POST /.")
+
+
+class _Body:
+    """A request's body, read up to a limit."""
+
+    def __init__(self, receive: Receive, scope: dict[str, Any], limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+        declared = header(scope, b"content-length")
+        self._declared = int(declared) if declared.isdecimal() else 0
+
+    async def read(self) -> None:
+        """Take everything; what is beyond the limit is not kept. Raises ``Disconnected``."""
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise Disconnected
+            chunk = event.get("body", b"")
+            self._size += len(chunk)
+            if self._size <= self._limit:
+                self._chunks.append(chunk)
+            more = event.get("more_body", False)
+
+    def checked(self) -> bytes:
+        """The body. Raises ``PayloadTooLarge``."""
+        size = max(self._size, self._declared)
+        if size > self._limit:
+            raise PayloadTooLarge(f"The body has {size} bytes; {self._limit} are allowed.")
+        return b"".join(self._chunks)
+
+
+def _example(description: Description | None) -> dict[str, Any]:
+    if description is None:
+        return {}
+    task = TASKS[description.task]
+    return {
+        "task": task,
+        "example": task.example.replace("{mask}", description.mask_token),
+        "parameters_json": msgspec.json.encode(task.example_parameters or {}).decode(),
+    }

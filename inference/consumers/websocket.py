@@ -1,0 +1,127 @@
+"""WebSocket in and out."""
+
+import asyncio
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from inference.consumers.guard import allowed_host, allowed_origin, client_address
+from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
+from inference.messages import Started
+from inference.models import InferenceRequest
+from inference.service import Request, Service
+from inference.wire import frames
+
+MOST_OPEN = 128
+"""Requests open at once on one socket."""
+SERVICE_RESTART = 1012
+
+
+class InferenceSocket(AsyncConsumer):
+    """``/ws/``: many requests at once, each under the client's own id.
+
+    A consumer handles one event at a time, so its methods only start tasks and return. Everything said goes through
+    one queue, in order. It takes no channel of its own.
+    """
+
+    channel_layer_alias = "none"
+    service: Service
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.service = scope["service"]
+        self.open: dict[str, asyncio.Task[None]] = {}
+        self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        helpers = [asyncio.create_task(self._write()), asyncio.create_task(self._close_when_draining())]
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for task in (*helpers, *self.open.values()):
+                task.cancel()
+
+    async def dispatch(self, message: Any) -> None:
+        # Without AsyncConsumer's aclose_old_connections(): a thread hop per frame that one slow query would block.
+        match message["type"]:
+            case "websocket.connect":
+                allowed = allowed_host(self.scope) and allowed_origin(self.scope)
+                self._outgoing.put_nowait({"type": "websocket.accept" if allowed else "websocket.close"})
+            case "websocket.receive":
+                self._receive(message.get("text"))
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    def _receive(self, text: str | None) -> None:
+        """A bad frame gets an ``error``, never a closed socket; it is logged like any refused request."""
+        client_id: str | None = None
+        try:
+            if text is None:
+                raise Malformed("This is a binary frame; send JSON in text frames.")
+            limit = self.service.conf.max_body_bytes
+            if len(text) > limit:
+                raise PayloadTooLarge(f"The frame has {len(text)} characters; {limit} are allowed.")
+            frame = frames.read_frame(text)
+            if frame["type"] == "ping":
+                self._say(frames.write("pong", frames.read_id(frame) if "id" in frame else None))
+                return
+            client_id = frames.read_id(frame)
+            if frame["type"] == "cancel":
+                self._cancel(client_id)
+            else:
+                self._start(client_id, frame)
+        except InferenceError as error:
+            request = self._request()
+            self.service.refused(request, error)
+            self._say(frames.write_error(client_id, error, request.id))
+
+    def _start(self, client_id: str, frame: dict[str, Any]) -> None:
+        if client_id in self.open:
+            raise Invalid(f"'id' {client_id!r} belongs to a request that is still open; choose another.")
+        if len(self.open) >= MOST_OPEN:
+            raise Overloaded(f"{MOST_OPEN} requests are open on this socket; wait for an answer.", retry_after_s=1)
+        self.open[client_id] = asyncio.create_task(self._infer(client_id, frame))
+
+    def _cancel(self, client_id: str) -> None:
+        task = self.open.get(client_id)
+        if task is None:
+            raise Invalid(f"No open request has the 'id' {client_id!r}; it may just have been answered.")
+        task.cancel()
+
+    async def _infer(self, client_id: str, frame: dict[str, Any]) -> None:
+        request = self._request()
+
+        def accepted() -> None:
+            self._say(frames.write("accepted", client_id, request_id=request.id))
+
+        def started(event: Started) -> None:
+            self._say(frames.write("started", client_id, batch_size=event.batch_size))
+
+        try:
+            outputs = await self.service.answer(
+                request,
+                lambda: frames.read_infer(frame, self.service.conf.max_deadline_s),
+                on_admitted=accepted,
+                on_event=started,
+            )
+            answer = frames.write_result(client_id, request.id, outputs, request.times(), many=request.many)
+        except InferenceError as error:
+            answer = frames.write_error(client_id, error, request.id)
+        except asyncio.CancelledError:
+            answer = frames.write_error(client_id, Cancelled("Cancelled, as asked."), request.id)
+        del self.open[client_id]
+        self._say(answer)
+
+    def _request(self) -> Request:
+        return Request(transport=InferenceRequest.Transport.WEBSOCKET, client=client_address(self.scope))
+
+    def _say(self, frame: str) -> None:
+        self._outgoing.put_nowait({"type": "websocket.send", "text": frame})
+
+    async def _write(self) -> None:
+        while True:
+            await self.send(await self._outgoing.get())
+
+    async def _close_when_draining(self) -> None:
+        await self.service.draining.wait()
+        while self.open:
+            await asyncio.wait(self.open.values())
+        self._outgoing.put_nowait({"type": "websocket.close", "code": SERVICE_RESTART})

@@ -1,0 +1,332 @@
+"""The web side of the channel layer, one per process: which job goes to which worker, and what came of it.
+
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from inference.calls import Answer, Call, Pending
+from inference.errors import DeadlineExceeded, InferenceError, WorkerLost, from_worker
+from inference.messages import (
+    WORKERS_GROUP,
+    Cancel,
+    Closing,
+    Description,
+    Error,
+    Go,
+    Hello,
+    Message,
+    Replies,
+    Result,
+    Returned,
+    Started,
+    Status,
+    Submit,
+    UnknownMessage,
+    decode,
+    encode,
+    reply_channel,
+)
+from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, pace_of, pack, receive_forever, send
+from inference.roster import Record, Roster, WorkerView
+from inference.waiting import WaitingJobs
+
+logger = logging.getLogger(__name__)
+
+HELLO_PERIOD_S = 1.0
+PAIRS_PER_SECOND = 50
+"""The hello period grows so that there are at most so many statuses a second, webs times workers."""
+NO_WORKER = "a worker was ready"
+LOSSES_ALLOWED = 2
+"""Workers that a job may cost while it runs alone, before it is given up as poison."""
+
+
+class Dispatcher:
+    """Owns the process's one reply channel; lives on one event loop."""
+
+    def __init__(self, layer: ChannelLayer) -> None:
+        self.channel = reply_channel(secrets.token_hex(6))
+        self.roster = Roster()
+        self.redispatched = 0
+        self._layer = layer
+        self._loop = asyncio.get_running_loop()
+        self._pace_s = pace_of(layer)
+        self._waiting = WaitingJobs()
+        self._jobs: dict[int, Pending] = {}
+        self._ids = itertools.count(1)
+        self._n = 0
+        self._echoed = 0
+        self._described = asyncio.Event()
+        self._reported: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._spawn(receive_forever(self._layer, self.channel, self._take))
+        self._spawn(self._say_hello())
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def pending(self) -> int:
+        """Jobs without an answer, here or with a worker."""
+        return len(self._jobs)
+
+    @property
+    def layer_works(self) -> bool:
+        """The last hello, or the one before, came back."""
+        return self._echoed >= self._n - 1
+
+    async def description(self, deadline_at: float) -> Description:
+        """What the workers serve; waits for the first worker that has loaded.
+
+        Raises:
+            DeadlineExceeded: none had by then.
+        """
+        try:
+            async with asyncio.timeout_at(deadline_at):
+                await self._described.wait()
+        except TimeoutError:
+            raise DeadlineExceeded(f"The deadline passed before {NO_WORKER}.") from None
+        description = self.roster.description
+        assert description is not None  # noqa: S101 - set before the event
+        return description
+
+    async def run(
+        self,
+        request_id: str,
+        inputs: Sequence[Any],
+        parameters: dict[str, Any],
+        deadline_at: float,
+        on_event: Callable[[Started], None] | None = None,
+    ) -> list[Answer]:
+        """One answer per input, in order. Cancelling the caller cancels the jobs.
+
+        Raises:
+            InferenceError: of the first input that failed; the others are cancelled.
+        """
+        now = self._loop.time()
+        call = Call(request_id, inputs, parameters, deadline_at, now, on_event, self._loop.create_future())
+        call.jobs = [Pending(next(self._ids), call, index) for index in range(len(inputs))]
+        self._jobs.update((job.job_id, job) for job in call.jobs)
+        timer = self._loop.call_at(deadline_at, self._expire, call)
+        self._waiting.add(call.jobs)
+        self._pump()
+        try:
+            await call.future
+        finally:
+            timer.cancel()
+            self._forget(call)
+        return [answer for answer in call.answers if answer is not None]
+
+    # Sending
+
+    def _pump(self) -> None:
+        """Bind waiting jobs to workers with credit, as late as possible, and send what there is to say."""
+        envelopes: dict[WorkerView, list[Pending]] = {}
+        while (worker := self.roster.freest()) is not None and (job := self._waiting.take()) is not None:
+            worker.records[job.job_id] = Record()
+            envelopes.setdefault(worker, []).append(job)
+        for worker in self.roster:
+            if not worker.sending and (worker in envelopes or worker.has_words):
+                worker.sending = True
+                self._spawn(self._tell(worker, envelopes.get(worker, [])))
+
+    async def _tell(self, worker: WorkerView, jobs: list[Pending]) -> None:
+        try:
+            queue = deque(jobs)
+            while queue:
+                await self._submit(worker, pack(queue, _size))
+            await self._say_words(worker)
+            if self._pace_s:
+                await asyncio.sleep(self._pace_s)
+        finally:
+            worker.sending = False
+        self._pump()
+
+    async def _submit(self, worker: WorkerView, jobs: list[Pending]) -> None:
+        now = self._loop.time()
+        for job in jobs:
+            job.times_sent += 1
+            job.sent_at = now
+        message = Submit(self.channel, tuple(job.as_job(now) for job in jobs))
+        if await self._send(worker, message):
+            for job in jobs:
+                if record := worker.records.get(job.job_id):
+                    record.stamp = self._n
+            return
+        for job in jobs:  # rule 6
+            worker.records.pop(job.job_id, None)
+        self._put_back(jobs)
+
+    async def _say_words(self, worker: WorkerView) -> None:
+        goes, worker.goes = worker.goes, []
+        cancels, worker.cancels = worker.cancels, set()
+        for job_id in goes:
+            await self._send(worker, Go(self.channel, job_id))
+        if cancels:
+            await self._send(worker, Cancel(self.channel, tuple(cancels)))
+
+    async def _send(self, worker: WorkerView, message: Message) -> bool:
+        try:
+            await send(self._layer, worker.channel, message)
+        except Exception as error:
+            worker.closed = True
+            self._report_once(f"Sending to worker {worker.id} fails: {error!r}")
+            return False
+        return True
+
+    # Receiving
+
+    def _take(self, raw: dict[str, Any]) -> None:
+        try:
+            message = decode(raw)
+        except UnknownMessage as error:
+            self._report_once(f"Ignored: {error}")
+            return
+        match message:
+            case Hello() if message.reply_channel == self.channel:
+                self._echoed = max(self._echoed, message.n)
+            case Status():
+                self._on_status(message)
+            case Replies():
+                self._on_replies(message)
+
+    def _on_status(self, status: Status) -> None:
+        worker = self.roster.meet(status)
+        worker.heard = True
+        was_ready = worker.ready
+        lost = worker.update(status)
+        self._put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
+        worker.cancels.update(job_id for job_id in status.held if job_id not in self._jobs)
+        if worker.state == "stopped":
+            self.roster.remove(worker)
+            self._put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
+        if worker.ready and not was_ready:
+            logger.info("Worker %s is ready: %s", worker.id, status.description)
+        if self.roster.description is not None:
+            self._described.set()
+        self._pump()
+
+    def _on_replies(self, replies: Replies) -> None:
+        worker = self.roster.get(replies.worker)
+        if worker is not None:
+            worker.heard = True
+        for entry in replies.entries:
+            if isinstance(entry, Started):
+                self._on_started(worker, entry)
+            else:
+                self._on_closing(worker, replies.worker, entry)
+        self._pump()
+
+    def _on_started(self, worker: WorkerView | None, event: Started) -> None:
+        job = self._jobs.get(event.id)
+        record = worker.records.get(event.id) if worker else None
+        if job is None or record is None or worker is None:
+            return
+        if job.alone:
+            record.went = True
+            worker.goes.append(event.id)
+        if job.call.on_event is not None and job.wanted:
+            job.call.on_event(event)
+
+    def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
+        if worker is not None:
+            worker.records.pop(entry.id, None)
+        job = self._jobs.get(entry.id)
+        if job is None or not job.wanted:
+            return
+        match entry:
+            case Result():
+                waited_ms = (job.sent_at - job.call.created_at) * 1000
+                job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
+            case Error():
+                job.call.fail(from_worker(entry.code, entry.message), job)
+            case Returned():
+                if worker is not None:
+                    worker.closed = True
+                self._put_back([job])
+
+    def fail_all(self, make_error: Callable[[], InferenceError]) -> None:
+        """Answer whatever has no answer yet; for a process that cannot wait any longer."""
+        for call in {job.call for job in self._jobs.values()}:
+            call.fail(make_error())
+
+    # Time
+
+    async def _say_hello(self) -> None:
+        while True:
+            lost = self.roster.end_period(layer_worked=self._echoed == self._n)
+            for worker in lost:  # all are removed before anything is sent again
+                self._lose(worker)
+            if lost:
+                self._pump()
+            self._n += 1
+            hello = encode(Hello(self.channel, self._n))
+            started = self._loop.time()
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await self._layer.send(self.channel, hello)
+                    await self._layer.group_send(WORKERS_GROUP, hello)
+            except Exception as error:
+                self._report_once(f"The channel layer does not take messages: {error!r}")
+            await asyncio.sleep(max(0.0, started + self._period_s() - self._loop.time()))
+
+    def _period_s(self) -> float:
+        pairs = len(self.roster) * max((worker.webs for worker in self.roster), default=1)
+        return max(HELLO_PERIOD_S, pairs / PAIRS_PER_SECOND)
+
+    def _lose(self, worker: WorkerView) -> None:
+        """Rules 7 and 8: what a lost worker held runs again, alone; twice lost while alone is poison."""
+        logger.error("Worker %s is lost; %d jobs are sent again", worker.id, len(worker.records))
+        for job_id, record in worker.records.items():
+            job = self._jobs.get(job_id)
+            if job is None or not job.wanted:
+                continue
+            job.losses += record.went
+            if job.losses >= LOSSES_ALLOWED:
+                job.call.fail(WorkerLost("Every worker that ran this input was lost; it is not tried again."), job)
+                continue
+            job.alone = True
+            self._put_back([job])
+
+    def _expire(self, call: Call) -> None:
+        waiting = any(job.waiting for job in call.jobs)
+        where = "the model had answered" if not waiting else "a worker was free" if self.roster.ready() else NO_WORKER
+        call.fail(DeadlineExceeded(f"The deadline passed before {where}."))
+
+    def _forget(self, call: Call) -> None:
+        for job in call.jobs:
+            del self._jobs[job.job_id]
+            for worker in self.roster:
+                if job.job_id in worker.records:
+                    worker.cancels.add(job.job_id)
+        if any(worker.has_words for worker in self.roster):
+            self._pump()
+
+    def _put_back(self, jobs: list[Pending]) -> None:
+        back = [job for job in jobs if not self.roster.held_elsewhere(job.job_id)]
+        self.redispatched += sum(job.wanted and not job.waiting for job in back)
+        self._waiting.put_back(back)
+
+    def _report_once(self, sentence: str) -> None:
+        if sentence not in self._reported and len(self._reported) < 1000:
+            self._reported.add(sentence)
+            logger.warning("%s", sentence)
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _size(job: Pending) -> int:
+    return len(job.call.inputs[job.index])

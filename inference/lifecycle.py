@@ -1,0 +1,168 @@
+"""The life of one web process: what it starts, in which order it stops, and the door for other Python code."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import msgspec
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.routing import get_default_application
+
+from inference import checks, conf, pipelines
+from inference.dispatcher import Dispatcher
+from inference.models import InferenceRequest
+from inference.outbox import ChannelLayer
+from inference.request_log import RequestLog
+from inference.service import Request, Service
+from inference.wire import Query
+from inference.worker import InferenceWorker
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+RESTART_FIRST_S, RESTART_LAST_S = 1.0, 30.0
+
+
+class CannotServe(Exception):
+    """The process cannot do its job; the message is one sentence for the operator."""
+
+
+class WebProcess:
+    """Dispatcher, service, request log and, with the in-memory layer, a worker: all on one event loop.
+
+    Args:
+        on_fatal: called with one sentence when the process cannot serve.
+    """
+
+    def __init__(self, on_fatal: Callable[[str], None]) -> None:
+        layer = cast("ChannelLayer", get_channel_layer())
+        self.conf = conf.current()
+        self.loop = asyncio.get_running_loop()
+        self.dispatcher = Dispatcher(layer)
+        self.service = Service(self.conf, self.dispatcher, request_log := RequestLog())
+        self._request_log = request_log
+        self._on_fatal = on_fatal
+        self._layer = layer
+        self._embedded = isinstance(layer, InMemoryChannelLayer)
+        self._worker: InferenceWorker | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        for contradiction in checks.contradictions():
+            self._on_fatal(contradiction)
+        self._request_log.start()
+        self.dispatcher.start()
+        if self._embedded:
+            self._supervisor = self.loop.create_task(self._keep_worker())
+
+    async def drain(self) -> None:
+        """Answer what was accepted, stop the worker, write the log."""
+        logger.info("Stopping: new requests are refused, %d inputs are answered first", self.service.admission.taken)
+        await self.service.drain(self.conf.drain_s)
+        if self._worker is not None:
+            await self._worker.drain(timeout_s=1)
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+        await self._request_log.stop()
+        await self.dispatcher.stop()
+        logger.info("Stopped")
+
+    async def _keep_worker(self) -> None:
+        """Run the embedded worker. One that was ready is started again; one that cannot load ends the process."""
+        pause_s = RESTART_FIRST_S
+        while True:
+            self._worker = InferenceWorker(get_default_application(), self._layer, self.conf, pipelines.load)
+            try:
+                await self._worker.arun()
+            except Exception as error:
+                if not self._worker.was_ready:
+                    self._on_fatal(_sentence(error))
+                    return
+                logger.exception("The worker ended; a new one starts in %g s", pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RESTART_LAST_S)
+            else:
+                return  # drained
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, pipelines.LoadFailed):
+        logger.error("Loading failed", exc_info=error)
+        return f"The model could not be loaded: {error!r}"
+    return str(error)
+
+
+_current: WebProcess | None = None
+_lock = threading.Lock()
+
+
+def current() -> WebProcess | None:
+    return _current
+
+
+def start(on_fatal: Callable[[str], None]) -> WebProcess:
+    """The process's one ``WebProcess``, started on the running loop if there is none yet."""
+    global _current
+    if _current is None:
+        _current = WebProcess(on_fatal)
+        _current.start()
+    return _current
+
+
+async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+    """What the pipeline returns for a text, or for each text of a list; through the same door as HTTP requests.
+
+    May be awaited on any event loop and thread. In a process that serves nothing, the first call starts what is
+    needed on a thread of its own.
+
+    Raises:
+        InferenceError: as a client would be told.
+        CannotServe: this process cannot serve (say, the model cannot be loaded).
+    """
+    process = _ensure_somewhere()
+    work = _answer(process.service, inputs, parameters, deadline_s)
+    if process.loop is asyncio.get_running_loop():
+        return await work
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
+
+
+def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+    """``infer`` for code without an event loop. Raises as ``infer`` does, and ``RuntimeError`` on a running loop."""
+    return asyncio.run(infer(inputs, parameters, deadline_s))
+
+
+async def _answer(service: Service, inputs: Any, parameters: Any, deadline_s: float | None) -> Any:
+    many = isinstance(inputs, list)
+    query = Query(inputs=inputs if many else [inputs], many=many, parameters=parameters, deadline_s=deadline_s)
+    request = Request(transport=InferenceRequest.Transport.PYTHON, client=None)
+    outputs = [msgspec.json.decode(output) for output in await service.answer(request, lambda: query)]
+    return outputs if many else outputs[0]
+
+
+def _ensure_somewhere() -> WebProcess:
+    """The running process's, or one on a new thread."""
+    with _lock:
+        if _current is None:
+            started: list[WebProcess] = []
+            ready = threading.Event()
+
+            async def serve() -> None:
+                started.append(start(_raise_later))
+                ready.set()
+                await asyncio.Event().wait()
+
+            threading.Thread(target=lambda: asyncio.run(serve()), name="inference", daemon=True).start()
+            ready.wait()
+    if _failure:
+        raise CannotServe(_failure[0])
+    assert _current is not None  # noqa: S101
+    return _current
+
+
+_failure: list[str] = []
+
+
+def _raise_later(sentence: str) -> None:
+    _failure.append(sentence)

@@ -1,0 +1,132 @@
+"""The workers that a web process knows, and its records of the jobs that they hold. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from inference.messages import CostModel, Description, State, Status
+
+SILENT_PERIODS = 3
+"""Whole hello periods without a word, while the layer worked, after which a worker is lost."""
+
+
+@dataclass(slots=True)
+class Record:
+    """A job that was sent to a worker: one unit of its credit is in use."""
+
+    stamp: int | None = None
+    """Number of the newest hello when the send returned; ``None`` while it is under way."""
+    went: bool = False
+    """The worker was given ``go`` to run it alone."""
+
+
+@dataclass(eq=False)
+class WorkerView:
+    """One start of a worker, as this web process sees it."""
+
+    id: str
+    channel: str
+    state: State = "starting"
+    description: Description | None = None
+    cost: CostModel | None = None
+    ceiling: int = 0
+    queue_depth: int = 0
+    webs: int = 1
+    closed: bool = False
+    """It refused something: nothing more is sent to it until its next status."""
+    sending: bool = False
+    records: dict[int, Record] = field(default_factory=dict)
+    cancels: set[int] = field(default_factory=set)
+    goes: list[int] = field(default_factory=list)
+    heard: bool = True
+    silent_periods: int = 0
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "ready"
+
+    @property
+    def credit(self) -> int:
+        """How many more jobs it may be sent now."""
+        if not self.ready or self.closed:
+            return 0
+        return max(0, self.ceiling - len(self.records))
+
+    @property
+    def has_words(self) -> bool:
+        """Something other than jobs waits to be told to it."""
+        return bool(self.cancels or self.goes)
+
+    def update(self, status: Status) -> list[int]:
+        """Take a status; the ids of jobs that the layer lost, by rule 5, whose records are freed."""
+        self.state, self.cost, self.ceiling = status.state, status.cost, status.credit
+        self.queue_depth, self.webs = status.queue_depth, status.webs
+        self.description = status.description or self.description
+        self.closed = False
+        held = set(status.held)
+        lost = [
+            job_id
+            for job_id, record in self.records.items()
+            if record.stamp is not None and status.heard > record.stamp and job_id not in held
+        ]
+        for job_id in lost:
+            del self.records[job_id]
+        return lost
+
+
+class Roster:
+    """Workers by id. A worker appears with its first status and goes when it stops or is lost."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, WorkerView] = {}
+        self.description: Description | None = None
+        """What the newest ready worker serves, or the last one did."""
+
+    def __iter__(self) -> Iterator[WorkerView]:
+        return iter(self._workers.values())
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def get(self, worker_id: str) -> WorkerView | None:
+        return self._workers.get(worker_id)
+
+    def meet(self, status: Status) -> WorkerView:
+        """The worker that sent this status."""
+        worker = self._workers.get(status.worker)
+        if worker is None:
+            worker = self._workers[status.worker] = WorkerView(status.worker, status.channel)
+        if status.description is not None:
+            self.description = status.description
+        return worker
+
+    def remove(self, worker: WorkerView) -> None:
+        self._workers.pop(worker.id, None)
+
+    def ready(self) -> int:
+        """How many workers take jobs."""
+        return sum(worker.ready for worker in self)
+
+    def held_elsewhere(self, job_id: int) -> bool:
+        return any(job_id in worker.records for worker in self)
+
+    def freest(self) -> WorkerView | None:
+        """The worker that can be sent to now and has most credit left."""
+        able = [worker for worker in self if worker.credit and not worker.sending]
+        return max(able, key=lambda worker: worker.credit) if able else None
+
+    def end_period(self, *, layer_worked: bool) -> list[WorkerView]:
+        """Close a hello period; the workers that are now lost, already removed.
+
+        A period in which the web's own hello did not come back says nothing about workers.
+        """
+        lost = []
+        for worker in list(self):
+            if worker.heard:
+                worker.silent_periods = 0
+            elif layer_worked:
+                worker.silent_periods += 1
+            worker.heard = False
+            if worker.silent_periods >= SILENT_PERIODS:
+                self.remove(worker)
+                lost.append(worker)
+        return lost

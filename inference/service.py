@@ -1,0 +1,190 @@
+"""The one door: admits, dispatches, times, counts and logs a request. Consumers and ``inference.infer`` call it."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from inference import tasks
+from inference.admission import Admission
+from inference.calls import Answer
+from inference.conf import Conf
+from inference.dispatcher import Dispatcher
+from inference.errors import Cancelled, InferenceError, Internal, Invalid, PayloadTooLarge
+from inference.messages import Started
+from inference.models import InferenceRequest
+from inference.request_log import Entry, RequestLog, preview
+from inference.wire import Query, Times
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Request:
+    """One client call, from its first byte to its row in the log."""
+
+    transport: str
+    client: str | None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    received_at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
+    query: Query | None = None
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def many(self) -> bool:
+        """The client sent a list, and gets one."""
+        return self.query is not None and self.query.many
+
+    def times(self) -> Times:
+        """Of what is known so far."""
+        return Times(
+            queue_ms=max((a.waited_ms + a.result.queue_ms for a in self.answers), default=0.0),
+            inference_ms=max((a.result.inference_ms for a in self.answers), default=0.0),
+            total_ms=(time.monotonic() - self.started) * 1000,
+            batch_size=max((a.result.batch_size for a in self.answers), default=0),
+        )
+
+
+class Service:
+    """One per web process; lives on the dispatcher's event loop."""
+
+    def __init__(self, conf: Conf, dispatcher: Dispatcher, request_log: RequestLog) -> None:
+        self.conf = conf
+        self.dispatcher = dispatcher
+        self.admission = Admission(dispatcher, max_pending=conf.max_pending, max_inputs=conf.max_inputs)
+        self.draining = asyncio.Event()
+        self._request_log = request_log
+        self._open = 0
+        self._closed = asyncio.Event()
+
+    async def answer(
+        self,
+        request: Request,
+        read: Callable[[], Query],
+        *,
+        on_admitted: Callable[[], None] | None = None,
+        on_event: Callable[[Started], None] | None = None,
+    ) -> list[bytes]:
+        """One JSON output per input, in order. ``read`` makes the query; what it raises is an answer like any other.
+
+        Cancel the calling task when the client is gone: its jobs are cancelled and its permits free at once.
+
+        Raises:
+            InferenceError: what to tell the client.
+        """
+        error: InferenceError | None = None
+        self._open += 1
+        try:
+            request.answers = await self._run(request, read, on_admitted, on_event)
+            outputs = [answer.result.output for answer in request.answers]
+            self._check_size(sum(map(len, outputs)))
+        except InferenceError as raised:
+            error = raised
+            raise
+        except asyncio.CancelledError:
+            error = Cancelled("The client cancelled the request or went away.")
+            raise
+        except Exception:
+            error = Internal(f"This server has a bug; its log has the details under request {request.id}.")
+            logger.exception("Request %s", request.id)
+            raise error from None
+        else:
+            return outputs
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._closed.set()
+            self._log(request, error)
+
+    def refused(self, request: Request, error: InferenceError) -> None:
+        """Log a request that could not even be read."""
+        self._log(request, error)
+
+    def unready(self) -> str:
+        """Why a request now would not be served; empty if it would."""
+        if (refusal := self.admission.refusal()) is not None:
+            return refusal.message
+        if not self.dispatcher.layer_works:
+            return "The channel layer does not answer."
+        if not self.dispatcher.roster.ready():
+            return "No worker is ready; the model is still loading or no worker runs."
+        return ""
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse what is new and wait for what was accepted; what is left at the end gets an error."""
+        self.admission.draining = True
+        self.draining.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._all_closed()
+        except TimeoutError:
+            logger.warning("%d requests had no answer after %g s", self._open, timeout_s)
+            self.dispatcher.fail_all(lambda: Internal("The server stopped before the model had answered."))
+            await asyncio.sleep(0)
+
+    async def _all_closed(self) -> None:
+        while self._open:
+            self._closed.clear()
+            await self._closed.wait()
+
+    async def _run(
+        self,
+        request: Request,
+        read: Callable[[], Query],
+        on_admitted: Callable[[], None] | None,
+        on_event: Callable[[Started], None] | None,
+    ) -> list[Answer]:
+        if (refusal := self.admission.refusal()) is not None:  # before the body is even parsed
+            raise refusal
+        query = request.query = read()
+        deadline_at = asyncio.get_running_loop().time() + (query.deadline_s or self.conf.deadline_s)
+        with self.admission.permits(len(query.inputs)):
+            description = await self.dispatcher.description(deadline_at)
+            tasks.validate_inputs(description, query.inputs)
+            parameters = tasks.validate_parameters(description, query.parameters)
+            if query.stream:
+                raise Invalid(f"{description.task} does not stream; leave 'stream' out.")
+            if on_admitted is not None:
+                on_admitted()
+            return await self.dispatcher.run(request.id, query.inputs, parameters, deadline_at, on_event)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.conf.max_reply_bytes:
+            limit = self.conf.max_reply_bytes
+            raise PayloadTooLarge(f"The answer has {size} bytes, {limit} are allowed; send fewer or shorter inputs.")
+
+    def _log(self, request: Request, error: InferenceError | None) -> None:
+        query, times, answers = request.query, request.times(), request.answers
+        description = self.dispatcher.roster.description
+        self._request_log.record(
+            Entry(
+                request_id=request.id,
+                received_at=request.received_at,
+                transport=request.transport,
+                client=request.client,
+                pipeline=description.model if description else "",
+                inputs=len(query.inputs) if query else 0,
+                preview=preview(query.inputs, self.conf.log_inputs) if query else "",
+                status=_status(error),
+                code=error.code if error else "",
+                message=error.message if error else "",
+                times_sent=max((answer.times_sent for answer in answers), default=0),
+                worker=answers[0].worker if answers else "",
+                batch_size=times.batch_size,
+                queue_ms=times.queue_ms if answers else None,
+                inference_ms=times.inference_ms if answers else None,
+                total_ms=times.total_ms,
+            )
+        )
+
+
+def _status(error: InferenceError | None) -> str:
+    kinds = InferenceRequest.Status
+    if error is None:
+        return kinds.OK
+    if isinstance(error, Cancelled):
+        return kinds.CANCELLED
+    return kinds.REFUSED if error.refusal else kinds.FAILED

@@ -1,0 +1,27 @@
+"""``daphne inferencesite.asgi:application``: the server."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "inferencesite.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()  # loads the apps: before anything that imports models
+
+from channels.routing import ProtocolTypeRouter
+
+from inference.routing import channel_routes, http_routes, websocket_routes
+from inferencesite import daphne_hooks
+from inferencesite.edge import Edge
+
+application = Edge(
+    ProtocolTypeRouter(
+        {
+            "http": http_routes(django_application),
+            "websocket": websocket_routes,
+            "channel": channel_routes,
+        }
+    )
+)
+
+daphne_hooks.install()

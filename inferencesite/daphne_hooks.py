@@ -1,0 +1,68 @@
+"""Daphne has no ASGI lifespan and ends abruptly on SIGTERM: start eagerly and drain through its reactor."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from inference import lifecycle
+from inferencesite.edge import die
+
+logger = logging.getLogger("inference.edge")
+
+LINGER_S = 0.2
+"""For the last bytes of the last answers to leave, before the process ends."""
+
+
+def install() -> None:
+    """Hook into the reactor that runs when this process is a Daphne server; no effect anywhere else."""
+    if "daphne.server" not in sys.modules:
+        return
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one, if Daphne has not
+
+    reactor.callWhenRunning(_begin, reactor)
+
+
+def _begin(reactor: Any) -> None:
+    loop = asyncio.get_event_loop()
+    loop.call_soon(lifecycle.start, die)
+    if threading.current_thread() is threading.main_thread():
+        # Twisted installs its own handlers after this hook has run.
+        reactor.callLater(0, _handle_signals, loop)
+
+
+def _handle_signals(loop: asyncio.AbstractEventLoop) -> None:
+    stopping = False
+
+    def stop(signum: int, _frame: object) -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(128 + signum)  # asked twice: at once
+        stopping = True
+        loop.call_soon_threadsafe(lambda: loop.create_task(_drain_and_exit()))
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
+
+
+async def _drain_and_exit() -> None:
+    """Drain, then end without Daphne's own shutdown.
+
+    That one fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending
+    tasks are collected), and a model thread that hangs must not hold the process.
+    """
+    code = 0
+    try:
+        process = lifecycle.current()
+        if process is not None:
+            await process.drain()
+        await asyncio.sleep(LINGER_S)
+    except Exception:
+        logger.exception("Draining failed")
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
