@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 
 from inference.models import InferenceRequest
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 else:  # these cannot be subscripted at run time
     LogAdmin, LogPaginator, LogQuerySet = admin.ModelAdmin, Paginator, QuerySet
 
-SHORT_PREVIEW_CHARS = 60
+SHORT_CHARS = 30
 MOST_PIPELINES = 20
 PERIODS = {
     "1h": ("Past hour", timedelta(hours=1)),
@@ -36,13 +37,19 @@ PERIODS = {
 admin.site.site_header = "Inference server"
 admin.site.site_title = "Inference server"
 admin.site.index_title = "Administration"
+admin.site.enable_nav_sidebar = False  # the log's table needs the width
 
 
 def duration(ms: float | None) -> str | None:
     """Readable milliseconds: ``3.1 ms``, ``1.24 s``."""
     if ms is None:
         return None
-    return f"{ms:.1f} ms" if ms < 999.95 else f"{ms / 1000:.2f} s"
+    return one_line(f"{ms:.1f} ms" if ms < 999.95 else f"{ms / 1000:.2f} s")
+
+
+def one_line(text: str) -> str:
+    """The text with spaces that a browser does not break, so that a row of the list stays one line high."""
+    return "\N{NO-BREAK SPACE}".join(text.split())
 
 
 class Days(LogQuerySet):
@@ -123,10 +130,10 @@ class PeriodFilter(admin.SimpleListFilter):
 class InferenceRequestAdmin(LogAdmin):
     list_display = (
         "received",
-        "request_id",
+        "short_id",
         "transport",
         "client",
-        "pipeline",
+        "short_pipeline",
         "inputs",
         "short_preview",
         "outcome",
@@ -136,7 +143,7 @@ class InferenceRequestAdmin(LogAdmin):
         "total",
         "times",
     )
-    list_display_links = ("received", "request_id")
+    list_display_links = ("received", "short_id")
     list_filter = ("status", "transport", PipelineFilter, PeriodFilter)
     list_per_page = 50
     sortable_by = ("received", "queue", "inference", "total")
@@ -167,7 +174,7 @@ class InferenceRequestAdmin(LogAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[InferenceRequest]:
         """Without the long texts, which may be whole request bodies; the detail page loads those of its one row."""
         rows = Days(self.model).defer("preview", "message")
-        return rows.annotate(beginning=Left("preview", SHORT_PREVIEW_CHARS + 1))
+        return rows.annotate(beginning=Left("preview", SHORT_CHARS + 1))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -182,14 +189,23 @@ class InferenceRequestAdmin(LogAdmin):
     def received(self, row: InferenceRequest) -> str:
         return f"{timezone.localtime(row.received_at):%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
+    @admin.display(description="request id")
+    def short_id(self, row: InferenceRequest) -> str:
+        return format_html('<span title="{}">{}</span>', row.request_id, row.request_id[:8])
+
+    @admin.display(description="pipeline")
+    def short_pipeline(self, row: InferenceRequest) -> str:
+        """The end of the name, which tells models in one folder apart."""
+        return row.pipeline if len(row.pipeline) <= SHORT_CHARS else "…" + row.pipeline[-SHORT_CHARS:]
+
     @admin.display(description="preview")
     def short_preview(self, row: InferenceRequest) -> str:
         beginning: str = row.beginning  # type: ignore[attr-defined]
-        return beginning if len(beginning) <= SHORT_PREVIEW_CHARS else beginning[:SHORT_PREVIEW_CHARS] + "…"
+        return one_line(beginning if len(beginning) <= SHORT_CHARS else beginning[:SHORT_CHARS] + "…")
 
     @admin.display(description="status")
     def outcome(self, row: InferenceRequest) -> str:
-        return f"{row.get_status_display()}: {row.code}" if row.code else row.get_status_display()
+        return one_line(f"{row.get_status_display()}: {row.code}" if row.code else row.get_status_display())
 
     @admin.display(ordering="queue_ms")
     def queue(self, row: InferenceRequest) -> str | None:

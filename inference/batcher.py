@@ -142,10 +142,10 @@ class Batcher:
             await self._run_and_close(batch, open_items)
         except Exception:
             logger.exception("A batch of %d failed outside the model", len(batch))
-        finally:
-            self._running.clear()
             for item in open_items.values():
                 self._on_close(item, Error(item.job.id, "inference", FAILED))
+        finally:
+            self._running.clear()
 
     async def _allowed(self, item: Item) -> bool:
         try:

@@ -60,8 +60,8 @@ class Call:
     request_id: str
     inputs: Sequence[Any]
     parameters: dict[str, Any]
+    admitted_at: float
     deadline_at: float
-    created_at: float
     on_event: Callable[[Started], None] | None
     future: "asyncio.Future[None]"
     jobs: list[Pending] = field(default_factory=list)

@@ -8,6 +8,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.management import get_commands
 
 from inference import conf
 
@@ -49,6 +50,7 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
             hint="Use channels_redis.core.RedisChannelLayer.",
             id="inference.E005",
         )
+        return  # outside an event loop it cannot even be asked for its expiry
     expiry = getattr(layer, "expiry", None)
     if expiry is not None and expiry < conf.current().max_deadline_s:
         yield Error(
@@ -68,6 +70,16 @@ def check_names(**_: Any) -> Iterable[CheckMessage]:
             f"{name} is set, but there is no such setting.",
             hint=f"Did you mean {close[0]}?" if close else "",
             id="inference.W001",
+        )
+
+
+@register(TAG)
+def check_app_order(**_: Any) -> Iterable[CheckMessage]:
+    if get_commands().get("runworker") == "channels":
+        yield Error(
+            "runworker is that of Channels, which loads no model.",
+            hint="Put 'inference' before 'channels' in INSTALLED_APPS.",
+            id="inference.E007",
         )
 
 

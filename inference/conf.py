@@ -79,7 +79,7 @@ def expectation(option_field: "Field[Any]") -> str:
     if option_field.type is str:
         return "a text"
     kind = "a whole number" if option_field.type is int else "a number"
-    return f"{kind} from {rules['low']:g} to {rules['high']:g}"
+    return f"{kind} from {rules['low']} to {rules['high']}"
 
 
 def from_env(env: Env) -> Conf:

@@ -100,21 +100,21 @@ class Dispatcher:
         assert description is not None  # noqa: S101 - set before the event
         return description
 
-    async def run(
+    async def run(  # noqa: PLR0913
         self,
         request_id: str,
         inputs: Sequence[Any],
         parameters: dict[str, Any],
+        admitted_at: float,
         deadline_at: float,
         on_event: Callable[[Started], None] | None = None,
     ) -> list[Answer]:
-        """One answer per input, in order. Cancelling the caller cancels the jobs.
+        """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
 
         Raises:
             InferenceError: of the first input that failed; the others are cancelled.
         """
-        now = self._loop.time()
-        call = Call(request_id, inputs, parameters, deadline_at, now, on_event, self._loop.create_future())
+        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_event, self._loop.create_future())
         call.jobs = [Pending(next(self._ids), call, index) for index in range(len(inputs))]
         self._jobs.update((job.job_id, job) for job in call.jobs)
         timer = self._loop.call_at(deadline_at, self._expire, call)
@@ -246,7 +246,7 @@ class Dispatcher:
             return
         match entry:
             case Result():
-                waited_ms = (job.sent_at - job.call.created_at) * 1000
+                waited_ms = (job.sent_at - job.call.admitted_at) * 1000
                 job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
             case Error():
                 job.call.fail(from_worker(entry.code, entry.message), job)

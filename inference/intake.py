@@ -58,6 +58,10 @@ class Intake:
         self._changed = asyncio.Event()
         self.cost: CostModel | None = None
 
+    @property
+    def held(self) -> int:
+        return sum(len(web.held) for web in self._webs.values())
+
     # Messages from web processes
 
     def hello(self, message: Hello) -> None:
@@ -101,7 +105,7 @@ class Intake:
 
     async def emptied(self) -> None:
         """Wait until nothing is held and everything said has been taken by the layer."""
-        while any(web.held for web in self._webs.values()):
+        while self.held:
             self._changed.clear()
             await self._changed.wait()
         await asyncio.gather(*(web.outbox.flushed() for web in self._webs.values()))
@@ -121,8 +125,7 @@ class Intake:
     # Inside
 
     def _take(self, web: Web, channel: str, job: Job) -> None:
-        held_in_all = sum(len(other.held) for other in self._webs.values())
-        full = held_in_all >= 2 * self._credit
+        full = self.held >= 2 * self._credit
         if self._batcher is None or self.state != "ready" or full:
             web.held.add(job.id)
             web.outbox.put(Returned(job.id, "draining" if self.state == "draining" else "full"))

@@ -155,6 +155,7 @@ TYPES: dict[str, type[Message]] = {
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
 _encoder = msgspec.msgpack.Encoder()
+_JSON_TYPES = (str, int, float, bool, type(None))
 
 ENVELOPE_BYTES = 512 * 1024
 """Bound of one channel-layer message; a single larger job or answer travels alone."""
@@ -166,6 +167,10 @@ class UnknownMessage(ValueError):
 
 def encode(message: Message) -> dict[str, Any]:
     """Raises ``TypeError`` if a job's input or parameters hold what JSON has no word for."""
+    if isinstance(message, Submit):
+        for job in message.jobs:
+            _check_json(job.input)
+            _check_json(job.parameters)
     return {"type": _NAMES[type(message)], "version": VERSION, "body": _encoder.encode(message)}
 
 
@@ -174,10 +179,25 @@ def decode(raw: Any) -> Message:
     if not isinstance(raw, dict) or raw.get("version") != VERSION:
         version = raw.get("version") if isinstance(raw, dict) else None
         raise UnknownMessage(f"message version {version!r}, this process speaks {VERSION}")
-    decoder = _DECODERS.get(raw.get("type", ""))
+    kind = raw.get("type")
+    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
     if decoder is None:
-        raise UnknownMessage(f"message type {raw.get('type')!r}")
+        raise UnknownMessage(f"message type {kind!r}")
     try:
         return decoder.decode(raw["body"])
-    except (KeyError, TypeError, msgspec.DecodeError) as error:
-        raise UnknownMessage(f"message {raw['type']}: {error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise UnknownMessage(f"message {kind}: {error}") from error
+
+
+def _check_json(value: Any) -> None:
+    """MessagePack would turn datetimes, sets and bytes into something else without a word."""
+    if type(value) is dict:
+        for name, item in value.items():
+            if type(name) is not str:
+                raise TypeError(f"JSON has no word for a name that is {type(name).__name__}")
+            _check_json(item)
+    elif type(value) is list:
+        for item in value:
+            _check_json(item)
+    elif type(value) not in _JSON_TYPES:
+        raise TypeError(f"JSON has no word for {type(value).__name__}")

@@ -52,7 +52,7 @@ def _settle(future: "asyncio.Future[Any]", outcome: Any, error: BaseException | 
         return
     if error is None:
         future.set_result(outcome)
-    elif isinstance(error, Exception):
+    elif isinstance(error, Exception) and not isinstance(error, StopIteration):  # which futures refuse
         future.set_exception(error)
     else:
-        future.set_exception(RuntimeError(f"the model's thread was told to end: {error!r}"))
+        future.set_exception(RuntimeError(f"the model raised {error!r}"))

@@ -173,7 +173,8 @@ class RequestLog:
                 self._insert(batch[:half])
                 self._insert(batch[half:])
                 return
-            logger.error("The database rejected the log row of request %s: %s", batch[0].request_id, error)
+            reason = str(error).partition("\n")[0]  # PostgreSQL's next line quotes the row
+            logger.error("The database rejected the log row of request %s: %s", batch[0].request_id, reason)
             self._forget(1, written=False)
         else:
             self._forget(len(batch), written=True)

@@ -140,7 +140,8 @@ class Service:
         if (refusal := self.admission.refusal()) is not None:  # before the body is even parsed
             raise refusal
         query = request.query = read()
-        deadline_at = asyncio.get_running_loop().time() + (query.deadline_s or self.conf.deadline_s)
+        admitted_at = asyncio.get_running_loop().time()
+        deadline_at = admitted_at + (query.deadline_s or self.conf.deadline_s)
         with self.admission.permits(len(query.inputs)):
             description = await self.dispatcher.description(deadline_at)
             tasks.validate_inputs(description, query.inputs)
@@ -149,7 +150,7 @@ class Service:
                 raise Invalid(f"{description.task} does not stream; leave 'stream' out.")
             if on_admitted is not None:
                 on_admitted()
-            return await self.dispatcher.run(request.id, query.inputs, parameters, deadline_at, on_event)
+            return await self.dispatcher.run(request.id, query.inputs, parameters, admitted_at, deadline_at, on_event)
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:

@@ -70,16 +70,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Text:
+class Template:
+    """For ``str.format``: other fields than ``{}`` could name attributes, or a width that fills the memory."""
+
     longest: int
-    must_contain: str = ""
 
     def accepts(self, value: Any) -> bool:
-        return isinstance(value, str) and 0 < len(value) <= self.longest and self.must_contain in value
+        return _a_text(value, self.longest) and "{}" in value and value.count("{") == value.count("}") == 1
 
     def __str__(self) -> str:
-        containing = f" that contains {self.must_contain}" if self.must_contain else ""
-        return f"a text of 1 to {self.longest} characters{containing}"
+        return f"a text of at most {self.longest} characters with one {{}} and no other braces"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Texts:
     def accepts(self, value: Any) -> bool:
         if not isinstance(value, list) or not 0 < len(value) <= self.most:
             return False
-        return all(isinstance(item, str) and 0 < len(item) <= self.longest for item in value)
+        return all(_a_text(item, self.longest) for item in value)
 
     def __str__(self) -> str:
         return f"a list of 1 to {self.most} texts of at most {self.longest} characters"
@@ -169,7 +169,7 @@ TASKS: dict[str, Task] = {
             parameters={
                 "candidate_labels": Parameter(kind=Texts(64, 200), meaning="the labels to choose from", required=True),
                 "multi_label": Parameter(kind=Flag(), meaning="score each label for itself"),
-                "hypothesis_template": Parameter(kind=Text(500, "{}"), meaning="the sentence around a label"),
+                "hypothesis_template": Parameter(kind=Template(500), meaning="the sentence around a label"),
             },
             example_parameters={"candidate_labels": ["urgent", "not urgent"]},
         ),
@@ -207,6 +207,8 @@ def validate_inputs(description: Description, inputs: Sequence[Any]) -> None:
                 f"{where} has {len(text)} characters; this model takes {description.longest_input} tokens, "
                 f"which are never more than {description.longest_input_chars} characters."
             )
+        if not _encodable(text):
+            raise Invalid(f"{where} has half of a surrogate pair in it, which is no character; send whole ones.")
         if description.mask_token and description.task == "fill-mask" and description.mask_token not in text:
             raise Invalid(f"{where} has no {description.mask_token}; put one where a word is to be filled in.")
 
@@ -243,6 +245,19 @@ def _check_parameter(task: Task, name: str, value: Any) -> None:
         raise Invalid(f"There is no parameter {_shown(name)} for {task.name}; known are: {known}.")
     if not parameter.kind.accepts(value):
         raise Invalid(f"Parameter {name} is {_shown(value)}; it must be {parameter.kind}.")
+
+
+def _a_text(value: Any, longest: int) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest and _encodable(value)
+
+
+def _encodable(text: str) -> bool:
+    """UTF-8 can say it; Python's own ``json`` also reads what cannot be sent to a worker."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def json_type(value: Any) -> str:

@@ -17,6 +17,8 @@ class WaitingJobs:
 
     def add(self, jobs: list[Pending]) -> None:
         """The jobs of a new call."""
+        while self._ring and not self._ring[0][0].wanted:  # they would pile up while no worker takes any
+            self._next()
         self._ring.append(deque(jobs))
 
     def put_back(self, jobs: list[Pending]) -> None:

@@ -110,7 +110,9 @@ class InferenceWorker(Worker):
             LoadFailed: the pipeline cannot be served; the message is one sentence for the operator.
         """
         thread = ModelThread(f"model-{self.id}")
-        tasks = [
+        drained = asyncio.create_task(self._drained.wait())
+        tasks: list[asyncio.Task[Any]] = [
+            drained,
             asyncio.create_task(self.application_checker()),
             asyncio.create_task(self._keep_membership()),
             asyncio.create_task(receive_forever(self.channel_layer, self.job_channel, self._to_consumer)),
@@ -118,10 +120,13 @@ class InferenceWorker(Worker):
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
             batcher = self._batcher(pipeline, thread)
-            tasks.append(asyncio.create_task(batcher.run()))
+            batching = asyncio.create_task(batcher.run())
+            tasks.append(batching)
             self._intake.open(batcher, pipeline.description)
             self.was_ready = True
-            await self._until_drained(tasks[-1])
+            await asyncio.wait((drained, batching), return_when=asyncio.FIRST_COMPLETED)
+            if batching.done():
+                batching.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -147,6 +152,11 @@ class InferenceWorker(Worker):
             logger.debug("Last words of worker %s were not taken: %r", self.id, error)
         self._drained.set()
 
+    @property
+    def held(self) -> int:
+        """Jobs received and not yet answered."""
+        return self._intake.held
+
     def delete_all_instances(self) -> None:
         for scope_id in list(self.application_instances):
             self.delete_application_instance(scope_id)
@@ -154,13 +164,6 @@ class InferenceWorker(Worker):
     def _batcher(self, pipeline: LoadedPipeline, thread: ModelThread) -> Batcher:
         limits = Limits(max_batch_size=self._conf.max_batch_size, batch_window_s=self._conf.batch_window_ms / 1000)
         return Batcher(pipeline, thread, limits, self._intake.on_event, self._intake.on_close)
-
-    async def _until_drained(self, batching: "asyncio.Task[None]") -> None:
-        drained = asyncio.create_task(self._drained.wait())
-        await asyncio.wait([drained, batching], return_when=asyncio.FIRST_COMPLETED)
-        drained.cancel()
-        if batching.done():
-            batching.result()
 
     async def _keep_membership(self) -> None:
         """Memberships end silently (Redis emptied, one expired message in memory): renew them."""

@@ -36,8 +36,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "inference",  # before channels: the first app's runworker wins
     "channels",
-    "inference",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

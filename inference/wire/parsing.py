@@ -27,7 +27,7 @@ def decode_object(text: bytes | str, *, hint: str = "") -> dict[str, Any]:
         value = _decoder.decode(text)
     except RecursionError:
         raise Malformed("The JSON is nested too deeply.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Malformed(f"This is not valid JSON: {_reason(error)}.{hint}") from None
     if not isinstance(value, dict):
         raise Malformed(f"The JSON is {json_type(value)}; it must be an object such as {EXAMPLE}.{hint}")
@@ -70,14 +70,15 @@ def read_deadline(value: Any, name: str, longest_s: float) -> float | None:
         return None
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 < seconds <= longest_s:
-        raise Invalid(f"{name} is {str(value)[:60]!r}; it must be a number above 0 and at most {longest_s:g}.")
+        shown = repr(str(value)[:60]) if isinstance(value, str | int | float) else json_type(value)
+        raise Invalid(f"{name} is {shown}; it must be a number above 0 and at most {longest_s:g}.")
     return seconds
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeError):
         return "it is not UTF-8"
     return str(error).removeprefix("JSON is malformed: ")

@@ -1,0 +1,254 @@
+"""A world in which the real dispatcher and the real worker talk through a layer that fails, in virtual time.
+
+``World`` holds one faulty layer, web sides (``Dispatcher``) and workers (``InferenceWorker`` with its consumer,
+intake and batcher). Only the layer, the model and its thread are stand-ins: their time and faults are controlled.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from channels.exceptions import ChannelFull
+from channels.routing import ChannelNameRouter, ProtocolTypeRouter
+
+from inference.batcher import Outcome
+from inference.conf import Conf
+from inference.dispatcher import Dispatcher
+from inference.errors import Invalid
+from inference.messages import ROUTE, Description, Job
+from inference.outbox import ChannelLayer
+from inference.worker import InferenceWorker, WorkerConsumer
+
+DESCRIPTION = Description(
+    task="fill-mask",
+    model="simulated",
+    revision="",
+    device="cpu",
+    dtype="float32",
+    threads=1,
+    vocabulary=100,
+    mask_token="",
+    longest_input=512,
+    longest_input_chars=10_000,
+)
+BATCH_S = 0.05
+"""How long a batch takes."""
+
+
+class FaultyLayer:
+    """At most once, in order per channel; loses, delays, refuses and freezes as it is told."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._queues: dict[str, asyncio.Queue[tuple[float, dict[str, Any]]]] = defaultdict(asyncio.Queue)
+        self.groups: dict[str, set[str]] = defaultdict(set)
+        self.loss = self.refusal = 0.0
+        self.delay_s = 0.001
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self.down = False
+
+    def freeze(self) -> None:
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        self._thawed.set()
+
+    def empty(self) -> None:
+        """Everything is forgotten: messages and memberships."""
+        for queue in self._queues.values():
+            while not queue.empty():
+                queue.get_nowait()
+        self.groups.clear()
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        await self._reach()
+        if self._rng.random() < self.refusal:
+            raise ChannelFull(channel)
+        if self._rng.random() >= self.loss:
+            arrives = asyncio.get_running_loop().time() + self.delay_s * self._rng.random()
+            self._queues[channel].put_nowait((arrives, message))
+        await asyncio.sleep(self.delay_s * self._rng.random())  # the sender may hear later than the receiver
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        await self._reach()
+        arrives, message = await self._queues[channel].get()
+        await asyncio.sleep(max(0.0, arrives - asyncio.get_running_loop().time()))
+        return message
+
+    async def group_add(self, group: str, channel: str) -> None:
+        await self._reach()
+        self.groups[group].add(channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        await self._reach()
+        self.groups[group].discard(channel)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        await self._reach()
+        for channel in sorted(self.groups[group]):
+            try:
+                await self.send(channel, message)
+            except ChannelFull:
+                continue
+
+    async def _reach(self) -> None:
+        if self.down:
+            raise ConnectionError("the layer is down")
+        await self._thawed.wait()
+
+
+class Connection:
+    """A worker's connection to the layer; once its process is dead, nothing comes through."""
+
+    def __init__(self, layer: FaultyLayer) -> None:
+        self._layer = layer
+        self.dead = False
+        self._never: list[asyncio.Future[None]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._layer, name)
+
+        async def alive(*args: Any) -> Any:
+            if self.dead:
+                self._never.append(never := asyncio.get_running_loop().create_future())
+                await never
+            return await call(*args)
+
+        return alive
+
+
+class SimulatedModel:
+    """Answers a text with itself. ``bad`` is refused, ``poison`` ends the worker that runs it."""
+
+    description = DESCRIPTION
+
+    def __init__(self, ran: Callable[[list[str]], None]) -> None:
+        self._ran = ran
+
+    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        texts = [job.input for job in jobs]
+        self._ran(texts)
+        return [Invalid("bad input") if "bad" in text else b'"%s"' % text.encode() for text in texts]
+
+
+class SimulatedThread:
+    """Takes virtual time for a call instead of a thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        await asyncio.sleep(BATCH_S)
+        return call()
+
+    def close(self) -> None:
+        pass
+
+
+class World:
+    """Webs, workers and the layer between them; made inside a running virtual-time loop."""
+
+    def __init__(self, seed: int, *, webs: int = 1, workers: int = 2, max_batch_size: int = 4) -> None:
+        self.rng = random.Random(seed)
+        self.layer = FaultyLayer(self.rng)
+        self.conf = Conf(max_batch_size=max_batch_size)
+        self.webs = [Dispatcher(self.layer) for _ in range(webs)]
+        self.workers: dict[InferenceWorker, asyncio.Task[None]] = {}
+        self._connections: dict[InferenceWorker, Connection] = {}
+        self._leaving: list[asyncio.Task[None]] = []
+        self.kills = 0
+        self.batches: list[list[str]] = []
+        self._application = ProtocolTypeRouter({"channel": ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})})
+        for web in self.webs:
+            web.start()
+        for _ in range(workers):
+            self.start_worker()
+
+    def start_worker(self) -> InferenceWorker:
+        connection = Connection(self.layer)
+        worker = InferenceWorker(self._application, cast("ChannelLayer", connection), self.conf, lambda *_: model)
+        self._connections[worker] = connection
+        model = SimulatedModel(lambda texts: self._on_batch(worker, texts))
+        self.workers[worker] = asyncio.get_running_loop().create_task(worker.arun())
+        return worker
+
+    def kill(self, worker: InferenceWorker) -> None:
+        """As SIGKILL: not another word from it."""
+        task = self.workers.pop(worker, None)
+        if task is not None:
+            self.kills += 1
+            self._connections[worker].dead = True
+            task.cancel()
+
+    async def trouble(self, rounds: int) -> None:
+        """Everything that can go wrong, at random; ends well."""
+        for _ in range(rounds):
+            await asyncio.sleep(self.rng.uniform(0.05, 2))
+            self.layer.loss, self.layer.refusal = self.rng.choice([0.0, 0.02, 0.3]), self.rng.choice([0.0, 0.1])
+            self.layer.delay_s = self.rng.choice([0.001, 0.02, 0.2])
+            await self.rng.choice(
+                [self._kill_one, self._kill_one, self._empty, self._freeze, self._cut, self._drain_one]
+            )()
+        await self.settle(0)
+
+    async def _kill_one(self) -> None:
+        if self.workers:
+            self.kill(self.rng.choice(list(self.workers)))
+            asyncio.get_running_loop().call_later(self.rng.uniform(0.1, 4), self.start_worker)
+
+    async def _empty(self) -> None:
+        self.layer.empty()
+
+    async def _freeze(self) -> None:
+        self.layer.freeze()
+        await asyncio.sleep(self.rng.uniform(0.1, 5))
+        self.layer.thaw()
+
+    async def _cut(self) -> None:
+        self.layer.down = True
+        await asyncio.sleep(self.rng.uniform(0.1, 5))
+        self.layer.down = False
+
+    async def _drain_one(self) -> None:
+        if self.workers:
+            leaving = self.rng.choice(list(self.workers))
+            self._leaving.append(asyncio.create_task(leaving.drain(timeout_s=5)))
+            self._leaving.append(self.workers.pop(leaving))
+            self.start_worker()
+
+    async def ask(self, text: str, deadline_s: float = 30.0, web: int = 0) -> str:
+        """What a client of this web side is told."""
+        now = asyncio.get_running_loop().time()
+        answers = await self.webs[web].run(
+            request_id=text, inputs=[text], parameters={}, admitted_at=now, deadline_at=now + deadline_s
+        )
+        return answers[0].result.output.decode().strip('"')
+
+    async def settle(self, seconds: float = 20.0) -> None:
+        """Let the faults end and everything heal."""
+        self.layer.loss = self.layer.refusal = 0.0
+        self.layer.down = False
+        self.layer.thaw()
+        await asyncio.sleep(seconds)
+
+    def leftovers(self) -> list[str]:
+        """What should not be there once every client has its answer."""
+        found = [f"web {n} has {web.pending} jobs" for n, web in enumerate(self.webs) if web.pending]
+        found += [
+            f"web {n} has records of {len(view.records)} jobs at worker {view.id}"
+            for n, web in enumerate(self.webs)
+            for view in web.roster
+            if view.records
+        ]
+        found += [f"worker {worker.id} holds {worker.held} jobs" for worker in self.workers if worker.held]
+        return found
+
+    def _on_batch(self, worker: InferenceWorker, texts: list[str]) -> None:
+        self.batches.append(texts)
+        if any("poison" in text for text in texts):
+            self.kill(worker)
+            asyncio.get_running_loop().call_later(2.0, self.start_worker)
+            raise asyncio.CancelledError  # the process is gone: no answer is made
