@@ -40,10 +40,10 @@ admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # the log's table needs the width
 
 
-def duration(ms: float | None) -> str | None:
-    """Readable milliseconds: ``3.1 ms``, ``1.24 s``."""
+def duration(ms: float | None) -> str:
+    """Readable milliseconds: ``3.1 ms``, ``1.24 s``; a dash for what was never measured."""
     if ms is None:
-        return None
+        return "–"
     return one_line(f"{ms:.1f} ms" if ms < 999.95 else f"{ms / 1000:.2f} s")
 
 
@@ -208,15 +208,15 @@ class InferenceRequestAdmin(LogAdmin):
         return one_line(f"{row.get_status_display()}: {row.code}" if row.code else row.get_status_display())
 
     @admin.display(ordering="queue_ms")
-    def queue(self, row: InferenceRequest) -> str | None:
+    def queue(self, row: InferenceRequest) -> str:
         return duration(row.queue_ms)
 
     @admin.display(ordering="inference_ms")
-    def inference(self, row: InferenceRequest) -> str | None:
+    def inference(self, row: InferenceRequest) -> str:
         return duration(row.inference_ms)
 
     @admin.display(ordering="total_ms")
-    def total(self, row: InferenceRequest) -> str | None:
+    def total(self, row: InferenceRequest) -> str:
         return duration(row.total_ms)
 
     @admin.display(description="count")

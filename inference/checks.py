@@ -63,12 +63,13 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
 
 @register(TAG)
 def check_names(**_: Any) -> Iterable[CheckMessage]:
-    known = [conf.variable(f) for f in fields(conf.Conf)]
-    for name in sorted(n for n in os.environ if n.startswith(conf.PREFIX) and n not in known):
+    known = [f.name.upper() for f in fields(conf.Conf)]
+    given = [name.removeprefix(conf.PREFIX) for name in sorted(os.environ) if name.startswith(conf.PREFIX)]
+    for name in (name for name in given if name not in known):
         close = difflib.get_close_matches(name, known, 1)
         yield Warning(
-            f"{name} is set, but there is no such setting.",
-            hint=f"Did you mean {close[0]}?" if close else "",
+            f"{conf.PREFIX}{name} is set, but there is no such setting.",
+            hint=f"Did you mean {conf.PREFIX}{close[0]}?" if close else "",
             id="inference.W001",
         )
 

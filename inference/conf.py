@@ -97,12 +97,12 @@ def _read(env: Env, option_field: "Field[Any]") -> Any:
     if not raw:
         return option_field.default
     try:
-        value = getattr(env, cast("type", option_field.type).__name__)(name)
+        value = raw if option_field.type is str else getattr(env, cast("type", option_field.type).__name__)(name)
     except EnvError:
         value = None
     if value is None or not _allowed(value, option_field.metadata):
         raise ImproperlyConfigured(f"{name} is {raw!r}; it must be {expectation(option_field)}.")
-    return value.strip() if isinstance(value, str) else value
+    return value
 
 
 def _allowed(value: Any, rules: Mapping[str, Any]) -> bool:

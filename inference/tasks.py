@@ -119,6 +119,10 @@ class Task:
     """Draws random numbers; the web side sends a seed, so that a job stays a pure function of its input."""
     example_parameters: Mapping[str, Any] | None = None
 
+    @property
+    def needs_parameters(self) -> bool:
+        return any(parameter.required for parameter in self.parameters.values())
+
     def batch_key(self, parameters: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Jobs with equal keys may share a batch."""
         return tuple(sorted((name, repr(value)) for name, value in parameters.items() if name in self.forward))
@@ -146,6 +150,7 @@ TASKS: dict[str, Task] = {
                 "top_k": _TOP_K,
                 "targets": Parameter(kind=Texts(100, 100), meaning="only score these words"),
             },
+            example_parameters={"top_k": 3},
         ),
         Task(
             name="text-classification",

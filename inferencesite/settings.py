@@ -98,6 +98,7 @@ def database(url: str) -> dict[str, Any]:
     if config["ENGINE"] == "django.db.backends.postgresql":
         # The request log's thread and the admin are the only users; Django asks for pooling under ASGI.
         config["OPTIONS"] = config.get("OPTIONS", {}) | {"pool": {"min_size": 0, "max_size": 8, "timeout": 5}}
+        config["CONN_HEALTH_CHECKS"] = True  # after a restart the pool hands out dead connections
     return config
 
 
@@ -118,5 +119,6 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
         "inference": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "psycopg.pool": {"level": "CRITICAL"},  # repeats itself throughout an outage; the request log says it once
     },
 }

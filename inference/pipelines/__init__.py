@@ -3,6 +3,7 @@
 Only this package imports torch and transformers, and only inside ``load``, which runs on the model's thread.
 """
 
+import gc
 import logging
 import os
 import time
@@ -37,6 +38,9 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
     report("warming up")
     pipeline = running(loaded, conf)
     _warm_up(pipeline)
+    # A full collection walks every object of torch's modules and stalls the event loop for 50 ms; they never die.
+    gc.collect()
+    gc.freeze()
     d = pipeline.description
     model = f"{d.model} at {d.revision}" if d.revision else d.model
     report(

@@ -98,11 +98,18 @@ class SplitPipeline(_Base):
         return outcomes
 
     def _prepare(self, job: Job, position: int) -> _Prepared:
-        pre, forward, post = self._pipe._sanitize_parameters(**job.parameters)
+        pre, forward, post = self._sorted(job.parameters)
         inputs = self._pipe.preprocess(job.input, **self._pipe._preprocess_params | pre)
         item = _Prepared(position, inputs, forward, post)
         self._check_length(item.length)
         return item
+
+    def _sorted(self, parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """By stage. What only the tokenizer can refuse (targets without a token, say) is the client's mistake."""
+        try:
+            return self._pipe._sanitize_parameters(**parameters)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise Invalid(f"The pipeline cannot take these parameters: {str(error).rstrip('.')}.") from None
 
     def _groups(self, prepared: list[_Prepared]) -> Iterator[list[_Prepared]]:
         """Shortest first, each group within the bound of padded tokens."""
