@@ -38,7 +38,7 @@ class Pending:
             parameters=self.call.parameters,
             time_left_s=self.call.deadline_at - now,
             alone=self.alone,
-            events=self.call.on_event is not None,
+            events=self.call.on_event is not None and self.index == 0,  # a list starts once
         )
 
 

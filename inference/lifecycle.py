@@ -1,6 +1,7 @@
 """The life of one web process: what it starts, in which order it stops, and the door for other Python code."""
 
 import asyncio
+import atexit
 import logging
 import threading
 from collections.abc import Callable
@@ -50,8 +51,10 @@ class WebProcess:
         self._supervisor: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        for contradiction in checks.contradictions():
-            self._on_fatal(contradiction)
+        for found in checks.run():
+            if found.is_serious():
+                self._on_fatal(str(found.msg))
+            logger.warning("%s %s", found.msg, found.hint or "")
         self._request_log.start()
         self.dispatcher.start()
         if self._embedded:
@@ -130,7 +133,11 @@ async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_
 
 def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
     """``infer`` for code without an event loop. Raises as ``infer`` does, and ``RuntimeError`` on a running loop."""
-    return asyncio.run(infer(inputs, parameters, deadline_s))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(infer(inputs, parameters, deadline_s))
+    raise RuntimeError("infer_sync() would block the running event loop; use `await infer()`.")
 
 
 async def _answer(service: Service, inputs: Any, parameters: Any, deadline_s: float | None) -> Any:
@@ -155,10 +162,16 @@ def _ensure_somewhere() -> WebProcess:
 
             threading.Thread(target=lambda: asyncio.run(serve()), name="inference", daemon=True).start()
             ready.wait()
+            atexit.register(_stop, started[0])
     if _failure:
         raise CannotServe(_failure[0])
     assert _current is not None  # noqa: S101
     return _current
+
+
+def _stop(process: WebProcess) -> None:
+    """As the process ends: the last rows of the log."""
+    asyncio.run_coroutine_threadsafe(process.drain(), process.loop).result(timeout=10)
 
 
 _failure: list[str] = []

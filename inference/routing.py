@@ -13,10 +13,8 @@ from inference.worker import WorkerConsumer
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 NO_SUCH_SOCKET = 4404
-DJANGO_PREFIXES = ("/admin/", "/static/")
 
 _front_page, _inference = http.FrontPage.as_asgi(), http.Inference.as_asgi()
-_unknown_path = http.UnknownPath.as_asgi()
 _health = {"/health/live": http.Live.as_asgi(), "/health/ready": http.Ready.as_asgi()}
 _sockets = {"/ws/": InferenceSocket.as_asgi()}
 
@@ -24,17 +22,15 @@ channel_routes = ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})
 
 
 def http_routes(django_application: Application) -> Application:
-    """Our consumers by exact path, Django by prefix. (Django's ``path()`` costs a URL resolution per request.)"""
+    """Our consumers by exact path, Django for the rest. (Django's ``path()`` costs a URL resolution per request.)"""
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path = _path(scope)
         application: Application
         if path == "/":
             application = _front_page if scope["method"] in http.FrontPage.methods else _inference
-        elif path.startswith(DJANGO_PREFIXES):
-            application = django_application
         else:
-            application = _health.get(path, _unknown_path)
+            application = _health.get(path, django_application)
         await application(scope, receive, send)
 
     return route

@@ -17,8 +17,8 @@ class WaitingJobs:
 
     def add(self, jobs: list[Pending]) -> None:
         """The jobs of a new call."""
-        while self._ring and not self._ring[0][0].wanted:  # they would pile up while no worker takes any
-            self._next()
+        while self._ring and not any(job.wanted for job in self._ring[0]):
+            self._ring.popleft()  # settled calls would pile up while no worker takes jobs
         self._ring.append(deque(jobs))
 
     def put_back(self, jobs: list[Pending]) -> None:

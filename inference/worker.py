@@ -137,6 +137,7 @@ class InferenceWorker(Worker):
 
     async def drain(self, timeout_s: float) -> None:
         """Give back what has not started, finish the rest for at most ``timeout_s``, say so, and stop."""
+        logger.info("Worker %s is draining: %d jobs are held", self.id, self._intake.held)
         self._intake.enter("draining")
         try:
             async with asyncio.timeout(timeout_s):
@@ -150,6 +151,7 @@ class InferenceWorker(Worker):
                 await self._intake.emptied()
         except Exception as error:
             logger.debug("Last words of worker %s were not taken: %r", self.id, error)
+        logger.info("Worker %s has stopped", self.id)
         self._drained.set()
 
     @property

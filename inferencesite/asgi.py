@@ -5,8 +5,12 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "inferencesite.settings")
 
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
 
-django_application = get_asgi_application()  # loads the apps: before anything that imports models
+try:
+    django_application = get_asgi_application()  # loads the apps: before anything that imports models
+except ImproperlyConfigured as error:
+    raise SystemExit(f"Configuration: {error}") from None
 
 from channels.routing import ProtocolTypeRouter
 

@@ -23,6 +23,9 @@ def install() -> None:
         return
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one, if Daphne has not
 
+    from inferencesite import daphne_protocols  # noqa: PLC0415
+
+    daphne_protocols.install()
     reactor.callWhenRunning(_begin, reactor)
 
 

@@ -17,15 +17,22 @@ env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 INFERENCE = conf.from_env(env)
 
+
+def hosts(name: str, default: list[str]) -> list[str]:
+    """A comma-separated list; empty is the default."""
+    given: list[str] = env.list(name, [])
+    return [host for host in given if host] or default
+
+
 try:
-    DEBUG = env.bool("DJANGO_DEBUG", False)
+    DEBUG = env.bool("DJANGO_DEBUG") if env.str("DJANGO_DEBUG", "") else False
 except EnvError as error:
     raise ImproperlyConfigured(f"DJANGO_DEBUG is {env.str('DJANGO_DEBUG')!r}; it must be true or false.") from error
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("DJANGO_SECRET_KEY is not set; `make serve` writes one to .env, or set it yourself.")
-ALLOWED_HOSTS: list[str] = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
+ALLOWED_HOSTS: list[str] = hosts("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = hosts("DJANGO_CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "daphne",  # first: replaces runserver with an ASGI one

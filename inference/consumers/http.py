@@ -10,7 +10,7 @@ from channels.generic.http import AsyncHttpConsumer
 from django.template.loader import render_to_string
 
 from inference.consumers.guard import allowed_host, client_address, header
-from inference.errors import InferenceError, Malformed, MethodNotAllowed, NotFound, PayloadTooLarge
+from inference.errors import InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
 from inference.messages import Description
 from inference.models import InferenceRequest
 from inference.service import Request, Service
@@ -50,11 +50,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self.service = scope["service"]
         self.request = Request(transport=InferenceRequest.Transport.HTTP, client=client_address(scope))
         try:
-            if not allowed_host(scope):
-                raise Malformed("This Host is not served here; see DJANGO_ALLOWED_HOSTS.")
-            if scope["method"] not in self.methods:
-                allowed = ", ".join(self.methods)
-                raise MethodNotAllowed(f"{scope['method']} is not allowed here; use {allowed}.")
+            self.check()
             await self.respond()
         except InferenceError as error:
             headers = huggingface.write_headers(self.request.id, self.request.times(), error)
@@ -63,6 +59,14 @@ class HttpConsumer(AsyncHttpConsumer):
             await self.answer(error.status, huggingface.write_error(error), headers)
         except Disconnected:
             return
+
+    def check(self) -> None:
+        """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``."""
+        if not allowed_host(self.scope):
+            raise Malformed("This Host is not served here; see DJANGO_ALLOWED_HOSTS.")
+        if self.scope["method"] not in self.methods:
+            allowed = ", ".join(self.methods)
+            raise MethodNotAllowed(f"{self.scope['method']} is not allowed here; use {allowed}.")
 
     async def respond(self) -> None:
         raise NotImplementedError
@@ -78,6 +82,14 @@ class Inference(HttpConsumer):
     """``POST /``. (``GET /`` is the front page.)"""
 
     methods = ("GET", "HEAD", "POST")
+
+    def check(self) -> None:
+        """A refusal here is a refused request like any other: it is logged."""
+        try:
+            super().check()
+        except InferenceError as error:
+            self.service.refused(self.request, error)
+            raise
 
     async def respond(self) -> None:
         body = _Body(self.receive, self.scope, self.service.conf.max_body_bytes)
@@ -144,13 +156,6 @@ class FrontPage(HttpConsumer):
         }
         page = render_to_string("inference/front_page.html", context).encode()
         await self.answer(200, page, [(b"content-type", b"text/html; charset=utf-8"), *SECURITY_HEADERS])
-
-
-class UnknownPath(HttpConsumer):
-    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-    async def respond(self) -> None:
-        raise NotFound("There is nothing at this path; the model answers POST /.")
 
 
 class _Body:

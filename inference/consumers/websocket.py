@@ -56,14 +56,18 @@ class InferenceSocket(AsyncConsumer):
         try:
             if text is None:
                 raise Malformed("This is a binary frame; send JSON in text frames.")
-            limit = self.service.conf.max_body_bytes
-            if len(text) > limit:
-                raise PayloadTooLarge(f"The frame has {len(text)} characters; {limit} are allowed.")
+            size, limit = len(text.encode()), self.service.conf.max_body_bytes
+            if size > limit:
+                raise PayloadTooLarge(f"The frame has {size} bytes; {limit} are allowed.")
             frame = frames.read_frame(text)
             if frame["type"] == "ping":
                 self._say(frames.write("pong", frames.read_id(frame) if "id" in frame else None))
                 return
-            client_id = frames.read_id(frame)
+            wanted_id = frames.read_id(frame)
+            if frame["type"] == "infer" and wanted_id in self.open:
+                # Without the id: an error under it would look like the end of the request that is open.
+                raise Invalid(f"'id' {wanted_id!r} belongs to a request that is still open; choose another.")
+            client_id = wanted_id
             if frame["type"] == "cancel":
                 self._cancel(client_id)
             else:
@@ -74,8 +78,6 @@ class InferenceSocket(AsyncConsumer):
             self._say(frames.write_error(client_id, error, request.id))
 
     def _start(self, client_id: str, frame: dict[str, Any]) -> None:
-        if client_id in self.open:
-            raise Invalid(f"'id' {client_id!r} belongs to a request that is still open; choose another.")
         if len(self.open) >= MOST_OPEN:
             raise Overloaded(f"{MOST_OPEN} requests are open on this socket; wait for an answer.", retry_after_s=1)
         self.open[client_id] = asyncio.create_task(self._infer(client_id, frame))
