@@ -33,7 +33,7 @@ from inference.messages import (
     encode,
     reply_channel,
 )
-from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, pace_of, pack, receive_forever, send
+from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, end, pace_of, pack, receive_forever, send
 from inference.roster import Record, Roster, WorkerView
 from inference.waiting import WaitingJobs
 
@@ -71,9 +71,7 @@ class Dispatcher:
         self._spawn(self._say_hello())
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     @property
     def pending(self) -> int:

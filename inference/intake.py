@@ -110,9 +110,12 @@ class Intake:
             await self._changed.wait()
         await asyncio.gather(*(web.outbox.flushed() for web in self._webs.values()))
 
-    def close(self) -> None:
-        for web in self._webs.values():
-            web.sender.cancel()
+    def close(self) -> "list[asyncio.Task[None]]":
+        """Stop sending; returns the tasks that did, for ``outbox.end``."""
+        senders = [web.sender for web in self._webs.values()]
+        for sender in senders:
+            sender.cancel()
+        return senders
 
     def on_event(self, item: Item, event: Started) -> None:
         if web := self._webs.get(item.key[0]):

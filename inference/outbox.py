@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from inference.messages import ENVELOPE_BYTES, Closing, Message, Replies, Result, Started, Status, encode
@@ -15,6 +15,7 @@ SEND_TIMEOUT_S = 2.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 PACE_S = 0.002
 """Least time between two envelopes to one receiver on a layer that costs round trips."""
+CANCEL_AGAIN_S = 0.1
 ENTRY_BYTES = 200
 """Of an entry besides its text, roughly."""
 
@@ -44,6 +45,20 @@ async def send(layer: ChannelLayer, channel: str, message: Message) -> None:
 def pace_of(layer: object) -> float:
     """Seconds between envelopes; in memory there is nothing to pace."""
     return 0.0 if type(layer).__name__ == "InMemoryChannelLayer" else PACE_S
+
+
+async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
+    """Cancel tasks that may be sending, again and again until they have ended.
+
+    Once is not enough: ``wait_for`` of Python 3.11, with which redis-py sends, swallows a cancellation that comes
+    just when a send is done (https://github.com/python/cpython/issues/86296).
+    """
+    pending = all_of_them = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*all_of_them, return_exceptions=True)
 
 
 async def receive_forever(layer: ChannelLayer, channel: str, take: Callable[[dict[str, Any]], Any]) -> None:

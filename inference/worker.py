@@ -32,7 +32,7 @@ from inference.messages import (
     worker_channel,
 )
 from inference.model_thread import ModelThread
-from inference.outbox import ChannelLayer, receive_forever
+from inference.outbox import ChannelLayer, end, receive_forever
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +128,7 @@ class InferenceWorker(Worker):
             if batching.done():
                 batching.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._intake.close()
+            await end([*tasks, *self._intake.close()])
             self.delete_all_instances()
             thread.close()
 

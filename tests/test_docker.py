@@ -89,7 +89,8 @@ def test_the_services() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_variables_exist(name: str) -> None:
     settings = (ROOT / "inferencesite/settings.py").read_text()
-    known = {conf.variable(option) for option in fields(conf.Conf)} | set(re.findall(r'\benv\.\w+\("(\w+)"', settings))
+    of_the_site = re.findall(r'\b(?:env\.\w+|hosts)\("(\w+)"', settings)
+    known = {conf.variable(option) for option in fields(conf.Conf)} | set(of_the_site)
     given = SERVICES[name].get("environment", {})
     assert set(given) <= known | OF_OTHERS
     for variable, value in given.items():

@@ -196,7 +196,8 @@ def test_the_settings_table_is_that_of_the_code() -> None:
 def test_the_site_table_is_that_of_the_code() -> None:
     (section,) = re.findall(r"^The site around it:$(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     source = (ROOT / "inferencesite/settings.py").read_text()
-    assert {row[0].strip("`") for row in table(section, "Variable")} == set(re.findall(r'\benv\.\w+\("(\w+)"', source))
+    read = set(re.findall(r'\b(?:env\.\w+|hosts)\("(\w+)"', source))
+    assert {row[0].strip("`") for row in table(section, "Variable")} == read
 
 
 def test_the_task_table_is_that_of_the_code() -> None:

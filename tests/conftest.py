@@ -1,0 +1,152 @@
+"""Servers that the whole suite shares, the answers to expect from them, and a clean channel layer for each test."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from channels.layers import InMemoryChannelLayer, channel_layers
+
+from inference.conf import BUNDLED_MODEL
+from tests import processes
+from tests.processes import Redis, Web, Worker
+
+# Read when transformers and torch are imported, which no module does at its top. Spinning would slow the servers down.
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+CLOSE = 1e-4
+"""Scores of the same input in different batches differ by less."""
+STORY = (
+    "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town near "
+    "our northern coast where people speak of weather music history science and of long winters that end too late"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: waits longer than 20 s for time itself to pass")
+
+
+class Reference:
+    """``transformers.pipeline`` called directly, one input after the other."""
+
+    def __init__(self) -> None:
+        import torch  # noqa: PLC0415 - takes seconds
+        import transformers  # noqa: PLC0415
+
+        torch.set_num_threads(1)  # two cores, and the servers need them too
+        self._pipe: Any = transformers.pipeline("fill-mask", model=BUNDLED_MODEL, dtype=torch.float32)
+        self._known: dict[str, Any] = {}
+
+    def answer(self, text: str, **parameters: Any) -> Any:
+        key = repr((text, sorted(parameters.items())))
+        if key not in self._known:
+            self._known[key] = self._pipe(text, **parameters)
+        return self._known[key]
+
+    def check(self, answer: Any, text: str, **parameters: Any) -> None:
+        """The same tokens with the same scores in the same order; tokens with all but equal scores may swap."""
+        expected = self.answer(text, **parameters)
+        if isinstance(expected[0], dict):
+            expected, answer = [expected], [answer]
+        assert len(answer) == len(expected), "one list per mask"
+        for answer_of_mask, expected_of_mask in zip(answer, expected, strict=True):
+            _check_one_mask(answer_of_mask, expected_of_mask)
+
+
+def _check_one_mask(answer: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(answer) == len(expected)
+    by_token = {entry["token"]: entry for entry in expected}
+    assert len({entry["token"] for entry in answer}) == len(answer)
+    for given, wanted in zip(answer, expected, strict=True):
+        assert given.keys() == wanted.keys()
+        assert given["score"] == pytest.approx(wanted["score"], abs=CLOSE)
+        same = by_token.get(given["token"])
+        if same is None:  # the last places may go to others that are as likely
+            assert given["score"] == pytest.approx(expected[-1]["score"], abs=CLOSE)
+            continue
+        assert given["score"] == pytest.approx(same["score"], abs=CLOSE)
+        assert (given["token_str"], given["sequence"]) == (same["token_str"], same["sequence"])
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    return Reference()
+
+
+@pytest.fixture(scope="session")
+def make_texts() -> Callable[..., list[str]]:
+    """Distinct texts with a mask, of so many words; the same ones in every run."""
+
+    def make(count: int, shortest: int = 3, longest: int = 12, *, masks: int = 1) -> list[str]:
+        chance = random.Random(f"{count} {shortest} {longest} {masks}")
+        texts: dict[str, None] = {}
+        while len(texts) < count:
+            words = chance.choices(STORY.split(), k=chance.randint(shortest, longest))
+            for place in chance.sample(range(len(words)), masks):
+                words[place] = "[MASK]"
+            texts[" ".join(words) + "."] = None
+        return list(texts)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    with processes.redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Web]:
+    """One process: web server and worker."""
+    with processes.web() as server:
+        yield server
+        _check_log(server)
+
+
+@pytest.fixture(scope="session")
+def shared_worker(redis: Redis) -> Iterator[Worker]:
+    with processes.worker(redis) as worker:
+        yield worker
+        _check_log(worker)
+
+
+@pytest.fixture(scope="session")
+def distributed(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
+    """A web server whose worker is a process of its own."""
+    with processes.web(redis) as server:
+        yield server
+        _check_log(server)
+
+
+def _check_log(process: processes.Process) -> None:
+    """Whatever clients did in the whole run, nothing went wrong inside."""
+    assert "Traceback" not in process.log(), f"there is a traceback in the log of {process.name}:\n{process.log()}"
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def server(request: pytest.FixtureRequest) -> Web:
+    """Each test runs in both modes; the servers are shared."""
+    shared: Web = request.getfixturevalue(request.param)
+    return shared
+
+
+@pytest.fixture
+def http(server: Web) -> Iterator[httpx.Client]:
+    with client(server) as opened:
+        yield opened
+
+
+def client(server: Web, **options: Any) -> httpx.Client:
+    return httpx.Client(base_url=server.url, trust_env=False, verify=False, timeout=40, **options)  # noqa: S501
+
+
+@pytest.fixture(autouse=True)
+def _own_channel_layer() -> Iterator[None]:
+    """Tests in this process: messages of one never reach another, and never a Redis of the caller's environment."""
+    before = dict(channel_layers.backends)
+    channel_layers.set("default", InMemoryChannelLayer(capacity=10_000, expiry=130))
+    yield
+    channel_layers.backends = before

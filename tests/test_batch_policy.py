@@ -1,0 +1,259 @@
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference.batch_policy import Choice, Limits, choose
+
+NOW = 1000.0
+
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    number: int
+    received_at: float = NOW
+    expires_at: float = NOW + 60
+    alone: bool = False
+    batch_key: str = ""
+
+
+LIMITS = st.builds(Limits, max_batch_size=st.integers(1, 8), batch_window_s=st.sampled_from([0.0, 0.0, 0.25, 1.0]))
+
+
+@st.composite
+def queues(draw: st.DrawFn, max_size: int = 20) -> list[Waiting]:
+    """Jobs in order of arrival; some have expired, some must run alone, and there are three batch keys."""
+    ages = sorted(draw(st.lists(st.integers(0, 16), max_size=max_size)), reverse=True)
+    return [
+        Waiting(
+            number=number,
+            received_at=NOW - age / 8,
+            expires_at=NOW + draw(st.integers(-3, 40)) / 8,
+            alone=draw(st.integers(0, 5)) == 0,
+            batch_key=draw(st.sampled_from("aab")),
+        )
+        for number, age in enumerate(ages)
+    ]
+
+
+def numbers(jobs: list[Waiting]) -> list[int]:
+    return [job.number for job in jobs]
+
+
+def limits(size: int = 8, window_s: float = 0.0) -> Limits:
+    return Limits(max_batch_size=size, batch_window_s=window_s)
+
+
+def drained(waiting: list[Waiting], bounds: Limits, now: float = NOW) -> Iterator[Choice[Waiting]]:
+    """Choices until nothing waits, each taken away as a caller would, looking again when the policy says so."""
+    while waiting:
+        choice = choose(waiting, bounds, now)
+        yield choice
+        gone = {*numbers(choice.batch), *numbers(choice.expired)}
+        waiting = [job for job in waiting if job.number not in gone]
+        if not choice.batch and waiting:
+            assert choice.look_again_at is not None
+            now = choice.look_again_at
+
+
+# What holds for any jobs and limits
+
+
+@steady
+@given(queues(), LIMITS)
+def test_a_batch_is_never_over_the_limit(waiting: list[Waiting], bounds: Limits):
+    assert len(choose(waiting, bounds, NOW).batch) <= bounds.max_batch_size
+
+
+@steady
+@given(queues(), LIMITS)
+def test_no_job_is_chosen_twice_and_none_is_made_up(waiting: list[Waiting], bounds: Limits):
+    choice = choose(waiting, bounds, NOW)
+    chosen = numbers(choice.batch) + numbers(choice.expired)
+    assert len(chosen) == len(set(chosen))
+    assert set(chosen) <= set(numbers(waiting))
+
+
+@steady
+@given(queues(), LIMITS)
+def test_the_expired_are_all_that_expired_and_none_of_the_batch(waiting: list[Waiting], bounds: Limits):
+    choice = choose(waiting, bounds, NOW)
+    assert numbers(choice.expired) == [job.number for job in waiting if job.expires_at <= NOW]
+    assert all(job.expires_at > NOW for job in choice.batch)
+
+
+@steady
+@given(queues(), LIMITS)
+def test_a_job_that_must_be_alone_is_alone(waiting: list[Waiting], bounds: Limits):
+    batch = choose(waiting, bounds, NOW).batch
+    assert len(batch) == 1 or not any(job.alone for job in batch)
+
+
+@steady
+@given(queues(), LIMITS)
+def test_a_batch_has_one_key(waiting: list[Waiting], bounds: Limits):
+    assert len({job.batch_key for job in choose(waiting, bounds, NOW).batch}) <= 1
+
+
+@steady
+@given(queues(), LIMITS)
+def test_a_batch_is_first_come_first_served_within_its_key(waiting: list[Waiting], bounds: Limits):
+    batch = choose(waiting, bounds, NOW).batch
+    if batch and not batch[0].alone:
+        alike = [
+            job for job in waiting if job.expires_at > NOW and not job.alone and job.batch_key == batch[0].batch_key
+        ]
+        assert batch == alike[: bounds.max_batch_size]
+
+
+@steady
+@given(queues(), LIMITS)
+def test_a_batch_holds_the_oldest_job(waiting: list[Waiting], bounds: Limits):
+    batch = choose(waiting, bounds, NOW).batch
+    if batch:
+        assert batch[0] == next(job for job in waiting if job.expires_at > NOW)
+
+
+@steady
+@given(queues(), LIMITS)
+def test_the_next_look_is_in_the_future(waiting: list[Waiting], bounds: Limits):
+    look_again_at = choose(waiting, bounds, NOW).look_again_at
+    assert look_again_at is None or look_again_at > NOW
+
+
+@steady
+@given(queues(), LIMITS)
+def test_there_is_a_next_look_if_and_only_if_jobs_stay_without_a_batch(waiting: list[Waiting], bounds: Limits):
+    choice = choose(waiting, bounds, NOW)
+    stay = len(waiting) > len(choice.expired)
+    assert (choice.look_again_at is not None) == (stay and not choice.batch)
+
+
+@steady
+@given(queues(), st.integers(1, 8))
+def test_without_a_window_whatever_waits_starts_at_once(waiting: list[Waiting], size: int):
+    choice = choose(waiting, limits(size), NOW)
+    assert choice.batch or len(choice.expired) == len(waiting)
+
+
+@steady
+@given(queues(), LIMITS, st.lists(st.sampled_from("ab"), max_size=5))
+def test_later_arrivals_never_put_off_the_next_look(waiting: list[Waiting], bounds: Limits, keys: list[str]):
+    before = choose(waiting, bounds, NOW)
+    later = [Waiting(100 + n, batch_key=key) for n, key in enumerate(keys)]
+    after = choose([*waiting, *later], bounds, NOW)
+    if before.look_again_at is not None and not after.batch:
+        assert after.look_again_at == before.look_again_at
+
+
+@steady
+@given(queues(), LIMITS, st.lists(st.sampled_from("ab"), max_size=5))
+def test_later_arrivals_never_push_a_job_out_of_its_batch(waiting: list[Waiting], bounds: Limits, keys: list[str]):
+    before = choose(waiting, bounds, NOW).batch
+    later = [Waiting(100 + n, batch_key=key) for n, key in enumerate(keys)]
+    assert choose([*waiting, *later], bounds, NOW).batch[: len(before)] == before
+
+
+@steady
+@given(queues(), LIMITS)
+def test_applied_again_and_again_every_job_comes_out_once(waiting: list[Waiting], bounds: Limits):
+    out = [job for choice in drained(waiting, bounds) for job in (*choice.batch, *choice.expired)]
+    assert sorted(numbers(out)) == numbers(waiting)
+
+
+@steady
+@given(queues(), LIMITS, st.data())
+def test_no_job_starves_under_a_stream_of_others(waiting: list[Waiting], bounds: Limits, data: st.DataObject):
+    """After at most as many batches as there were jobs, none of them waits, however many arrive meanwhile."""
+    immortal = [replace(job, expires_at=NOW + 1e9) for job in waiting]
+    queue, now = list(immortal), NOW
+    for turn in range(len(immortal)):
+        while not (choice := choose(queue, bounds, now)).batch and choice.look_again_at is not None:
+            now = choice.look_again_at
+        gone = set(numbers(choice.batch))
+        arrivals = [
+            Waiting(1000 * (turn + 1) + n, now, NOW + 1e9, batch_key=key)
+            for n, key in enumerate(data.draw(st.text("ab", max_size=3)))
+        ]
+        queue = [job for job in queue if job.number not in gone] + arrivals
+    assert not [job for job in queue if job.number < 1000]
+
+
+@steady
+@given(queues(), LIMITS)
+def test_the_same_input_gives_the_same_output_and_is_not_changed(waiting: list[Waiting], bounds: Limits):
+    before = list(waiting)
+    assert choose(waiting, bounds, NOW) == choose(waiting, bounds, NOW)
+    assert waiting == before
+
+
+def test_a_choice_among_a_thousand_jobs_is_a_pure_function():
+    waiting = [
+        Waiting(
+            number=number,
+            received_at=NOW - (1000 - number) / 100,
+            expires_at=NOW + number % 17 - 1,
+            alone=number % 13 == 7,
+            batch_key="abc"[number % 3],
+        )
+        for number in range(1000)
+    ]
+    first = choose(waiting, limits(32), NOW)
+    assert len(first.batch) == 32
+    assert len(first.expired) == len([number for number in range(1000) if number % 17 <= 1])
+    assert all(choose(tuple(waiting), limits(32), NOW) == first for _ in range(5))
+
+
+# The batch window, moment by moment
+
+
+def test_nothing_waits():
+    assert choose([], limits(), NOW) == Choice(batch=[], expired=[], look_again_at=None)
+
+
+def test_a_first_job_waits_for_company_until_its_window_ends():
+    waiting = [Waiting(0, NOW - 0.25)]
+    assert choose(waiting, limits(window_s=1), NOW) == Choice(batch=[], expired=[], look_again_at=NOW + 0.75)
+
+
+def test_company_starts_with_the_first_when_its_window_ends():
+    waiting = [Waiting(0, NOW - 1), Waiting(1, NOW - 0.01)]
+    assert numbers(choose(waiting, limits(window_s=1), NOW).batch) == [0, 1]
+
+
+def test_a_full_batch_does_not_wait_for_the_window():
+    waiting = [Waiting(0), Waiting(1), Waiting(2)]
+    assert numbers(choose(waiting, limits(2, window_s=1), NOW).batch) == [0, 1]
+
+
+def test_jobs_of_another_key_do_not_fill_a_batch():
+    waiting = [Waiting(0, batch_key="a"), Waiting(1, batch_key="b")]
+    assert not choose(waiting, limits(2, window_s=1), NOW).batch
+
+
+def test_a_job_that_runs_alone_does_not_wait_for_the_window():
+    waiting = [Waiting(0, alone=True), Waiting(1)]
+    assert numbers(choose(waiting, limits(window_s=1), NOW).batch) == [0]
+
+
+def test_an_expiry_before_the_windows_end_is_looked_at_in_time():
+    waiting = [Waiting(0), Waiting(1, expires_at=NOW + 0.5)]
+    assert choose(waiting, limits(window_s=1), NOW).look_again_at == NOW + 0.5
+
+
+def test_the_window_of_the_next_job_counts_from_its_own_arrival_when_the_first_expires():
+    waiting = [Waiting(0, NOW - 1, expires_at=NOW), Waiting(1, NOW - 0.5)]
+    choice = choose(waiting, limits(window_s=1), NOW)
+    assert (numbers(choice.batch), numbers(choice.expired), choice.look_again_at) == ([], [0], NOW + 0.5)
+
+
+@pytest.mark.parametrize(("expires_in_s", "expired"), [(0.0, True), (-0.001, True), (0.001, False)])
+def test_a_job_expires_at_its_moment(expires_in_s: float, expired: bool):
+    choice = choose([Waiting(0, expires_at=NOW + expires_in_s)], limits(), NOW)
+    assert bool(choice.expired) == expired
+    assert bool(choice.batch) != expired

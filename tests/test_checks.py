@@ -1,0 +1,145 @@
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from channels.layers import InMemoryChannelLayer, channel_layers
+from django.core.checks import CheckMessage, run_checks
+from django.core.management import CommandError, call_command
+
+from inference import checks, conf
+from inferencesite import layers
+
+LAYERS = {
+    "in memory": layers.in_memory,
+    "Redis": lambda expiry_s: layers.redis("redis://127.0.0.1:1", "test", expiry_s),
+}
+"""Nothing listens there; building a layer connects to nothing."""
+
+Set = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("INFERENCE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def configure(settings: Any) -> Set:
+    """Change some settings from their defaults."""
+
+    def configure(**changed: Any) -> None:
+        settings.INFERENCE = replace(conf.Conf(), **changed)
+
+    configure()
+    return configure
+
+
+def found() -> dict[str | None, CheckMessage]:
+    return {message.id: message for message in run_checks(tags=[checks.TAG])}
+
+
+def test_the_defaults_have_no_contradiction(configure: Set):
+    assert not found()
+
+
+def test_a_deadline_above_the_longest_is_an_error(configure: Set):
+    configure(deadline_s=31, max_deadline_s=30)
+    assert found()["inference.E001"].msg == "INFERENCE_DEADLINE_S (31) is above INFERENCE_MAX_DEADLINE_S (30)."
+
+
+def test_a_deadline_equal_to_the_longest_is_fine(configure: Set):
+    configure(deadline_s=30, max_deadline_s=30)
+    assert not found()
+
+
+@pytest.mark.parametrize("window_ms", [30_000, 40_000])
+def test_a_batch_window_that_reaches_the_deadline_is_an_error(configure: Set, window_ms: float):
+    configure(batch_window_ms=window_ms, deadline_s=30)
+    message = found()["inference.E002"].msg
+    assert message == f"INFERENCE_BATCH_WINDOW_MS ({window_ms}) is not below the deadline (30 s)."
+
+
+def test_a_batch_window_below_the_deadline_is_fine(configure: Set):
+    configure(batch_window_ms=29_999, deadline_s=30)
+    assert not found()
+
+
+def test_requests_that_could_never_be_admitted_are_an_error(configure: Set):
+    configure(max_inputs=9, max_pending=8)
+    assert "INFERENCE_MAX_INPUTS (9) is above INFERENCE_MAX_PENDING (8)" in found()["inference.E003"].msg
+
+
+def test_no_channel_layer_is_an_error(configure: Set, settings: Any):
+    settings.CHANNEL_LAYERS = {}
+    assert list(found()) == ["inference.E004"]
+
+
+def test_the_pub_sub_layer_is_an_error(configure: Set, settings: Any):
+    layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:1"]}}
+    settings.CHANNEL_LAYERS = {"default": layer}
+    assert list(found()) == ["inference.E005"]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_that_drops_messages_before_the_longest_deadline_is_an_error(configure: Set, settings: Any, layer: str):
+    configure(max_deadline_s=120)
+    settings.CHANNEL_LAYERS = {"default": LAYERS[layer](119)}
+    message = found()["inference.E006"].msg
+    assert message == "The channel layer drops messages after 119 s, before the longest deadline (120 s) has passed."
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_that_keeps_messages_for_the_longest_deadline_is_fine(configure: Set, settings: Any, layer: str):
+    configure(max_deadline_s=120)
+    settings.CHANNEL_LAYERS = {"default": LAYERS[layer](120)}
+    assert not found()
+
+
+def test_an_unknown_name_is_a_warning_with_the_name_that_was_meant(configure: Set, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INFERENCE_MAX_BATCHSIZE", "8")
+    warning = found()["inference.W001"]
+    assert not warning.is_serious()
+    assert warning.msg == "INFERENCE_MAX_BATCHSIZE is set, but there is no such setting."
+    assert warning.hint == "Did you mean INFERENCE_MAX_BATCH_SIZE?"
+
+
+def test_an_unknown_name_that_is_like_no_other_has_no_suggestion(configure: Set, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INFERENCE_QQ", "8")
+    assert not found()["inference.W001"].hint
+
+
+def test_every_unknown_name_is_named(configure: Set, monkeypatch: pytest.MonkeyPatch):
+    for name in ("INFERENCE_B", "INFERENCE_A", "OTHER_A"):
+        monkeypatch.setenv(name, "")
+    named = [message.msg.split()[0] for message in run_checks(tags=[checks.TAG])]
+    assert named == ["INFERENCE_A", "INFERENCE_B"]
+
+
+def test_every_setting_is_a_known_name(configure: Set, monkeypatch: pytest.MonkeyPatch):
+    for name in conf.Conf.__dataclass_fields__:
+        monkeypatch.setenv(f"INFERENCE_{name.upper()}", "")
+    assert not found()
+
+
+def test_channels_own_runworker_in_front_of_ours_is_an_error(configure: Set, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "get_commands", lambda: {"runworker": "channels"})
+    assert list(found()) == ["inference.E007"]
+
+
+def test_a_server_that_starts_without_manage_py_finds_the_same(configure: Set, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INFERENCE_UNKNOWN", "1")
+    configure(deadline_s=31, max_deadline_s=30)
+    assert {message.id: message.is_serious() for message in checks.run()} == {
+        "inference.E001": True,
+        "inference.W001": False,
+    }
+
+
+def test_a_worker_process_needs_a_layer_that_reaches_other_processes():
+    channel_layers.set("default", InMemoryChannelLayer())
+    with pytest.raises(CommandError, match=r"^A worker process needs a channel layer .*: set REDIS_URL\.") as raised:
+        call_command("runworker", "inference")
+    assert "\n" not in str(raised.value)

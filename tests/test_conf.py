@@ -1,0 +1,176 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+from inference.conf import BUNDLED_MODEL, Conf, expectation, from_env, variable
+
+ROOT = Path(__file__).resolve().parent.parent
+FIELDS = {f.name: f for f in fields(Conf)}
+NUMBERS = [f for f in fields(Conf) if f.type in (int, float)]
+WHOLE = [f for f in NUMBERS if f.type is int]
+TEXTS = [f for f in fields(Conf) if f.type is str]
+CHOICES = [f for f in TEXTS if f.metadata["choices"]]
+
+Read = Callable[..., Conf]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Read an environment that has only these variables of ours."""
+
+    def read(**variables: str) -> Conf:
+        for name in [name for name in os.environ if name.startswith("INFERENCE_")]:
+            monkeypatch.delenv(name)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return from_env(Env())
+
+    return read
+
+
+def complaint(read: Read, **variables: str) -> str:
+    with pytest.raises(ImproperlyConfigured) as raised:
+        read(**variables)
+    return str(raised.value)
+
+
+def ids(options: list[Any]) -> list[str]:
+    return [option.name for option in options]
+
+
+def test_nothing_set_gives_the_documented_defaults(read: Read):
+    conf = read()
+    assert conf.model == BUNDLED_MODEL
+    assert (conf.task, conf.revision, conf.device, conf.dtype, conf.threads) == ("", "", "auto", "auto", 0)
+    assert (conf.max_batch_size, conf.max_batch_tokens, conf.batch_window_ms) == (32, 16384, 0)
+    assert (conf.max_pending, conf.max_inputs) == (512, 128)
+    assert (conf.deadline_s, conf.max_deadline_s, conf.drain_s) == (30, 120, 35)
+    assert (conf.max_body_bytes, conf.log_inputs) == (1_048_576, "preview")
+
+
+def test_the_bundled_model_is_there(read: Read):
+    assert (Path(read().model) / "config.json").is_file()
+
+
+@pytest.mark.parametrize("option", NUMBERS, ids=ids(NUMBERS))
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_a_bound_itself_is_allowed(read: Read, option, bound: str):
+    wanted = option.metadata[bound]
+    if option.name == "drain_s" and wanted == 0:
+        wanted = 35  # 0 stands for the default
+    conf = read(**{variable(option): str(option.metadata[bound])})
+    assert getattr(conf, option.name) == wanted
+
+
+@pytest.mark.parametrize("option", NUMBERS, ids=ids(NUMBERS))
+def test_what_is_below_the_bounds_stops_the_start(read: Read, option):
+    raw = str(option.metadata["low"] - (1 if option.type is int else 0.0001))
+    assert (
+        complaint(read, **{variable(option): raw}) == f"{variable(option)} is {raw!r}; it must be {expected(option)}."
+    )
+
+
+@pytest.mark.parametrize("option", NUMBERS, ids=ids(NUMBERS))
+def test_what_is_above_the_bounds_stops_the_start(read: Read, option):
+    raw = str(option.metadata["high"] + 1)
+    assert (
+        complaint(read, **{variable(option): raw}) == f"{variable(option)} is {raw!r}; it must be {expected(option)}."
+    )
+
+
+@pytest.mark.parametrize("option", NUMBERS, ids=ids(NUMBERS))
+@pytest.mark.parametrize("raw", ["many", "nan", "inf", "-inf", "1,5", "0x10", "5 s", "true"])
+def test_what_is_no_number_stops_the_start(read: Read, option, raw: str):
+    assert (
+        complaint(read, **{variable(option): raw}) == f"{variable(option)} is {raw!r}; it must be {expected(option)}."
+    )
+
+
+@pytest.mark.parametrize("option", WHOLE, ids=ids(WHOLE))
+@pytest.mark.parametrize("raw", ["1.5", "2.0", "1e3"])
+def test_a_fraction_is_no_whole_number(read: Read, option, raw: str):
+    assert "it must be a whole number from" in complaint(read, **{variable(option): raw})
+
+
+@pytest.mark.parametrize("option", CHOICES, ids=ids(CHOICES))
+@pytest.mark.parametrize("raw", ["int4", "AUTO", "none,full"])
+def test_a_value_that_is_not_offered_stops_the_start(read: Read, option, raw: str):
+    sentence = complaint(read, **{variable(option): raw})
+    assert sentence == f"{variable(option)} is {raw!r}; it must be one of {', '.join(option.metadata['choices'])}."
+
+
+@pytest.mark.parametrize("option", CHOICES, ids=ids(CHOICES))
+def test_every_value_that_is_offered_is_taken(read: Read, option):
+    choices = option.metadata["choices"]
+    assert tuple(getattr(read(**{variable(option): choice}), option.name) for choice in choices) == choices
+
+
+@pytest.mark.parametrize("option", fields(Conf), ids=ids(list(fields(Conf))))
+@pytest.mark.parametrize("raw", ["", "  "], ids=["empty", "blank"])
+def test_a_variable_without_a_value_means_the_default(read: Read, option, raw: str):
+    assert read(**{variable(option): raw}) == read()
+
+
+def test_blanks_around_a_value_do_not_count(read: Read):
+    conf = read(INFERENCE_MODEL=" some/model ", INFERENCE_MAX_BATCH_SIZE=" 8 ", INFERENCE_DTYPE="float16 ")
+    assert (conf.model, conf.max_batch_size, conf.dtype) == ("some/model", 8, "float16")
+
+
+@pytest.mark.parametrize("option", fields(Conf), ids=ids(list(fields(Conf))))
+def test_values_have_the_type_that_is_declared(read: Read, option):
+    assert type(getattr(read(), option.name)) is option.type
+
+
+def test_the_drain_follows_the_deadline(read: Read):
+    assert read(INFERENCE_DEADLINE_S="7").drain_s == 12
+
+
+def test_the_drain_can_be_set(read: Read):
+    assert read(INFERENCE_DEADLINE_S="7", INFERENCE_DRAIN_S="3").drain_s == 3
+
+
+def test_a_conf_cannot_be_changed(read: Read):
+    with pytest.raises(FrozenInstanceError):
+        read().max_pending = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("max_batch_size", "a whole number from 1 to 4096"),
+        ("max_reply_bytes", "a whole number from 1024 to 2147483648"),
+        ("deadline_s", "a number from 0.001 to 3600"),
+        ("dtype", "one of auto, float32, bfloat16, float16"),
+        ("model", "a text"),
+    ],
+)
+def test_what_is_right_is_said_in_words(name: str, words: str):
+    assert expectation(FIELDS[name]) == words
+
+
+def test_a_wrong_value_ends_manage_py_with_one_sentence():
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env=os.environ | {"INFERENCE_MAX_BATCH_SIZE": "0", "DJANGO_SECRET_KEY": "only-for-this-test"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 1
+    sentence = "Configuration: INFERENCE_MAX_BATCH_SIZE is '0'; it must be a whole number from 1 to 4096.\n"
+    assert (done.stdout, done.stderr) == ("", sentence)
+
+
+def expected(option) -> str:
+    kind = "a whole number" if option.type is int else "a number"
+    return f"{kind} from {option.metadata['low']} to {option.metadata['high']}"

@@ -1,0 +1,207 @@
+import gc
+import itertools
+import weakref
+from concurrent.futures import Future
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference.calls import Answer, Call, Pending
+from inference.messages import Result
+from inference.waiting import WaitingJobs
+
+ANSWER = Answer(Result(0, b"{}", 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
+
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
+
+
+def make_call(name: str, inputs: int) -> Call:
+    """Its jobs are called a0, a1 and so on. (The future is one that needs no event loop.)"""
+    call = Call(name, [f"{name}{n}" for n in range(inputs)], {}, 0.0, 60.0, None, Future())  # type: ignore[arg-type]
+    call.jobs = [Pending(n, call, n) for n in range(inputs)]
+    return call
+
+
+def waiting_for(*calls: Call) -> WaitingJobs:
+    waiting = WaitingJobs()
+    for call in calls:
+        waiting.add(call.jobs)
+    return waiting
+
+
+def name_of(job: Pending) -> str:
+    return str(job.call.inputs[job.index])
+
+
+def take(waiting: WaitingJobs, most: int = 1000) -> list[Pending]:
+    taken: list[Pending] = []
+    while len(taken) < most and (job := waiting.take()) is not None:
+        taken.append(job)
+    return taken
+
+
+def names(jobs: list[Pending]) -> list[str]:
+    return [name_of(job) for job in jobs]
+
+
+# Turns
+
+
+def test_nothing_waits_at_first():
+    assert WaitingJobs().take() is None
+
+
+def test_the_jobs_of_a_call_come_in_the_order_of_its_inputs():
+    assert names(take(waiting_for(make_call("a", 3)))) == ["a0", "a1", "a2"]
+
+
+def test_calls_take_turns():
+    waiting = waiting_for(make_call("a", 3), make_call("b", 1), make_call("c", 2))
+    assert names(take(waiting)) == ["a0", "b0", "c0", "a1", "c1", "a2"]
+
+
+def test_a_call_of_a_thousand_does_not_hold_up_the_next_one():
+    waiting = waiting_for(make_call("a", 1000), make_call("b", 1))
+    assert names(take(waiting, 2)) == ["a0", "b0"]
+
+
+def test_a_new_call_joins_at_the_end_of_the_round():
+    waiting = waiting_for(make_call("a", 3), make_call("b", 3))
+    assert names(take(waiting, 1)) == ["a0"]
+    waiting.add(make_call("c", 2).jobs)
+    assert names(take(waiting)) == ["b0", "a1", "c0", "b1", "a2", "c1", "b2"]
+
+
+@steady
+@given(st.lists(st.integers(1, 6), max_size=6))
+def test_between_two_turns_of_a_call_every_other_one_has_one(sizes: list[int]):
+    order = names(take(waiting_for(*(make_call("abcdef"[n], size) for n, size in enumerate(sizes)))))
+    turns = {call: [n for n, name in enumerate(order) if name[0] == call] for call in "abcdef"}
+    for own in turns.values():
+        for start, end in itertools.pairwise(own):
+            between = [name[0] for name in order[start + 1 : end]]
+            assert len(between) == len(set(between))
+
+
+# Coming back
+
+
+def test_jobs_that_come_back_go_to_the_head_in_their_order():
+    waiting = waiting_for(make_call("a", 2), make_call("b", 2))
+    first, second, _ = take(waiting, 3)
+    waiting.put_back([first, second])
+    assert names(take(waiting)) == ["a0", "b0", "b1"]
+
+
+def test_what_comes_back_later_goes_before_what_came_back_earlier():
+    waiting = waiting_for(make_call("a", 4))
+    jobs = take(waiting)
+    waiting.put_back(jobs[:2])
+    waiting.put_back(jobs[2:])
+    assert names(take(waiting)) == ["a2", "a3", "a0", "a1"]
+
+
+def test_a_job_that_comes_back_twice_is_taken_once():
+    waiting = waiting_for(make_call("a", 2))
+    jobs = take(waiting)
+    waiting.put_back(jobs)
+    waiting.put_back(jobs)
+    waiting.put_back([jobs[1], jobs[1]])
+    assert names(take(waiting)) == ["a0", "a1"]
+
+
+def test_a_job_that_never_left_does_not_come_back():
+    call = make_call("a", 2)
+    waiting = waiting_for(make_call("b", 1), call)
+    waiting.put_back(call.jobs)
+    assert names(take(waiting)) == ["b0", "a0", "a1"]
+
+
+def test_a_job_can_come_back_as_often_as_it_was_taken():
+    waiting = waiting_for(make_call("a", 1))
+    for _ in range(3):
+        (job,) = take(waiting)
+        assert not job.waiting
+        waiting.put_back([job])
+        assert job.waiting
+    assert names(take(waiting)) == ["a0"]
+
+
+# What nobody wants any more
+
+
+def test_an_answered_job_is_skipped():
+    call = make_call("a", 3)
+    waiting = waiting_for(call)
+    call.answer(call.jobs[1], ANSWER)
+    assert names(take(waiting)) == ["a0", "a2"]
+
+
+def test_the_jobs_of_a_settled_call_are_skipped():
+    call = make_call("a", 3)
+    waiting = waiting_for(call, make_call("b", 1))
+    call.future.cancel()
+    assert names(take(waiting)) == ["b0"]
+
+
+def test_an_unwanted_job_does_not_come_back():
+    waiting = waiting_for(make_call("a", 2))
+    jobs = take(waiting)
+    jobs[0].call.answer(jobs[0], ANSWER)
+    waiting.put_back(jobs)
+    assert names(take(waiting)) == ["a1"]
+
+
+def test_a_job_that_is_answered_after_it_came_back_is_skipped():
+    waiting = waiting_for(make_call("a", 2))
+    jobs = take(waiting)
+    waiting.put_back(jobs)
+    jobs[0].call.answer(jobs[0], ANSWER)
+    assert names(take(waiting)) == ["a1"]
+
+
+def test_settled_calls_do_not_pile_up_while_nobody_takes():
+    waiting = WaitingJobs()
+    calls = []
+    for _ in range(100):
+        call = make_call("a", 2)
+        waiting.add(call.jobs)
+        call.future.cancel()
+        calls.append(weakref.ref(call))
+    del call
+    gc.collect()
+    assert sum(ref() is not None for ref in calls) <= 1
+
+
+# Whatever happens
+
+
+@steady
+@given(st.data())
+def test_every_wanted_job_is_taken_once_each_time_it_waits(data: st.DataObject):
+    waiting = WaitingJobs()
+    calls: list[Call] = []
+    out: list[Pending] = []
+    for _ in range(data.draw(st.integers(1, 40))):
+        match data.draw(st.sampled_from(["add", "take", "put back", "answer", "settle"])):
+            case "add":
+                calls.append(make_call("abc"[len(calls) % 3], data.draw(st.integers(1, 4))))
+                waiting.add(calls[-1].jobs)
+            case "take":
+                due = [job for call in calls for job in call.jobs if job.wanted and job.waiting]
+                taken = take(waiting, 1)
+                assert len(taken) == min(1, len(due))
+                assert all(job in due and not job.waiting for job in taken)
+                out += taken
+            case "put back" if out:
+                waiting.put_back([out.pop(data.draw(st.integers(0, len(out) - 1)))])
+            case "answer" if out:
+                job = out.pop()
+                job.call.answer(job, ANSWER)
+            case "settle" if calls:
+                data.draw(st.sampled_from(calls)).future.cancel()
+    wanted = {id(job): job for call in calls for job in call.jobs if job.wanted and job.waiting}
+    rest = take(waiting)
+    assert len(rest) == len(wanted)
+    assert {id(job) for job in rest} == wanted.keys()

@@ -1,0 +1,114 @@
+"""Models of a few thousand weights, made on the fly: random, but with real tokenizers, so they differ in every input.
+
+Each function fills ``folder`` and returns it. Texts are English words of the bundled model's WordPiece vocabulary.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+
+from inference.conf import BUNDLED_MODEL
+
+LONGEST = 48
+"""Tokens that the models take."""
+POISON = "zebra"
+"""A word that ``poisonable`` models fail on: its token has no embedding."""
+SHAPE = {
+    "hidden_size": 24,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": LONGEST,
+    "initializer_range": 0.5,  # large enough that every word changes the result
+}
+
+
+def text_classification(folder: Path, **more: Any) -> Path:
+    labels = {0: "calm", 1: "glad", 2: "cross"}
+    return bert(folder, "BertForSequenceClassification", id2label=labels, **more)
+
+
+def token_classification(folder: Path) -> Path:
+    return bert(folder, "BertForTokenClassification", id2label={0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC"})
+
+
+def zero_shot_classification(folder: Path) -> Path:
+    return bert(folder, "BertForSequenceClassification", id2label={0: "contradiction", 1: "neutral", 2: "entailment"})
+
+
+def feature_extraction(folder: Path) -> Path:
+    return bert(folder, "BertModel")
+
+
+def fill_mask(folder: Path) -> Path:
+    return bert(folder, "BertForMaskedLM")
+
+
+def poisonable(folder: Path) -> Path:
+    """A classifier that fails on one word, in the forward pass and so with its whole batch."""
+    text_classification(folder)
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["vocab"][POISON] = 99_999
+    file.write_text(json.dumps(content))
+    return folder
+
+
+def bert(folder: Path, kind: str, **more: Any) -> Path:
+    torch.manual_seed(1)
+    if "id2label" in more:
+        more["label2id"] = {label: number for number, label in more["id2label"].items()}
+    config = transformers.BertConfig(vocab_size=30_522, **SHAPE, **more)
+    getattr(transformers, kind)(config).save_pretrained(folder)
+    shutil.copy(Path(BUNDLED_MODEL) / "tokenizer.json", folder)
+    settings = json.loads((Path(BUNDLED_MODEL) / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": LONGEST}))
+    return folder
+
+
+def text_generation(folder: Path) -> Path:
+    """A GPT-2 with a byte-level tokenizer that is trained here."""
+    return gpt2(folder, "GPT2LMHeadModel")
+
+
+def gpt2(folder: Path, kind: str, **more: Any) -> Path:
+    """A decoder; with ``pad_token_id`` its tokenizer can pad."""
+    torch.manual_seed(2)
+    tokenizer = _byte_level_tokenizer()
+    if "pad_token_id" in more:
+        tokenizer.pad_token_id = more["pad_token_id"]
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=LONGEST,
+        n_embd=24,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.5,
+        bos_token_id=0,
+        eos_token_id=0,
+        **more,
+    )
+    getattr(transformers, kind)(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _byte_level_tokenizer() -> Any:
+    trained = tokenizers.Tokenizer(tokenizers.models.BPE())
+    trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<end>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    trained.train_from_iterator(["once upon a time there was a small boat on the old river"], trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=trained, eos_token="<end>", bos_token="<end>", model_max_length=LONGEST
+    )
