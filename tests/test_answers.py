@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import Reference
 from tests.processes import Web
 
+pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+
 CLIENTS = 64
 
 
@@ -62,6 +64,7 @@ async def test_mixed_parameters_at_once(
         reference.check(answer, text, **parameters)
 
 
+@pytest.mark.timeout(240)
 async def test_every_client_gets_its_own_answers(
     server: Web, reference: Reference, make_texts: Callable[..., list[str]]
 ) -> None:

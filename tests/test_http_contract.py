@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import Reference
 from tests.processes import Web
 
+pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+
 TEXT = "test [MASK]"
 JSON = {"content-type": "application/json"}
 Headers = dict[str, str]

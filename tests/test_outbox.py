@@ -26,7 +26,17 @@ from inference.messages import (
     decode,
     encode,
 )
-from inference.outbox import PACE_S, RETRY_FIRST_S, RETRY_LAST_S, SEND_TIMEOUT_S, Outbox, pace_of, pack, receive_forever
+from inference.outbox import (
+    PACE_S,
+    RETRY_FIRST_S,
+    RETRY_LAST_S,
+    SEND_TIMEOUT_S,
+    Outbox,
+    end,
+    pace_of,
+    pack,
+    receive_forever,
+)
 from inference.outbox import send as send_once
 from tests.virtual_time import START_S, run
 
@@ -618,3 +628,48 @@ def test_a_reader_ends_when_it_is_cancelled():
 def test_envelopes_are_of_the_size_that_the_protocol_promises():
     assert ENVELOPE_BYTES == 512 * 1024
     assert len(msgspec.msgpack.encode(result(1, 0))) < 200
+
+
+# Ending tasks
+
+
+async def stubborn(swallows: int) -> None:
+    """Ends with the cancellation after so many."""
+    for _ in range(swallows):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            continue
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("swallows", [0, 1, 5])
+def test_tasks_end_even_if_they_swallow_cancellations(swallows: int):
+    async def main() -> None:
+        tasks = [asyncio.create_task(stubborn(count)) for count in (swallows, 0)]
+        await asyncio.sleep(1)
+        await end(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+    run(main())
+
+
+def test_what_a_task_died_of_does_not_stop_ending_the_others():
+    async def dies() -> None:
+        raise OSError
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(dies()), asyncio.create_task(stubborn(0))]
+        await asyncio.sleep(1)
+        await end(tasks)
+        assert [task.cancelled() for task in tasks] == [False, True]
+
+    run(main())
+
+
+def test_ending_nothing_takes_no_time():
+    async def main() -> None:
+        await end([])
+        assert now_s() == 0
+
+    run(main())

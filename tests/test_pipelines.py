@@ -4,7 +4,7 @@ served is refused before it takes a job."""
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from inference.messages import Job
 from tests import processes
 from tests.conftest import CLOSE, client
 from tests.processes import Redis, Web
+
+pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
 
 TOO_LONG = "stone " * 100
 Asked = tuple[str, dict[str, Any]]
@@ -360,7 +362,7 @@ def copy_of(base: Path, folder: Path, how: str) -> Path:
     shutil.copytree(base, folder)
     config, weights = folder / "config.json", folder / "model.safetensors"
     breaks: dict[str, Callable[[], Any]] = {
-        "no tokenizer": lambda: [file.unlink() for file in folder.glob("tokenizer*")],
+        "no tokenizer": lambda: remove(folder.glob("tokenizer*")),
         "truncated weights": lambda: weights.write_bytes(weights.read_bytes()[:-1000]),
         "empty weights": lambda: weights.write_bytes(b""),
         "only a .bin file": lambda: weights.rename(folder / "pytorch_model.bin"),
@@ -371,6 +373,11 @@ def copy_of(base: Path, folder: Path, how: str) -> Path:
     }
     breaks[how]()
     return folder
+
+
+def remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink()
 
 
 def change(file: Path, **values: Any) -> None:

@@ -16,6 +16,8 @@ from tests import processes
 from tests.conftest import client
 from tests.processes import Web
 
+pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+
 TEXT = "test [MASK]"
 
 
@@ -146,7 +148,6 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Web]:
         yield server
 
 
-@pytest.mark.timeout(120)
 async def test_after_a_clean_stop_every_request_is_there(own_server: Web, make_texts: Callable[..., list[str]]) -> None:
     """Also refusals beyond 50 a second, which share rows, and what was recorded just before the stop."""
     kinds: list[tuple[dict[str, Any], int]] = [

@@ -67,7 +67,7 @@ def test_a_worker_is_met_once(roster: Roster):
 def test_a_worker_of_which_only_the_name_is_known_is_not_sent_anything(roster: Roster):
     worker = roster.meet(status())
     assert (worker.state, worker.ceiling, worker.queue_depth, worker.webs) == ("starting", 0, 0, 1)
-    assert not (worker.ready or worker.closed or worker.sending or worker.has_words)
+    assert not any((worker.ready, worker.closed, worker.sending, worker.has_words))
     assert roster.freest() is None
 
 

@@ -14,6 +14,8 @@ from websockets.exceptions import InvalidStatus
 from tests.conftest import Reference
 from tests.processes import Web
 
+pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+
 TEXT = "test [MASK]"
 Frame = dict[str, Any]
 
@@ -329,6 +331,13 @@ async def test_bad_requests_harm_no_other(
     for number, text in enumerate(texts):
         check_error(last[f"bad {number}"], "validation", client_id=f"bad {number}")
         reference.check(last[f"good {number}"]["output"], text)
+
+
+async def test_the_largest_frame_is_read(socket: Socket) -> None:
+    await socket.connection.send('{"type": "infer", "id": "big", "inputs": "%s"}' % ("x" * (2**20 - 47)))
+
+    check_error(await socket.next(), "validation", "characters.*512", client_id="big")
+    await socket.still_works()
 
 
 # Who may connect, and where
