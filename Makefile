@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 TESTS ?= tests
 
-.PHONY: help serve test check format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test check bench format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -23,6 +23,13 @@ help: ## This list
 	@echo "Installing what the tests need (once; torch is large)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/.serve
+
+.venv-bench/.done: requirements.txt requirements-dev.txt requirements-bench.txt
+	@test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	@echo '*' > .venv-bench/.gitignore
+	@echo "Installing the servers to compare with (once; torch is large)"
+	@.venv-bench/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
 
 .env:
 	@umask 077; $(PYTHON) -c "import secrets; print('DJANGO_SECRET_KEY=' + secrets.token_urlsafe(50))" > .env
@@ -60,5 +67,8 @@ coverage: .venv/.dev .env ## The suite under coverage, server processes included
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
+bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 minutes (BENCH="--help" for parts)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
 clean: ## Remove the virtual environment and caches; data and .env stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
