@@ -1,8 +1,13 @@
-"""Which waiting jobs make the next batch: a pure function of the jobs, the limits and the time."""
+"""Which waiting jobs make the next batch: a pure function of the jobs, the limits, the cost model and the time."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from inference.messages import CostModel
+
+ROUNDING = 1 - 1e-9
+"""Rates that differ by less are the same: where a batch has no fixed cost, equal lengths still run together."""
 
 
 class Candidate(Protocol):
@@ -16,6 +21,20 @@ class Candidate(Protocol):
     def alone(self) -> bool: ...
     @property
     def batch_key(self) -> Hashable: ...
+    @property
+    def tokens(self) -> int:
+        """Real tokens of all its sequences."""
+        ...
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence."""
+        ...
+
+    @property
+    def sequences(self) -> int:
+        """Rows that it takes in the model."""
+        ...
 
 
 C = TypeVar("C", bound=Candidate)
@@ -24,6 +43,8 @@ C = TypeVar("C", bound=Candidate)
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     max_batch_size: int
+    max_batch_tokens: int = 1_000_000_000
+    """Padded tokens; bounds memory. An input that is larger by itself runs by itself."""
     batch_window_s: float = 0.0
 
 
@@ -36,31 +57,66 @@ class Choice(Generic[C]):
     look_again_at: float | None
 
 
-def choose(waiting: Sequence[C], limits: Limits, now: float) -> Choice[C]:
-    """First come, first served: the oldest job and the next ones that may share its batch.
+def choose(waiting: Sequence[C], limits: Limits, cost: CostModel, now: float) -> Choice[C]:
+    """The oldest job, and the company with which it makes the most of the model's time.
 
-    ``waiting`` is in order of arrival. A batch starts as soon as it is full or its first job has waited for the
-    batch window, counted from that job's arrival and never reset. A job that must run alone is a batch of one.
+    ``waiting`` is in order of arrival. A batch starts as soon as it is full, or its oldest job has waited for the
+    batch window (counted from that job's arrival and never reset), or waiting longer would cost a job its deadline.
+    A job that must run alone is a batch of one. The oldest job is in every batch, so none starves.
     """
     expired = [job for job in waiting if job.expires_at <= now]
     alive = [job for job in waiting if job.expires_at > now] if expired else waiting
     if not alive:
         return Choice(batch=[], expired=expired, look_again_at=None)
-    first = alive[0]
-    batch = [first] if first.alone else _companions(alive, limits)
-    starts_at = first.received_at + limits.batch_window_s
-    if first.alone or len(batch) == limits.max_batch_size or starts_at <= now:
-        return Choice(batch=batch, expired=expired, look_again_at=None)
-    soonest_end = min(job.expires_at for job in alive)
-    return Choice(batch=[], expired=expired, look_again_at=min(starts_at, soonest_end))
+    oldest = alive[0]
+    if oldest.alone:
+        return Choice(batch=[oldest], expired=expired, look_again_at=None)
+    mates = [job for job in alive if not job.alone and job.batch_key == oldest.batch_key]
+    if len(mates) < limits.max_batch_size:
+        soonest_end = min(job.expires_at for job in alive)
+        last_start = soonest_end - 2 * cost.predict_ms(padded_tokens(mates)) / 1000
+        starts_at = min(oldest.received_at + limits.batch_window_s, last_start)
+        if starts_at > now:
+            return Choice(batch=[], expired=expired, look_again_at=starts_at)
+    return Choice(batch=_best_window(mates, oldest, limits, cost), expired=expired, look_again_at=None)
 
 
-def _companions(alive: Sequence[C], limits: Limits) -> list[C]:
-    key = alive[0].batch_key
-    batch: list[C] = []
-    for job in alive:
-        if len(batch) == limits.max_batch_size:
+def padded_tokens(batch: Sequence[Candidate]) -> int:
+    """What the model computes for a batch: every sequence as long as the longest."""
+    return sum(job.sequences for job in batch) * max(job.longest for job in batch)
+
+
+def _best_window(mates: Sequence[C], oldest: C, limits: Limits, cost: CostModel) -> list[C]:
+    """In order of length, the contiguous jobs around the oldest that do most real tokens per predicted time.
+
+    For each longest job, shorter ones are added as long as that helps: each adds its tokens at the price of the
+    longest, so once one does not help, no shorter one does.
+    """
+    ordered = sorted(mates, key=lambda job: job.longest)
+    middle = ordered.index(oldest)
+    best, best_rate = [oldest], _rate(oldest.tokens, oldest.sequences * oldest.longest, cost)
+    tokens = sequences = 0
+    for right in range(middle, min(len(ordered), middle + limits.max_batch_size)):
+        longest = ordered[right].longest
+        tokens += ordered[right].tokens
+        sequences += ordered[right].sequences
+        if right > middle and sequences * longest > limits.max_batch_tokens:
             break
-        if not job.alone and job.batch_key == key:
-            batch.append(job)
-    return batch
+        rate = _rate(tokens, sequences * longest, cost)
+        left, more_tokens, more_sequences = middle, tokens, sequences
+        while left > 0 and right - left + 1 < limits.max_batch_size:
+            job = ordered[left - 1]
+            padded = (more_sequences + job.sequences) * longest
+            better = _rate(more_tokens + job.tokens, padded, cost)
+            if better < rate * ROUNDING or padded > limits.max_batch_tokens:
+                break
+            left, rate = left - 1, better
+            more_tokens, more_sequences = more_tokens + job.tokens, more_sequences + job.sequences
+        if rate >= best_rate * ROUNDING:
+            best, best_rate = list(ordered[left : right + 1]), rate
+    return best
+
+
+def _rate(tokens: int, padded: int, cost: CostModel) -> float:
+    """Real tokens per predicted millisecond; before anything is known about cost, per padded token."""
+    return tokens / (cost.predict_ms(padded) or padded)

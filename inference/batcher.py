@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from inference.batch_policy import Limits, choose
+from inference.batch_policy import Limits, choose, padded_tokens
+from inference.cost_model import CostEstimate
 from inference.errors import InferenceError, InferenceFailed
-from inference.messages import Closing, Description, Error, Job, Result, Returned, Started
+from inference.messages import Closing, Description, Error, Job, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
 from inference.tasks import TASKS
 
@@ -24,14 +25,30 @@ Key = tuple[str, int]
 """Reply channel and job id: what a job is called in the whole system."""
 
 
-class LoadedPipeline(Protocol):
-    """A pipeline that is loaded and warm. ``run`` is called on the model's thread, one batch at a time."""
+class Prepared(Protocol):
+    """A tokenised job. Its sizes are what the batch policy decides by; see ``batch_policy.Candidate``."""
 
     @property
-    def description(self) -> Description: ...
+    def tokens(self) -> int: ...
+    @property
+    def longest(self) -> int: ...
+    @property
+    def sequences(self) -> int: ...
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """One outcome per job, in order: JSON, or what was wrong with this job. Raises if the batch failed."""
+
+class LoadedPipeline(Protocol):
+    """A pipeline that is loaded and warm. Each method has a thread of its own, one call at a time."""
+
+    description: Description
+    warm_up_costs: Sequence[tuple[int, float]]
+    """Padded tokens and milliseconds of the batches that were run at warm-up."""
+
+    def prepare(self, jobs: Sequence[Job]) -> Sequence[Prepared | InferenceError]:
+        """Tokenise: one outcome per job, in order. Called for the next batch while ``run`` works on this one."""
+        ...
+
+    def run(self, batch: Sequence[Any]) -> list[Outcome]:
+        """One outcome per prepared job, in order: JSON, or what was wrong with it. Raises if the batch failed."""
         ...
 
 
@@ -46,50 +63,72 @@ class Item:
     alone: bool = False
     cancelled: bool = False
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    prepared: Prepared | None = None
+    tokens: int = 1
+    longest: int = 1
+    sequences: int = 1
 
     @property
     def expires_at(self) -> float:
         return self.received_at + self.job.time_left_s
 
+    def take(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self.tokens, self.longest, self.sequences = prepared.tokens, prepared.longest, prepared.sequences
+
 
 class Batcher:
-    """``on_event`` hears that jobs start, ``on_close`` gets each job's closing entry; neither may raise or block."""
+    """Two loops: one tokenises what comes in, the other runs batches of what is tokenised.
 
-    def __init__(
+    ``on_event`` hears that jobs start, ``on_close`` gets each job's closing entry; neither may raise or block.
+    """
+
+    def __init__(  # noqa: PLR0913
         self,
         pipeline: LoadedPipeline,
-        thread: ModelThread,
+        tokenizer_thread: ModelThread,
+        model_thread: ModelThread,
         limits: Limits,
         on_event: Callable[[Item, Started], None],
         on_close: Callable[[Item, Closing], None],
     ) -> None:
+        self.cost = CostEstimate(pipeline.warm_up_costs)
+        self.totals = Totals()
         self._pipeline = pipeline
-        self._thread = thread
+        self._tokenizer_thread = tokenizer_thread
+        self._model_thread = model_thread
         self._limits = limits
         self._on_event = on_event
         self._on_close = on_close
         self._task = TASKS[pipeline.description.task]
+        self._arrived: dict[Key, Item] = {}
         self._waiting: dict[Key, Item] = {}
         self._running: dict[Key, Item] = {}
+        self._has_arrived = asyncio.Event()
         self._changed = asyncio.Event()
+        self._tokenizing = asyncio.Lock()
+        self._clock = asyncio.get_running_loop().time
 
     @property
     def depth(self) -> int:
         """Jobs that wait here, not counting those in the model."""
-        return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        return not self._waiting and not self._running
+        return len(self._arrived) + len(self._waiting)
 
     def add(self, item: Item) -> None:
         item.batch_key = self._task.batch_key(item.job.parameters)
         item.alone = item.alone or item.job.alone
-        self._waiting[item.key] = item
-        self._changed.set()
+        if item.alone:  # its tokenisation is as suspect as the rest: when its turn comes
+            self._waiting[item.key] = item
+            self._changed.set()
+        else:
+            self._arrived[item.key] = item
+            self._has_arrived.set()
 
     def set_alone(self, key: Key) -> None:
-        if item := self._waiting.get(key):
+        if item := self._arrived.pop(key, None):
+            item.alone = True
+            self.add(item)
+        elif item := self._waiting.get(key):
             item.alone = True
 
     def go(self, key: Key) -> None:
@@ -98,7 +137,7 @@ class Batcher:
 
     def cancel(self, key: Key) -> None:
         """A waiting job is given back now, a running one when its batch ends; an unknown one is none of ours."""
-        if item := self._waiting.pop(key, None):
+        if item := self._arrived.pop(key, None) or self._waiting.pop(key, None):
             self._on_close(item, Returned(item.job.id, "cancelled"))
             self._changed.set()
         elif item := self._running.get(key):
@@ -106,16 +145,40 @@ class Batcher:
 
     def return_waiting(self, reason: Literal["draining"]) -> None:
         """Give back what has not started."""
-        waiting, self._waiting = self._waiting, {}
-        for item in waiting.values():
-            self._on_close(item, Returned(item.job.id, reason))
+        for items in (self._arrived, self._waiting):
+            returned = list(items.values())
+            items.clear()
+            for item in returned:
+                self._on_close(item, Returned(item.job.id, reason))
 
     async def run(self) -> None:
-        """Run batches until cancelled."""
-        clock = asyncio.get_running_loop().time
+        """Tokenise and run batches until cancelled. Neither goes on without the other: jobs would wait for ever."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._tokenize_forever())
+            await self._batch_forever()
+
+    async def _tokenize_forever(self) -> None:
+        while True:
+            await self._has_arrived.wait()
+            self._has_arrived.clear()
+            while self._arrived:
+                async with self._tokenizing:
+                    items = list(self._arrived.values())  # not before: what is suspected meanwhile is not among them
+                    outcomes = await self._prepared(items) if items else []
+                for item, outcome in zip(items, outcomes, strict=True):
+                    if self._arrived.pop(item.key, None) is None:
+                        continue  # cancelled, returned or suspected meanwhile
+                    if isinstance(outcome, InferenceError):
+                        self._on_close(item, Error(item.job.id, outcome.code, outcome.message))
+                    else:
+                        item.take(outcome)
+                        self._waiting[item.key] = item
+                self._changed.set()
+
+    async def _batch_forever(self) -> None:
         while True:
             self._changed.clear()
-            choice = choose(tuple(self._waiting.values()), self._limits, clock())
+            choice = choose(tuple(self._waiting.values()), self._limits, self.cost.model, self._clock())
             for item in choice.expired:
                 del self._waiting[item.key]
                 self._on_close(item, Returned(item.job.id, "expired"))
@@ -131,35 +194,41 @@ class Batcher:
     async def _run_batch(self, batch: list[Item]) -> None:
         for item in batch:
             self._running[item.key] = self._waiting.pop(item.key)
-        open_items = dict(self._running)
         try:
             for item in batch:
                 if item.alone or item.job.events:
                     self._on_event(item, Started(item.job.id, len(batch)))
-            if batch[0].alone and not await self._allowed(batch[0]):
-                self._close(open_items, batch[0], Returned(batch[0].job.id, "no_go"))
-                return
-            await self._run_and_close(batch, open_items)
+            if batch[0].alone:
+                await self._run_alone(batch[0])
+            else:
+                await self._run_and_close(batch)
         except Exception:
             logger.exception("A batch of %d failed outside the model", len(batch))
-            for item in open_items.values():
-                self._on_close(item, Error(item.job.id, "inference", FAILED))
+            for item in list(self._running.values()):
+                self._close(item, Error(item.job.id, "inference", FAILED))
         finally:
             self._running.clear()
 
-    async def _allowed(self, item: Item) -> bool:
+    async def _run_alone(self, item: Item) -> None:
+        """Ask for ``go``; then nothing else is in the model or the tokenizer."""
         try:
             async with asyncio.timeout(GO_TIMEOUT_S):
                 await item.go.wait()
         except TimeoutError:
-            return False
-        return True
+            self._close(item, Returned(item.job.id, "no_go"))
+            return
+        async with self._tokenizing:
+            [outcome] = await self._prepared([item])
+            if isinstance(outcome, InferenceError):
+                self._close(item, Error(item.job.id, outcome.code, outcome.message))
+                return
+            item.take(outcome)
+            await self._run_and_close([item])
 
-    async def _run_and_close(self, batch: list[Item], open_items: dict[Key, Item]) -> None:
-        clock = asyncio.get_running_loop().time
-        started = clock()
+    async def _run_and_close(self, batch: list[Item]) -> None:
+        started = self._clock()
         outcomes = await self._outcomes(batch)
-        inference_ms = (clock() - started) * 1000
+        inference_ms = (self._clock() - started) * 1000
         for item, outcome in zip(batch, outcomes, strict=True):
             closing: Closing
             if item.cancelled:
@@ -169,15 +238,28 @@ class Batcher:
             else:
                 queue_ms = (started - item.received_at) * 1000
                 closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(batch))
-            self._close(open_items, item, closing)
+            self._close(item, closing)
+
+    async def _prepared(self, items: Sequence[Item]) -> Sequence[Prepared | InferenceError]:
+        """Tokenise; where that fails for all, each by itself."""
+        jobs = [item.job for item in items]
+        try:
+            outcomes = await self._tokenizer_thread.run(lambda: self._pipeline.prepare(jobs))
+            _check_number(outcomes, jobs)
+        except Exception:
+            if len(items) == 1:
+                logger.exception("Request %s failed in the tokenizer", items[0].job.request_id)
+                return [InferenceFailed(FAILED)]
+            return [(await self._prepared([item]))[0] for item in items]
+        return outcomes
 
     async def _outcomes(self, batch: Sequence[Item]) -> list[Outcome]:
         """Run a batch; one that fails is halved until the culprit stands alone, so its mates get their answers."""
-        jobs = [item.job for item in batch]
+        prepared = [item.prepared for item in batch]
+        began = self._clock()
         try:
-            outcomes = await self._thread.run(lambda: self._pipeline.run(jobs))
-            if len(outcomes) != len(jobs):
-                raise RuntimeError(f"{len(jobs)} jobs in, {len(outcomes)} outcomes out")
+            outcomes = await self._model_thread.run(lambda: self._pipeline.run(prepared))
+            _check_number(outcomes, prepared)
         except Exception as error:
             if len(batch) == 1:
                 logger.exception("Request %s failed in the model", batch[0].job.request_id)
@@ -185,8 +267,20 @@ class Batcher:
             logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
             middle = len(batch) // 2
             return await self._outcomes(batch[:middle]) + await self._outcomes(batch[middle:])
+        self.cost.learn(batch, (self._clock() - began) * 1000)
+        t = self.totals
+        tokens = sum(item.tokens for item in batch)
+        self.totals = Totals(
+            t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + padded_tokens(batch)
+        )
         return outcomes
 
-    def _close(self, open_items: dict[Key, Item], item: Item, closing: Closing) -> None:
-        del open_items[item.key]
+    def _close(self, item: Item, closing: Closing) -> None:
+        del self._running[item.key]
         self._on_close(item, closing)
+
+
+def _check_number(outcomes: Sequence[object], jobs: Sequence[object]) -> None:
+    """Misaligned answers would be somebody else's."""
+    if len(outcomes) != len(jobs):
+        raise RuntimeError(f"{len(jobs)} jobs in, {len(outcomes)} outcomes out")

@@ -79,6 +79,12 @@ class Dispatcher:
         return len(self._jobs)
 
     @property
+    def queue_depth(self) -> int:
+        """Jobs that wait here, or at a worker as it last said."""
+        sent = sum(len(worker.records) for worker in self.roster)
+        return max(0, len(self._jobs) - sent) + sum(worker.queue_depth for worker in self.roster)
+
+    @property
     def layer_works(self) -> bool:
         """The last hello, or the one before, came back."""
         return self._echoed >= self._n - 1

@@ -11,7 +11,6 @@ from inference.batcher import Batcher, Item
 from inference.messages import (
     Cancel,
     Closing,
-    CostModel,
     Description,
     Go,
     Hello,
@@ -21,9 +20,12 @@ from inference.messages import (
     State,
     Status,
     Submit,
+    Totals,
 )
 from inference.outbox import ChannelLayer, Outbox
 
+WORK_MS = 1000.0
+"""Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
 FORGET_WEB_AFTER_S = 30.0
 """A web process that was not heard for so long is gone; what it asked for is dropped."""
 
@@ -56,7 +58,6 @@ class Intake:
         self._description: Description | None = None
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
-        self.cost: CostModel | None = None
 
     @property
     def held(self) -> int:
@@ -156,7 +157,7 @@ class Intake:
         return web
 
     def _status(self, web: Web) -> Status:
-        share = max(1, self._credit // max(1, len(self._webs)))
+        share = max(1, self._total_credit() // max(1, len(self._webs)))
         return Status(
             worker=self.worker_id,
             channel=self._channel,
@@ -164,11 +165,19 @@ class Intake:
             state=self.state,
             description=self._description,
             queue_depth=self._batcher.depth if self._batcher else 0,
-            cost=self.cost,
+            cost=self._batcher.cost.model if self._batcher else None,
+            job_ms=self._batcher.cost.job_ms if self._batcher else 0.0,
+            totals=self._batcher.totals if self._batcher else Totals(),
             webs=len(self._webs),
             credit=share if self.state == "ready" else 0,
             held=tuple(web.held),
         )
+
+    def _total_credit(self) -> int:
+        """Two batches, or a second of work if that is less; never below two jobs, so that the model has no gaps."""
+        if self._batcher is None or not self._batcher.cost.job_ms:
+            return self._credit
+        return min(self._credit, max(2, int(WORK_MS / self._batcher.cost.job_ms)))
 
     def _forget_silent_webs(self) -> None:
         now = self._clock()

@@ -48,6 +48,18 @@ class CostModel(msgspec.Struct, frozen=True):
     fixed_ms: float
     per_token_ms: float
 
+    def predict_ms(self, padded_tokens: int) -> float:
+        return self.fixed_ms + self.per_token_ms * padded_tokens
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What a worker has done since it started."""
+
+    batches: int = 0
+    jobs: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+
 
 class Hello(msgspec.Struct, frozen=True):
     """Web to all workers and to itself, each hello period; ``n`` counts them."""
@@ -67,6 +79,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     description: Description | None
     queue_depth: int
     cost: CostModel | None
+    job_ms: float
+    """Of the model's time that one job takes, lately; 0 while nothing is known."""
+    totals: Totals
     webs: int
     """Web processes that this worker has heard lately; they share its credit."""
     credit: int

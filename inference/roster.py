@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from inference.messages import CostModel, Description, State, Status
+from inference.messages import CostModel, Description, State, Status, Totals
 
 SILENT_PERIODS = 3
 """Whole hello periods without a word, while the layer worked, after which a worker is lost."""
@@ -28,6 +28,8 @@ class WorkerView:
     state: State = "starting"
     description: Description | None = None
     cost: CostModel | None = None
+    job_ms: float = 0.0
+    totals: Totals = field(default_factory=Totals)
     ceiling: int = 0
     queue_depth: int = 0
     webs: int = 1
@@ -60,6 +62,7 @@ class WorkerView:
         """Take a status; the ids of jobs that the layer lost, by rule 5, whose records are freed."""
         self.state, self.cost, self.ceiling = status.state, status.cost, status.credit
         self.queue_depth, self.webs = status.queue_depth, status.webs
+        self.job_ms, self.totals = status.job_ms, status.totals
         self.description = status.description or self.description
         self.closed = False
         held = set(status.held)

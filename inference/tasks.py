@@ -167,7 +167,17 @@ TASKS: dict[str, Task] = {
                 "ignore_labels": Parameter(kind=Texts(100, 100), meaning="labels to leave out"),
             },
         ),
-        Task(name="feature-extraction", example="A text to embed.", parameters={}),
+        Task(
+            name="feature-extraction",
+            example="A text to embed.",
+            parameters={
+                "pooling": Parameter(
+                    kind=Choice(("none", "mean", "cls")), meaning="one vector per input instead of one per token"
+                ),
+                "normalize": Parameter(kind=Flag(), meaning="scale vectors to length 1"),
+            },
+            example_parameters={"pooling": "mean", "normalize": True},
+        ),
         Task(
             name="zero-shot-classification",
             example="I have a problem with my phone.",

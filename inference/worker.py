@@ -109,7 +109,7 @@ class InferenceWorker(Worker):
         Raises:
             LoadFailed: the pipeline cannot be served; the message is one sentence for the operator.
         """
-        thread = ModelThread(f"model-{self.id}")
+        thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}")
         drained = asyncio.create_task(self._drained.wait())
         tasks: list[asyncio.Task[Any]] = [
             drained,
@@ -119,7 +119,7 @@ class InferenceWorker(Worker):
         ]
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
-            batcher = self._batcher(pipeline, thread)
+            batcher = self._batcher(pipeline, tokenizer_thread, thread)
             batching = asyncio.create_task(batcher.run())
             tasks.append(batching)
             self._intake.open(batcher, pipeline.description)
@@ -131,6 +131,7 @@ class InferenceWorker(Worker):
             await end([*tasks, *self._intake.close()])
             self.delete_all_instances()
             thread.close()
+            tokenizer_thread.close()
 
     async def drain(self, timeout_s: float) -> None:
         """Give back what has not started, finish the rest for at most ``timeout_s``, say so, and stop."""
@@ -160,9 +161,13 @@ class InferenceWorker(Worker):
         for scope_id in list(self.application_instances):
             self.delete_application_instance(scope_id)
 
-    def _batcher(self, pipeline: LoadedPipeline, thread: ModelThread) -> Batcher:
-        limits = Limits(max_batch_size=self._conf.max_batch_size, batch_window_s=self._conf.batch_window_ms / 1000)
-        return Batcher(pipeline, thread, limits, self._intake.on_event, self._intake.on_close)
+    def _batcher(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, thread: ModelThread) -> Batcher:
+        limits = Limits(
+            max_batch_size=self._conf.max_batch_size,
+            max_batch_tokens=self._conf.max_batch_tokens,
+            batch_window_s=self._conf.batch_window_ms / 1000,
+        )
+        return Batcher(pipeline, tokenizer_thread, thread, limits, self._intake.on_event, self._intake.on_close)
 
     async def _keep_membership(self) -> None:
         """Memberships end silently (Redis emptied, one expired message in memory): renew them."""

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from channels.exceptions import ChannelFull
@@ -124,24 +125,36 @@ class SimulatedModel:
     """Answers a text with itself. ``bad`` is refused, ``poison`` ends the worker that runs it."""
 
     description = DESCRIPTION
+    warm_up_costs: Sequence[tuple[int, float]] = ((1, 1000 * BATCH_S), (32, 1000 * BATCH_S))
 
     def __init__(self, ran: Callable[[list[str]], None]) -> None:
         self._ran = ran
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        texts = [job.input for job in jobs]
+    def prepare(self, jobs: Sequence[Job]) -> list["SimulatedTokens"]:
+        return [SimulatedTokens(job.input) for job in jobs]
+
+    def run(self, batch: Sequence["SimulatedTokens"]) -> list[Outcome]:
+        texts = [prepared.text for prepared in batch]
         self._ran(texts)
         return [Invalid("bad input") if "bad" in text else b'"%s"' % text.encode() for text in texts]
+
+
+@dataclass(frozen=True)
+class SimulatedTokens:
+    text: str
+    tokens: int = 1
+    longest: int = 1
+    sequences: int = 1
 
 
 class SimulatedThread:
     """Takes virtual time for a call instead of a thread."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self._call_s = BATCH_S if name.startswith("model") else 0.001
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        await asyncio.sleep(BATCH_S)
+        await asyncio.sleep(self._call_s)
         return call()
 
     def close(self) -> None:

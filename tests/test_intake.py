@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from inference.intake import FORGET_WEB_AFTER_S, Intake
 from inference.messages import (
     Cancel,
     Closing,
+    CostModel,
     Go,
     Hello,
     Job,
@@ -21,6 +22,7 @@ from inference.messages import (
     Started,
     Status,
     Submit,
+    Totals,
 )
 from tests.test_batcher import BATCH_S, ControlledPipeline, VirtualThread, answer_to
 from tests.test_outbox import FaultyLayer
@@ -33,12 +35,13 @@ CREDIT = 4
 class Worker:
     """An intake over a batcher whose batches of two take ``BATCH_S``, and what web processes hear of it."""
 
-    def __init__(self, credit: int = CREDIT) -> None:
+    def __init__(self, credit: int = CREDIT, warm_up_costs: Sequence[tuple[int, float]] = ()) -> None:
         self.layer = FaultyLayer()
         self.intake = Intake(self.layer, "w", "inference.worker.w", credit)
-        self.pipeline = ControlledPipeline()
+        self.pipeline = ControlledPipeline(warm_up_costs=warm_up_costs)
         limits = Limits(max_batch_size=2)
-        self.batcher = Batcher(self.pipeline, VirtualThread(), limits, self.intake.on_event, self.intake.on_close)
+        intake, tokenizer = self.intake, VirtualThread(0)
+        self.batcher = Batcher(self.pipeline, tokenizer, VirtualThread(), limits, intake.on_event, intake.on_close)
 
     def open(self) -> None:
         self.intake.open(self.batcher, self.pipeline.description)
@@ -85,8 +88,10 @@ def job(job_id: int, **fields: Any) -> Job:
 
 
 @asynccontextmanager
-async def worker(credit: int = CREDIT, *, opened: bool = True) -> AsyncIterator[Worker]:
-    started = Worker(credit)
+async def worker(
+    credit: int = CREDIT, *, opened: bool = True, warm_up_costs: Sequence[tuple[int, float]] = ()
+) -> AsyncIterator[Worker]:
+    started = Worker(credit, warm_up_costs)
     batching = asyncio.create_task(started.batcher.run())
     if opened:
         started.open()
@@ -111,7 +116,9 @@ def test_a_hello_is_answered_with_a_status():
                 state="ready",
                 description=w.pipeline.description,
                 queue_depth=0,
-                cost=None,
+                cost=CostModel(fixed_ms=0, per_token_ms=0),
+                job_ms=0,
+                totals=Totals(),
                 webs=1,
                 credit=CREDIT,
                 held=(),
@@ -125,6 +132,7 @@ def test_a_worker_that_loads_says_so_and_offers_no_credit():
         async with worker(opened=False) as w:
             status = await w.status()
             assert (status.state, status.credit, status.description) == ("starting", 0, None)
+            assert (status.queue_depth, status.cost, status.job_ms, status.totals) == (0, None, 0, Totals())
 
     run(main())
 
@@ -155,6 +163,7 @@ def test_a_status_says_what_waits_and_what_is_held_for_whom():
         async with worker(credit=8) as w:
             w.submit(1, 2, 3)
             w.submit(7, web=B)
+            await asyncio.sleep(BATCH_S / 2)  # two run
             status = await w.status(A)
             assert (status.queue_depth, set(status.held)) == (2, {1, 2, 3})
             assert (await w.status(B)).held == (7,)
@@ -171,6 +180,54 @@ def test_web_processes_share_the_credit(credit: int, webs: int, share: int):
                 await w.status(name)
             status = await w.status(names[0])
             assert (status.credit, status.webs) == (share, webs)
+
+    run(main())
+
+
+def test_a_status_says_what_was_learned_and_done():
+    async def main() -> None:
+        async with worker(credit=8) as w:
+            w.submit(1, 2, 3)
+            await asyncio.sleep(3 * BATCH_S)
+            status = await w.status()
+            assert status.totals == Totals(batches=2, jobs=3, tokens=3, padded_tokens=3)
+            assert status.cost == w.batcher.cost.model == CostModel(fixed_ms=1000 * BATCH_S, per_token_ms=0)
+            assert status.job_ms == w.batcher.cost.job_ms > 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("job_ms", "credit"), [(1, 64), (15.625, 64), (20, 50), (100, 10), (400, 2), (500, 2), (900, 2), (5000, 2)]
+)
+def test_a_worker_takes_no_more_than_a_second_of_work_beforehand_and_never_below_two_jobs(job_ms: float, credit: int):
+    async def main() -> None:
+        async with worker(64, warm_up_costs=[(1, job_ms), (64, job_ms)]) as w:
+            status = await w.status()
+            assert (status.job_ms, status.credit) == (job_ms, credit)
+
+    run(main())
+
+
+def test_web_processes_share_a_second_of_work():
+    async def main() -> None:
+        async with worker(64, warm_up_costs=[(1, 100), (64, 100)]) as w:
+            await w.status(A)
+            assert [(await w.status(web)).credit for web in (A, B)] == [10, 5]
+            assert (await w.status(A)).credit == 5
+
+    run(main())
+
+
+def test_what_is_not_tokenised_yet_waits_and_is_held():
+    async def main() -> None:
+        async with worker(credit=8) as w:
+            w.submit(1, 2, 3)
+            assert (w.batcher.depth, w.intake.held) == (3, 3)
+            w.intake.enter("draining")
+            await w.intake.emptied()
+            assert w.closings() == dict.fromkeys((1, 2, 3), "draining")
+            assert w.pipeline.tokenized == w.pipeline.batches == []
 
     run(main())
 
@@ -562,7 +619,7 @@ def test_the_waiting_jobs_of_a_forgotten_web_process_never_run():
             w.hello(A)
             await asyncio.sleep(100)
             assert sum(map(len, w.pipeline.batches)) == ran < count
-            assert w.batcher.idle
+            assert (w.intake.held, w.batcher.depth) == (0, 0)
 
     run(main())
 

@@ -23,6 +23,7 @@ from inference.messages import (
     Returned,
     Started,
     Status,
+    Totals,
     decode,
     encode,
 )
@@ -102,6 +103,8 @@ def status(heard: int = 0) -> Status:
         description=None,
         queue_depth=0,
         cost=None,
+        job_ms=0.0,
+        totals=Totals(),
         webs=1,
         credit=1,
         held=(),

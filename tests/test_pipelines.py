@@ -57,7 +57,9 @@ def run(pipeline: LoadedPipeline, asked: Sequence[Asked]) -> list[Any]:
         Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
         for number, (text, parameters) in enumerate(asked)
     ]
-    outcomes = pipeline.run(jobs)
+    prepared = pipeline.prepare(jobs)
+    ran = iter(pipeline.run([item for item in prepared if not isinstance(item, InferenceError)]))
+    outcomes = [item if isinstance(item, InferenceError) else next(ran) for item in prepared]
     return [outcome if isinstance(outcome, InferenceError) else json.loads(outcome) for outcome in outcomes]
 
 
@@ -147,6 +149,83 @@ def test_padding_never_shows(models: Any, folder_of: Callable[[Make], Path]) -> 
     short, long = run(pipeline, [("stone", {}), ("stone " * 40, {})])
 
     assert [len(short[0]), len(long[0])] == [3, 42]
+
+
+def test_pooling_is_that_of_the_token_vectors(
+    models: Any, folder_of: Callable[[Make], Path], make_texts: Callable[..., list[str]]
+) -> None:
+    """In a padded batch, so padding must not be pooled."""
+    import torch  # noqa: PLC0415
+
+    pipeline = load(folder_of(models.feature_extraction))
+    for text in make_texts(6, 1, 30):
+        ways: list[dict[str, Any]] = [
+            {},
+            {"pooling": "mean"},
+            {"pooling": "cls"},
+            {"pooling": "mean", "normalize": True},
+        ]
+        tokens, mean, first, unit = run(pipeline, [*((text, way) for way in ways), ("stone " * 30, {})])[:4]
+
+        vectors = torch.tensor(tokens[0])
+        assert mean == pytest.approx(vectors.mean(0).tolist(), abs=1e-5)
+        assert first == tokens[0][0]
+        assert unit == pytest.approx(torch.nn.functional.normalize(vectors.mean(0), dim=0).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    import torch  # noqa: PLC0415
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(pipelines.LoadFailed, match=f"INFERENCE_DTYPE is {dtype}.*use auto"):
+        load(BUNDLED_MODEL, dtype=dtype)
+
+
+# Fast paths
+
+
+def test_fill_mask_takes_its_fast_path() -> None:
+    assert type(load(BUNDLED_MODEL)).__name__ == "FillMask"
+
+
+def test_a_fast_path_that_differs_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Say, because a new transformers calls the head in another way: slower, but never wrong."""
+    from inference.pipelines import fill_mask  # noqa: PLC0415
+
+    monkeypatch.setattr(fill_mask.FillMask, "_keep_masks", lambda self, module, inputs, output: output)
+    pipeline = load(BUNDLED_MODEL)
+
+    assert type(pipeline).__name__ == "PlainFillMask"
+    assert "without its fast path" in caplog.text
+    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+
+
+@pytest.mark.parametrize("how", ["raises", "differs"])
+def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    import torch  # noqa: PLC0415
+
+    from inference.pipelines import packed_linear  # noqa: PLC0415
+
+    def forward(self: Any, inputs: Any) -> Any:
+        if how == "raises":
+            raise RuntimeError("no such operator")
+        return torch.zeros(*inputs.shape[:-1], self._out)
+
+    real = packed_linear.PackedLinear.__init__
+
+    def made(self: Any, linear: Any) -> None:
+        real(self, linear)
+        self._out = linear.out_features
+
+    monkeypatch.setattr(packed_linear.PackedLinear, "__init__", made)
+    monkeypatch.setattr(packed_linear.PackedLinear, "forward", forward)
+    pipeline: Any = load(BUNDLED_MODEL)
+
+    assert not [m for m in pipeline._model.modules() if isinstance(m, packed_linear.PackedLinear)]
+    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
 
 
 @pytest.mark.parametrize("kind", ["GPT2Model", "GPT2ForSequenceClassification"])

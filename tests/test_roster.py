@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from inference.messages import CostModel, Description, Status
+from inference.messages import CostModel, Description, Status, Totals
 from inference.roster import SILENT_PERIODS, Record, Roster, WorkerView
 
 DESCRIPTION = Description(
@@ -28,6 +28,8 @@ def status(worker: str = "w", **fields: Any) -> Status:
         "description": DESCRIPTION,
         "queue_depth": 0,
         "cost": None,
+        "job_ms": 0.0,
+        "totals": Totals(),
         "webs": 1,
         "credit": 4,
         "held": (),
@@ -67,6 +69,7 @@ def test_a_worker_is_met_once(roster: Roster):
 def test_a_worker_of_which_only_the_name_is_known_is_not_sent_anything(roster: Roster):
     worker = roster.meet(status())
     assert (worker.state, worker.ceiling, worker.queue_depth, worker.webs) == ("starting", 0, 0, 1)
+    assert (worker.cost, worker.job_ms, worker.totals) == (None, 0, Totals())
     assert not any((worker.ready, worker.closed, worker.sending, worker.has_words))
     assert roster.freest() is None
 
@@ -116,6 +119,15 @@ def test_a_status_is_taken_over(roster: Roster):
     worker = meet(roster, state="draining", cost=CostModel(1.0, 2.0), credit=7, queue_depth=5, webs=3)
     assert (worker.state, worker.cost, worker.ceiling) == ("draining", CostModel(1.0, 2.0), 7)
     assert (worker.queue_depth, worker.webs, worker.description) == (5, 3, DESCRIPTION)
+
+
+def test_what_a_worker_has_done_is_taken_over_and_is_its_own(roster: Roster):
+    worker = meet(roster, "a", job_ms=2.5, totals=Totals(1, 2, 3, 4))
+    other = meet(roster, "b")
+    assert (worker.job_ms, worker.totals) == (2.5, Totals(1, 2, 3, 4))
+    assert (other.job_ms, other.totals) == (0, Totals())
+    assert meet(roster, "a", job_ms=1.5, totals=Totals(2, 3, 4, 5)).totals == Totals(2, 3, 4, 5)
+    assert worker.job_ms == 1.5
 
 
 def test_a_status_without_a_description_keeps_the_last_one(roster: Roster):

@@ -26,6 +26,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
     FLAG: ([True, False], [0, 1, "true", None, [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
+    CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],
@@ -56,7 +57,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "aggregation_strategy": CHOICE.format("none, simple, first, average, max"),
         "ignore_labels": LIST.format(100, 100),
     },
-    "feature-extraction": {},
+    "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG},
     "zero-shot-classification": {
         "candidate_labels": LIST.format(64, 200),
         "multi_label": FLAG,

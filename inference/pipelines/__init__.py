@@ -11,10 +11,7 @@ from collections.abc import Callable
 
 from inference.batcher import LoadedPipeline
 from inference.conf import Conf
-from inference.errors import InferenceError
-from inference.messages import Job
 from inference.pipelines.errors import LoadFailed
-from inference.tasks import TASKS
 
 __all__ = ["LoadFailed", "load"]
 
@@ -31,13 +28,22 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
     # Threads of OpenMP that wait by spinning turn 15 ms into 490 ms as soon as anything else uses a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     report("importing torch and transformers")
+    from inference.pipelines.choosing import choose
     from inference.pipelines.loading import load_pipeline
-    from inference.pipelines.running import running
+    from inference.pipelines.warm_up import measure
 
     loaded = load_pipeline(conf, report)
     report("warming up")
-    pipeline = running(loaded, conf)
-    _warm_up(pipeline)
+    try:
+        pipeline = choose(loaded, conf, report)
+        pipeline.warm_up_costs = measure(pipeline)
+    except LoadFailed:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        raise LoadFailed(
+            f"{loaded.name} loads, but cannot answer its warm-up input on {loaded.device} ({reason})."
+        ) from error
     # A full collection walks every object of torch's modules and stalls the event loop for 50 ms; they never die.
     gc.collect()
     gc.freeze()
@@ -48,20 +54,3 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
         f"{d.device}, {d.dtype}, {d.threads} threads, {d.memory_mb} MB resident"
     )
     return pipeline
-
-
-def _warm_up(pipeline: LoadedPipeline) -> None:
-    """Run a few real inputs, so that the first client pays for nothing and a broken model is found now."""
-    d = pipeline.description
-    task = TASKS[d.task]
-    text = task.example.replace("{mask}", d.mask_token)
-    parameters = dict(task.example_parameters or {})
-    if task.samples:
-        parameters |= {"max_new_tokens": 2, "seed": 0}
-    for size in (1, 4):
-        jobs = [
-            Job(id=n, request_id="warm-up", input=text, parameters=parameters, time_left_s=3600) for n in range(size)
-        ]
-        for outcome in pipeline.run(jobs):
-            if isinstance(outcome, InferenceError):
-                raise LoadFailed(f"The model {d.model} cannot answer its warm-up input {text!r}: {outcome.message}")

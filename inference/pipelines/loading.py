@@ -36,6 +36,11 @@ TASK_BY_HEAD = {
     "LMHeadModel": "text-generation",
     "Model": "feature-extraction",
 }
+NATIVE = {
+    "bfloat16": ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"),
+    "float16": ("avx512_fp16", "amx_fp16", "fp16"),
+}
+"""Processor features, as ``torch.cpu.get_capabilities`` names them, that make a half precision fast."""
 WHAT_IS_NEEDED = "a folder needs config.json, model.safetensors and the tokenizer's files"
 Report = Callable[[str], None]
 
@@ -103,6 +108,7 @@ def _task(conf: Conf, config: Any) -> str:
         task = ALIASES.get(conf.task, conf.task)
         if task not in TASKS:
             raise LoadFailed(f"INFERENCE_TASK is {conf.task!r}; it must be one of {', '.join(TASKS)}.")
+        _check_purpose(conf.model, task, config)
         return task
     for architecture in config.architectures or ():
         for head, task in TASK_BY_HEAD.items():
@@ -112,6 +118,19 @@ def _task(conf: Conf, config: Any) -> str:
         f"{conf.model} does not say what it is for ({config.architectures}); "
         f"set INFERENCE_TASK to one of {', '.join(TASKS)}."
     )
+
+
+def _check_purpose(model: str, task: str, config: Any) -> None:
+    """What the weights alone do not tell: they would fit, and the answers would be nonsense."""
+    trained_for = {TASK_BY_HEAD[head] for a in config.architectures or () for head in TASK_BY_HEAD if a.endswith(head)}
+    if task == "text-generation" and trained_for and task not in trained_for:
+        raise LoadFailed(f"{model} was trained for {' and '.join(sorted(trained_for))}, not for {task}.")
+    labels = [str(label).lower() for label in (getattr(config, "label2id", None) or {})]
+    if task == "zero-shot-classification" and not any(label.startswith("entail") for label in labels):
+        raise LoadFailed(
+            f"{model} has no label 'entailment' (its labels: {', '.join(labels)[:200]}); "
+            f"{task} needs a model that was trained for natural language inference."
+        )
 
 
 def _device(wanted: str) -> str:
@@ -126,12 +145,21 @@ def _device(wanted: str) -> str:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise LoadFailed(f"INFERENCE_DEVICE is {wanted!r}, but this machine has {count} CUDA devices; use auto or cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise LoadFailed(f"INFERENCE_DEVICE is {wanted!r}, but this machine has none; use auto or cpu.")
     return wanted
 
 
 def _dtype(wanted: str, device: str) -> Any:
+    """Exactness first: on a CPU ``auto`` is float32. Half precision is refused where the processor emulates it."""
     if wanted == "auto":
         return torch.float32 if device == "cpu" else "auto"
+    needed = NATIVE.get(wanted, ())
+    if device == "cpu" and needed and not any(torch.cpu.get_capabilities().get(name) for name in needed):
+        raise LoadFailed(
+            f"INFERENCE_DTYPE is {wanted}, which this processor does not do natively (none of {', '.join(needed)}): "
+            "it would be slower than float32; use auto."
+        )
     return getattr(torch, wanted)
 
 

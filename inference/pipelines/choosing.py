@@ -1,0 +1,86 @@
+"""Which way to run a loaded pipeline: the fastest one that gives the stock pipeline's results here."""
+
+import logging
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, TypeGuard
+
+import msgspec
+
+from inference.batcher import LoadedPipeline, Outcome
+from inference.conf import Conf
+from inference.pipelines.encoder import Chunked, Encoder, TextClassification, TokenClassification
+from inference.pipelines.feature_extraction import FeatureExtraction
+from inference.pipelines.fill_mask import FillMask, PlainFillMask
+from inference.pipelines.loading import Loaded
+from inference.pipelines.packed_linear import pack_linears
+from inference.pipelines.warm_up import example, prepared
+from inference.pipelines.whole import TextGeneration, Whole
+
+logger = logging.getLogger(__name__)
+
+ENCODERS: dict[str, type[Encoder]] = {
+    "fill-mask": PlainFillMask,
+    "feature-extraction": FeatureExtraction,
+    "text-classification": TextClassification,
+    "token-classification": TokenClassification,
+    "zero-shot-classification": Chunked,
+}
+Answers = list[dict[str, Any]]
+
+
+def choose(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
+    """A pipeline that cannot be split is called as a whole; a fast path that fails its self-check is left out."""
+    kind = ENCODERS.get(loaded.task)
+    if loaded.task == "text-generation":
+        return TextGeneration(loaded)
+    if kind is None or loaded.pipe.tokenizer.pad_token_id is None:
+        return Whole(loaded)
+    encoder = kind(loaded, conf)
+    items = prepared(encoder, [example(loaded.task, encoder.description.mask_token)] * 8)
+    rows = [row for item in items for row in item.rows]
+    if pack_linears(loaded.pipe.model, lambda: next(iter(encoder.forward(rows).values()))):
+        report("linear layers are packed for oneDNN")
+    return _fast_fill_mask(loaded, conf, encoder) if isinstance(encoder, PlainFillMask) else encoder
+
+
+def _fast_fill_mask(loaded: Loaded, conf: Conf, plain: PlainFillMask) -> LoadedPipeline:
+    wanted = _answers(plain)
+    fast = FillMask(loaded, conf)
+    try:
+        tolerance = 1e-4 if loaded.dtype == "float32" else 0.05
+        if all(_alike(mine, theirs, tolerance) for mine, theirs in zip(_answers(fast), wanted, strict=True)):
+            return fast
+        reason = "its answers differ from the stock pipeline's"
+    except Exception as error:
+        reason = repr(error)
+    fast.close()
+    logger.warning("fill-mask runs without its fast path: %s", reason)
+    return plain
+
+
+def _answers(encoder: Encoder) -> list[Answers]:
+    """What the masks of a mixed batch are filled with; those of several masks one after the other."""
+    mask = encoder.description.mask_token
+    jobs = [example("fill-mask", mask), example("fill-mask", mask, masks=2), example("fill-mask", mask, longer=1)]
+    outcomes = encoder.run(prepared(encoder, jobs))
+    outputs = [msgspec.json.decode(outcome) for outcome in outcomes if _is_json(outcome)]
+    return [list(chain(*output)) if isinstance(output[0], list) else output for output in outputs]
+
+
+def _is_json(outcome: Outcome) -> TypeGuard[bytes]:
+    if isinstance(outcome, bytes):
+        return True
+    raise outcome
+
+
+def _alike(mine: Answers, theirs: Answers, tolerance: float) -> bool:
+    """Scores agree in order; where both name a word, so do its text and the sequence. Near ties may swap."""
+    words = {answer["token"]: answer for answer in theirs}
+    same = [(answer, words[answer["token"]]) for answer in mine if answer["token"] in words]
+    return (
+        len(mine) == len(theirs)
+        and 2 * len(same) > len(mine)
+        and all(abs(a["score"] - b["score"]) <= tolerance for a, b in zip(mine, theirs, strict=True))
+        and all(a["token_str"] == b["token_str"] for a, b in same)
+    )

@@ -1,0 +1,50 @@
+"""What a worker says about the pipeline that it has loaded."""
+
+from pathlib import Path
+from typing import Any
+
+from inference.messages import Description
+from inference.pipelines.loading import Loaded
+
+CHARS_PER_TOKEN = 64
+"""More than any tokenizer packs into a token: beyond it, an input is too long without counting tokens."""
+NO_LIMIT = 1_000_000
+"""Tokenizers without a limit of their own report 1e30."""
+
+
+def describe(loaded: Loaded) -> Description:
+    tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
+    longest = _longest_input(tokenizer, config)
+    return Description(
+        task=loaded.task,
+        model=loaded.name,
+        revision=loaded.revision,
+        device=loaded.device,
+        dtype=loaded.dtype,
+        threads=loaded.threads,
+        vocabulary=getattr(config, "vocab_size", 0) or len(tokenizer),
+        mask_token=(tokenizer.mask_token or "") if loaded.task == "fill-mask" else "",
+        longest_input=longest,
+        longest_input_chars=longest * CHARS_PER_TOKEN,
+        memory_mb=resident_mb(),
+    )
+
+
+def _longest_input(tokenizer: Any, config: Any) -> int:
+    """Tokens. What the tokenizer says, bounded by the model's position table."""
+    limits = [tokenizer.model_max_length, NO_LIMIT]
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if positions:
+        # RoBERTa and its kin count positions from the padding index + 1.
+        offset = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
+        limits.append(positions - offset)
+    return int(min(limits))
+
+
+def resident_mb() -> int:
+    """Memory of this process, in MB; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0  # not Linux
+    return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0)

@@ -1,0 +1,143 @@
+"""Encoders: inputs tokenised together, one forward pass for the batch, each result made for itself.
+
+``pipe(list)`` fails as a whole for one bad input, pads in order of arrival, and gives all inputs one set of
+parameters; so the pipeline's stages are run by hand. Results equal ``pipe(x)``.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import torch
+from transformers.pipelines.base import PipelineException
+
+from inference.batcher import FAILED, Outcome
+from inference.conf import Conf
+from inference.errors import InferenceError, InferenceFailed, Invalid
+from inference.messages import Job
+from inference.pipelines.describing import describe
+from inference.pipelines.inputs import Prepared, Row, by_text, check_length, collate, groups, strip
+from inference.pipelines.loading import Loaded
+
+logger = logging.getLogger(__name__)
+
+
+class Encoder:
+    """Base of tasks whose inputs share a forward pass.
+
+    ``prepare`` runs on the tokenizer's thread and ``run`` on the model's: each has a tokenizer of its own, since a
+    fast tokenizer that two threads use with different arguments silently returns wrong ids
+    (https://github.com/huggingface/transformers/issues/47085).
+    """
+
+    token_outputs: tuple[str, ...] = ()
+    """Outputs with one entry per token; their padding is stripped."""
+    warm_up_costs: Sequence[tuple[int, float]] = ()
+
+    def __init__(self, loaded: Loaded, conf: Conf) -> None:
+        self.description = describe(loaded)
+        self._pipe = loaded.pipe
+        self._model = loaded.pipe.model
+        self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
+        self._max_tokens = conf.max_batch_tokens
+        self._left = self._tokenizer.padding_side == "left"
+
+    def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
+        """Tokenise. One outcome per job, in order."""
+        rows = by_text(jobs, lambda texts: self._tokenizer(texts, verbose=False))
+        return [attempt(job, self._checked, job, [row]) for job, row in zip(jobs, rows, strict=True)]
+
+    def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+        """One outcome per job, in order. Raises if the forward pass fails."""
+        outcomes: dict[int, Outcome] = {}
+        for group in groups(prepared, self._max_tokens):
+            outcomes.update(zip(map(id, group), self._run_group(group), strict=True))
+        return [outcomes[id(item)] for item in prepared]
+
+    def _run_group(self, group: list[Prepared]) -> list[Outcome]:
+        rows = [row for item in group for row in item.rows]
+        outputs = self.forward(rows)
+        finished: list[Outcome] = []
+        first = 0
+        for item in group:
+            indices = range(first, first + item.sequences)
+            first = indices.stop
+            mine = [self._row(outputs, rows[index], index) for index in indices]
+            finished.append(attempt(item.job, self._answer, item, mine))
+        return finished
+
+    @torch.inference_mode()
+    def forward(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        """The model's outputs for these rows, padded."""
+        outputs = self._model(**collate(rows, self._pipe.tokenizer, self._pipe.device))
+        return {name: value.cpu() for name, value in outputs.items() if isinstance(value, torch.Tensor)}
+
+    def _answer(self, item: Prepared, rows: list[dict[str, Any]]) -> bytes:
+        return to_json(self.finish(item, rows))
+
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        """What the pipeline returns for one input."""
+        return self._pipe.postprocess(rows[0], **self._pipe._postprocess_params | item.postprocess)
+
+    def _row(self, outputs: dict[str, torch.Tensor], row: Row, index: int) -> dict[str, Any]:
+        mine = {
+            name: strip(value, index, row.length, left=self._left)
+            if name in self.token_outputs
+            else value[index : index + 1]
+            for name, value in outputs.items()
+        }
+        return {**row.extras, **mine}
+
+    def _checked(self, job: Job, rows: list[Row]) -> Prepared:
+        check_length(max(row.length for row in rows), self.description.longest_input)
+        return Prepared(job, rows, self._pipe._sanitize_parameters(**job.parameters)[2])
+
+
+class TextClassification(Encoder):
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        result = super().finish(item, rows)
+        return [result] if isinstance(result, dict) else result  # as the pipeline does for one text without top_k
+
+
+class Chunked(Encoder):
+    """Pipelines that make several rows of an input, or want more back than the output: their own ``preprocess``."""
+
+    def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
+        return [attempt(job, self._prepare, job) for job in jobs]
+
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        return self._pipe.postprocess(rows, **self._pipe._postprocess_params | item.postprocess)
+
+    def _prepare(self, job: Job) -> Prepared:
+        check_length(len(self._tokenizer(job.input, verbose=False)["input_ids"]), self.description.longest_input)
+        pre = self._pipe._preprocess_params | self._pipe._sanitize_parameters(**job.parameters)[0]
+        return self._checked(job, [self._as_row(chunk) for chunk in self._pipe.preprocess(job.input, **pre)])
+
+    def _as_row(self, chunk: dict[str, Any]) -> Row:
+        names = [name for name in self._tokenizer.model_input_names if name in chunk]
+        extras = {name: value for name, value in chunk.items() if name not in names}
+        return Row({name: chunk[name][0].tolist() for name in names}, extras | {"input_ids": chunk["input_ids"]})
+
+
+class TokenClassification(Chunked):
+    token_outputs = ("logits",)
+
+
+def attempt(job: Job, step: Callable[..., Any], *args: Any) -> Any:
+    """What ``step`` returns, or the error to tell this job's client: one bad input never harms another."""
+    try:
+        return step(*args)
+    except InferenceError as error:
+        return error
+    except PipelineException as error:
+        return Invalid(f"The pipeline cannot take this input: {error}.")
+    except (ValueError, KeyError, IndexError, TypeError):
+        logger.exception("Request %s failed", job.request_id)
+        return InferenceFailed(FAILED)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON of a pipeline's result; NumPy and torch numbers become plain ones."""
+    return msgspec.json.encode(value, enc_hook=lambda number: number.item())

@@ -1,0 +1,64 @@
+"""Real inputs for checks, warm-up and the first figures of the cost model."""
+
+import time
+from typing import Any
+
+from inference.batcher import LoadedPipeline
+from inference.errors import InferenceError
+from inference.messages import Job
+from inference.pipelines.errors import LoadFailed
+from inference.tasks import TASKS
+
+MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
+SHAPES = ((1, 0), (8, 0), (8, 2), (1, 8), (4, 8), (16, 2))
+"""Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
+
+
+def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1) -> Job:
+    """An input that every model of the task can answer."""
+    task = TASKS[task_name]
+    text = " ".join([task.example.replace("{mask}", mask_token)] * masks + [MORE] * longer)
+    parameters: dict[str, Any] = dict(task.example_parameters or {})
+    if task.samples:
+        parameters |= {"max_new_tokens": 2, "seed": 0}
+    return Job(id=0, request_id="warm-up", input=text, parameters=parameters, time_left_s=3600)
+
+
+def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
+    """The jobs, tokenised.
+
+    Raises:
+        LoadFailed: the model cannot take its own example.
+    """
+    outcomes = pipeline.prepare(jobs)
+    for outcome in outcomes:
+        if isinstance(outcome, InferenceError):
+            raise LoadFailed(f"{pipeline.description.model} cannot take its warm-up input: {outcome.message}")
+    return list(outcomes)
+
+
+def measure(pipeline: LoadedPipeline) -> list[tuple[int, float]]:
+    """Run a few shapes; padded tokens and milliseconds of each, best of two.
+
+    Raises:
+        LoadFailed: the model cannot answer its own example.
+    """
+    d = pipeline.description
+    return [
+        _measure(pipeline, [example(d.task, d.mask_token, longer=longer)] * size)
+        for size, longer in SHAPES
+        if longer == 0 or d.longest_input >= 512  # a tiny model may not take the long ones
+    ]
+
+
+def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, float]:
+    batch = prepared(pipeline, jobs)
+    best = float("inf")
+    for _ in range(2):
+        began = time.perf_counter()
+        outcomes = pipeline.run(batch)
+        best = min(best, (time.perf_counter() - began) * 1000)
+        for outcome in outcomes:
+            if isinstance(outcome, InferenceError):
+                raise LoadFailed(f"{pipeline.description.model} cannot answer its warm-up input: {outcome.message}")
+    return sum(item.sequences for item in batch) * max(item.longest for item in batch), best

@@ -1,0 +1,71 @@
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from inference.cost_model import CostEstimate
+
+
+@dataclass(frozen=True)
+class Ran:
+    longest: int
+    tokens: int = 0
+    sequences: int = 1
+    received_at: float = 0
+    expires_at: float = 0
+    alone: bool = False
+    batch_key: str = ""
+
+
+def batch(padded: int, jobs: int = 1) -> list[Ran]:
+    return [Ran(longest=padded // jobs)] * jobs
+
+
+def test_warm_up_gives_fixed_cost_and_cost_per_token():
+    model = CostEstimate([(10, 6), (100, 15), (1000, 105)]).model
+    assert [model.fixed_ms, model.per_token_ms] == pytest.approx([5, 0.1])
+
+
+def test_nothing_known_predicts_nothing():
+    assert CostEstimate().model.predict_ms(100) == 0
+
+
+def test_batches_of_one_size_put_all_cost_into_tokens():
+    model = CostEstimate([(100, 20), (100, 20)]).model
+    assert model.fixed_ms == 0
+    assert model.per_token_ms == pytest.approx(0.2)
+
+
+def test_batches_that_all_cost_the_same_have_no_cost_per_token():
+    model = CostEstimate([(10, 50), (1000, 50)]).model
+    assert (model.fixed_ms, model.per_token_ms) == (50, 0)
+
+
+def test_a_prediction_is_never_negative():
+    assert CostEstimate([(10, 1), (1000, 1000)]).model.predict_ms(1) >= 0
+
+
+def test_running_moves_the_estimate_to_what_is_true_now():
+    estimate = CostEstimate([(10, 6), (100, 15), (1000, 105)])
+    rng = random.Random(1)
+    for _ in range(400):
+        padded = rng.randrange(10, 1000)
+        estimate.learn(batch(padded), 8 + 0.2 * padded)
+    assert estimate.model.predict_ms(500) == pytest.approx(108, rel=0.02)
+
+
+def test_one_batch_that_the_machine_held_up_changes_little():
+    estimate = CostEstimate([(10, 6), (100, 15), (1000, 105)])
+    for _ in range(100):
+        for padded in (10, 100, 1000):
+            estimate.learn(batch(padded), 5 + 0.1 * padded)
+    before = estimate.model.predict_ms(100)
+    estimate.learn(batch(100), 60_000)
+    assert estimate.model.predict_ms(100) < 1.2 * before
+
+
+def test_time_per_job_follows_the_batches():
+    estimate = CostEstimate([(10, 6), (1000, 105)])
+    for _ in range(50):
+        estimate.learn(batch(320, jobs=32), 64)
+    assert estimate.job_ms == pytest.approx(2, rel=0.05)
