@@ -13,6 +13,7 @@ from channels.routing import get_default_application
 
 from inference import checks, conf, pipelines
 from inference.dispatcher import Dispatcher
+from inference.errors import InferenceError
 from inference.models import InferenceRequest
 from inference.outbox import ChannelLayer
 from inference.request_log import RequestLog
@@ -126,9 +127,13 @@ async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_
     """
     process = _ensure_somewhere()
     work = _answer(process.service, inputs, parameters, deadline_s)
-    if process.loop is asyncio.get_running_loop():
-        return await work
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
+    try:
+        if process.loop is asyncio.get_running_loop():
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
+    except InferenceError:
+        _check_failure()  # found while this call waited
+        raise
 
 
 def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
@@ -163,8 +168,7 @@ def _ensure_somewhere() -> WebProcess:
             threading.Thread(target=lambda: asyncio.run(serve()), name="inference", daemon=True).start()
             ready.wait()
             atexit.register(_stop, started[0])
-    if _failure:
-        raise CannotServe(_failure[0])
+    _check_failure()
     assert _current is not None  # noqa: S101
     return _current
 
@@ -175,6 +179,11 @@ def _stop(process: WebProcess) -> None:
 
 
 _failure: list[str] = []
+
+
+def _check_failure() -> None:
+    if _failure:
+        raise CannotServe(_failure[0])
 
 
 def _raise_later(sentence: str) -> None:

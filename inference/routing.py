@@ -15,7 +15,11 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 NO_SUCH_SOCKET = 4404
 
 _front_page, _inference = http.FrontPage.as_asgi(), http.Inference.as_asgi()
-_health = {"/health/live": http.Live.as_asgi(), "/health/ready": http.Ready.as_asgi()}
+_watched = {
+    "/health/live": http.Live.as_asgi(),
+    "/health/ready": http.Ready.as_asgi(),
+    "/metrics": http.Metrics.as_asgi(),
+}
 _sockets = {"/ws/": InferenceSocket.as_asgi()}
 
 channel_routes = ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})
@@ -30,7 +34,7 @@ def http_routes(django_application: Application) -> Application:
         if path == "/":
             application = _front_page if scope["method"] in http.FrontPage.methods else _inference
         else:
-            application = _health.get(path, django_application)
+            application = _watched.get(path, django_application)
         await application(scope, receive, send)
 
     return route

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import random
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from inference import tasks
@@ -13,7 +13,8 @@ from inference.calls import Answer
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Cancelled, InferenceError, Internal, Invalid, PayloadTooLarge
-from inference.messages import Started
+from inference.messages import Started, Totals
+from inference.metrics import Metric, Metrics, counter, gauge
 from inference.models import InferenceRequest
 from inference.request_log import Entry, RequestLog, preview
 from inference.wire import Query, Times
@@ -27,7 +28,7 @@ class Request:
 
     transport: str
     client: str | None
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
     received_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
     query: Query | None = None
@@ -55,6 +56,7 @@ class Service:
         self.conf = conf
         self.dispatcher = dispatcher
         self.admission = Admission(dispatcher, max_pending=conf.max_pending, max_inputs=conf.max_inputs)
+        self.metrics = Metrics(self._figures)
         self.draining = asyncio.Event()
         self._request_log = request_log
         self._open = 0
@@ -157,9 +159,24 @@ class Service:
             limit = self.conf.max_reply_bytes
             raise PayloadTooLarge(f"The answer has {size} bytes, {limit} are allowed; send fewer or shorter inputs.")
 
+    def _figures(self) -> Iterator[Metric]:
+        """What is read when Prometheus asks."""
+        roster = self.dispatcher.roster
+        totals = [worker.totals for worker in roster]
+        yield gauge("pending_inputs", "Admitted and not yet answered", self.admission.taken)
+        yield gauge("queue_depth", "Jobs that wait here or at workers", self.dispatcher.queue_depth)
+        yield gauge("workers_ready", "Workers that take jobs", roster.ready())
+        yield gauge("padding_ratio", "Share of padding in what the known workers computed", _padding_ratio(totals))
+        yield gauge("batches", "Batches that the known workers ran", sum(t.batches for t in totals))
+        yield counter("redispatched", "Jobs that went back to the queue", self.dispatcher.redispatched)
+        yield counter("log_rows_dropped", "Requests that the log has no room for", self._request_log.dropped)
+
     def _log(self, request: Request, error: InferenceError | None) -> None:
         query, times, answers = request.query, request.times(), request.answers
         description = self.dispatcher.roster.description
+        self.metrics.count(request.transport, _status(error), error.code if error else "", times.total_ms)
+        if answers:
+            self.metrics.observe(times.queue_ms, times.inference_ms, times.batch_size)
         self._request_log.record(
             Entry(
                 request_id=request.id,
@@ -180,6 +197,11 @@ class Service:
                 total_ms=times.total_ms,
             )
         )
+
+
+def _padding_ratio(totals: list[Totals]) -> float:
+    padded = sum(t.padded_tokens for t in totals)
+    return 1 - sum(t.tokens for t in totals) / padded if padded else 0.0
 
 
 def _status(error: InferenceError | None) -> str:

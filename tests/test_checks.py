@@ -138,6 +138,22 @@ def test_a_server_that_starts_without_manage_py_finds_the_same(configure: Set, m
     }
 
 
+def test_a_server_that_starts_without_manage_py_finds_nothing_where_nothing_is_wrong(configure: Set):
+    assert checks.run() == []
+
+
+def test_a_server_that_starts_without_manage_py_runs_our_checks_and_no_others(configure: Set, settings: Any):
+    settings.ROOT_URLCONF = "there.is.no.such.module"
+    settings.MIDDLEWARE = []  # of which the admin complains
+    assert run_checks(tags=["admin"])
+    assert checks.run() == []
+
+
+def test_every_contradiction_is_found_at_once(configure: Set):
+    configure(deadline_s=31, max_deadline_s=30, batch_window_ms=40_000, max_inputs=9, max_pending=8)
+    assert [message.id for message in checks.run()] == ["inference.E001", "inference.E002", "inference.E003"]
+
+
 def test_a_worker_process_needs_a_layer_that_reaches_other_processes():
     channel_layers.set("default", InMemoryChannelLayer())
     with pytest.raises(CommandError, match=r"^A worker process needs a channel layer .*: set REDIS_URL\.") as raised:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from inference.consumers.guard import allowed_host, client_address, header
 from inference.errors import InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
 from inference.messages import Description
+from inference.metrics import CONTENT_TYPE
 from inference.models import InferenceRequest
 from inference.service import Request, Service
 from inference.tasks import TASKS
@@ -108,16 +109,18 @@ class Inference(HttpConsumer):
 
     async def _watched(self, work: "Awaitable[list[bytes]]") -> list[bytes]:
         """Do the work, unless the client goes away first."""
-        working = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self._gone())
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101
+        gone = asyncio.create_task(self._gone())
+        gone.add_done_callback(lambda gone: gone.cancelled() or me.cancel())
         try:
-            await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise Disconnected
+            return await work
+        except asyncio.CancelledError:
+            if gone.done() and not gone.cancelled():
+                raise Disconnected from None
+            raise
         finally:
             gone.cancel()
-            working.cancel()
 
     async def _gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
@@ -138,6 +141,14 @@ class Ready(HttpConsumer):
         reason = self.service.unready()
         status = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
         await self.answer(503 if reason else 200, msgspec.json.encode(status))
+
+
+class Metrics(HttpConsumer):
+    """``GET /metrics``: Prometheus' text format."""
+
+    async def respond(self) -> None:
+        headers = [(b"content-type", CONTENT_TYPE.encode()), *SECURITY_HEADERS]
+        await self.answer(200, self.service.metrics.text(), headers)
 
 
 class FrontPage(HttpConsumer):

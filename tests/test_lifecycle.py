@@ -1,0 +1,186 @@
+"""The door for other Python code, in processes of its own; and what a web process says at its start."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import inference
+from inference import conf
+from inference.lifecycle import WebProcess
+from tests import processes
+from tests.conftest import Reference
+
+TEXT = "Paris is the capital of [MASK]."
+OTHER = "The [MASK] is blue."
+DEADLINE_S = 150.0
+"""Loading takes four seconds on an idle machine, and the first call waits for it."""
+
+THREE_WAYS = f"""
+import asyncio, json, threading
+from inference import infer, infer_sync
+
+async def two_at_once():
+    return await asyncio.gather(infer({TEXT!r}), infer([{TEXT!r}, {OTHER!r}], {{"top_k": 2}}))
+
+print(json.dumps([infer_sync({TEXT!r}), *asyncio.run(two_at_once())]))
+print(sum(thread.name == "inference" for thread in threading.enumerate()))
+"""
+REFUSED = """
+from inference import infer_sync
+from inference.errors import InferenceError
+
+for inputs, parameters in ((["a [MASK]", ""], None), ("a [MASK]", {"padding": 1})):
+    try:
+        infer_sync(inputs, parameters)
+    except InferenceError as error:
+        print(error.code, error.message)
+"""
+NO_MODEL = """
+from inference import infer_sync
+from inference.lifecycle import CannotServe
+
+for _ in range(2):
+    try:
+        infer_sync("a [MASK]", deadline_s=20)
+    except CannotServe as error:
+        print(error)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has come to its end."""
+
+    lines: list[str]
+    errors: str
+    rows: list[dict[str, Any]]
+
+
+def run_python(code: str, **env: str) -> Ended:
+    """In a process that serves nothing; it must end by itself, and well."""
+    database = processes.new_database()
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    ended = subprocess.run(
+        command,
+        cwd=processes.ROOT,
+        env=processes.environment(None, database, {"INFERENCE_DEADLINE_S": "100", **env}),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return Ended(ended.stdout.splitlines(), ended.stderr, _rows(database))
+
+
+def _rows(database: Path) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        query = "SELECT * FROM inference_inferencerequest ORDER BY received_at, id"
+        return [dict(row) for row in connection.execute(query)]
+
+
+# In a fresh process
+
+
+@pytest.mark.timeout(DEADLINE_S + 30)
+def test_infer_returns_what_the_pipeline_returns_and_is_logged(reference: Reference):
+    ended = run_python(THREE_WAYS)
+    answers, threads = ended.lines[-2:]
+    from_sync, alone, together = json.loads(answers)
+    reference.check(from_sync, TEXT)
+    reference.check(alone, TEXT)
+    assert len(together) == 2
+    reference.check(together[0], TEXT, top_k=2)
+    reference.check(together[1], OTHER, top_k=2)
+    assert threads == "1", "the first call starts what is needed, once"
+    assert [(row["transport"], row["status"], row["client"]) for row in ended.rows] == [("python", "ok", None)] * 3
+    assert sorted(row["inputs"] for row in ended.rows) == [1, 1, 2]
+    assert all(row["total_ms"] > 0 for row in ended.rows)
+    assert "Traceback" not in ended.errors
+
+
+@pytest.mark.timeout(DEADLINE_S + 30)
+def test_infer_raises_what_a_client_would_be_told_and_that_is_logged():
+    ended = run_python(REFUSED)
+    empty, unknown = ended.lines[-2:]
+    assert empty == "empty inputs[1] is empty; send a text."
+    assert unknown.startswith("validation There is no parameter 'padding' for fill-mask;")
+    assert [(row["transport"], row["code"]) for row in ended.rows] == [("python", "empty"), ("python", "validation")]
+
+
+@pytest.mark.timeout(DEADLINE_S + 30)
+def test_infer_says_why_this_process_cannot_serve(tmp_path: Path):
+    ended = run_python(NO_MODEL, INFERENCE_MODEL=str(tmp_path))
+    first, second = ended.lines[-2:]
+    assert first == second
+    assert str(tmp_path) in first
+
+
+# On a running loop
+
+
+async def test_infer_sync_on_a_running_loop_says_what_to_do_instead():
+    sentence = r"^infer_sync\(\) would block the running event loop; use `await infer\(\)`\.$"
+    with pytest.raises(RuntimeError, match=sentence):
+        inference.infer_sync(TEXT)
+
+
+async def test_infer_sync_on_a_running_loop_starts_nothing():
+    before = asyncio.all_tasks()
+    with pytest.raises(RuntimeError):
+        inference.infer_sync(TEXT)
+    assert asyncio.all_tasks() == before
+
+
+# The start of a web process
+
+
+class Quiet(WebProcess):
+    """Starts nothing that would go on."""
+
+    def __init__(self) -> None:
+        self.fatal: list[str] = []
+        super().__init__(self.fatal.append)
+        self._embedded = False
+        self._request_log.start = self.dispatcher.start = lambda: None  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logging.getLogger("inference"), "propagate", True)
+    return caplog
+
+
+async def test_a_contradiction_between_settings_is_fatal(settings: Any, log: pytest.LogCaptureFixture):
+    settings.INFERENCE = replace(conf.Conf(), deadline_s=31, max_deadline_s=30)
+    process = Quiet()
+    process.start()
+    assert process.fatal == ["INFERENCE_DEADLINE_S (31) is above INFERENCE_MAX_DEADLINE_S (30)."]
+
+
+async def test_a_setting_that_does_not_exist_is_a_warning(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+):
+    settings.INFERENCE = conf.Conf()
+    monkeypatch.setenv("INFERENCE_MAX_BATCHSIZE", "8")
+    process = Quiet()
+    process.start()
+    assert process.fatal == []
+    assert "INFERENCE_MAX_BATCHSIZE is set, but there is no such setting. Did you mean" in log.text
+
+
+async def test_settings_without_contradiction_start_in_silence(settings: Any, log: pytest.LogCaptureFixture):
+    settings.INFERENCE = conf.Conf()
+    process = Quiet()
+    process.start()
+    assert (process.fatal, log.text) == ([], "")
