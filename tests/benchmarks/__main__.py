@@ -32,6 +32,7 @@ from tests.benchmarks.measure import (
     limit,
     open_loop,
 )
+from tests.benchmarks.padding import PaddingMeter
 from tests.benchmarks.report import say
 
 SECTIONS = ("mixed", "open", "short", "base", "memory")
@@ -127,28 +128,30 @@ class Bench:
             if self._options.favour:
                 for session in target.sessions:
                     proc.favour(session)
+            meter = PaddingMeter(target.port) if target.ours else None
             for corpus, clients in loads:
-                last = (corpus, clients) == loads[-1] and not opened
-                windows = closed_loop(
-                    target, corpus, clients, replace(self._timing, drain_s=0) if last else self._timing
-                )
-                self._keep(Key(model, server, corpus, str(clients)), windows)
+                last = (corpus, clients) == loads[-1] and not opened and not target.ours
+                timing = replace(self._timing, drain_s=0) if last else self._timing
+                self._closed_loop(Key(model, server, corpus, str(clients)), target, timing, meter)
             if opened:
                 self._open_loop(target)
+
+    def _closed_loop(
+        self, key: Key, target: servers.Target, timing: Timing, meter: PaddingMeter | None = None
+    ) -> float:
+        loaded = closed_loop(target, key.corpus, int(key.load), timing)
+        padding = meter.after(loaded.tokens) if meter else None
+        return self._keep(key, loaded.windows, **({} if padding is None else {"padding": padding}))
 
     def _open_loop(self, target: servers.Target) -> None:
         closed = [row for key, row in self._results.rows.items() if key.server == target.name and key.corpus == "mixed"]
         capacity = max((row.rate for row in closed if row.key.load.isdecimal()), default=0.0)
         if not capacity:
-            capacity = self._capacity(target)
+            capacity = self._closed_loop(Key("bundled", target.name, "mixed", "32"), target, self._timing)
         timing = replace(self._timing, window_s=OPEN_WINDOW_S, drain_s=0)
-        windows = open_loop(target, "mixed", OF_CAPACITY * capacity, timing)
+        loaded = open_loop(target, "mixed", OF_CAPACITY * capacity, timing)
         remark = f"{OF_CAPACITY * capacity:.0f}/s sent"
-        self._keep(Key("bundled", target.name, "mixed", "open"), windows, remark=remark)
-
-    def _capacity(self, target: servers.Target) -> float:
-        windows = closed_loop(target, "mixed", 32, self._timing)
-        return self._keep(Key("bundled", target.name, "mixed", "32"), windows)
+        self._keep(Key("bundled", target.name, "mixed", "open"), loaded.windows, remark=remark)
 
     def _clients(self, model: str, server: str, corpus: str) -> tuple[int, ...]:
         if self._options.clients:

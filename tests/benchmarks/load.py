@@ -22,6 +22,7 @@ from tests.benchmarks.window import Spec, Window, number
 MAX_CONNECTIONS = 1000
 MAX_REFUSED = 2_000
 ROUNDS_OF_ANSWERS = 2
+OK = b"http/1.1 200"
 BUFFER = 1 << 18
 
 
@@ -47,6 +48,7 @@ class Load:
         self._connections: dict[int, Connection] = {}
         self._free: list[Connection] = []
         self.answers = 0
+        self.tokens = 0
         self._refused = 0
         self._unsent = 0
         self._random = random.Random(7)
@@ -143,8 +145,9 @@ class Load:
         spec, window = self._spec, self._window
         window.add(head, now - connection.sent_at, spec.tokens[connection.text])
         window.answers += 1
+        self.tokens += spec.tokens[connection.text] if head.startswith(OK) else 0
         self.answers += 1
-        if not head.startswith(b"http/1.1 200"):
+        if not head.startswith(OK):
             self._refused += 1
         due_s, due = (
             (spec.window_s, ROUNDS_OF_ANSWERS * spec.clients) if self.windows else (spec.warmup_s, spec.clients)
@@ -209,7 +212,7 @@ def main() -> None:
     spec = Spec(**json.load(sys.stdin))
     load = Load(spec)
     windows = [asdict(window) for window in load.run()]
-    json.dump({"windows": windows, "answers": load.answers}, sys.stdout)
+    json.dump({"windows": windows, "answers": load.answers, "tokens": load.tokens}, sys.stdout)
 
 
 if __name__ == "__main__":

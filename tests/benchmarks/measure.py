@@ -157,23 +157,27 @@ def folder(model: str) -> str:
     return BUNDLED_MODEL if model == "bundled" else str(models.bert_base())
 
 
-def closed_loop(target: Target, corpus: str, clients: int, timing: Timing) -> list[dict[str, Any]]:
-    return _windows(target, corpus, timing, clients=clients)
+@dataclass(frozen=True)
+class Loaded:
+    """What a load brought; ``tokens`` are those of all answers, outside of windows too."""
+
+    windows: list[dict[str, Any]]
+    answers: int
+    tokens: int
 
 
-def open_loop(target: Target, corpus: str, arrivals_per_s: float, timing: Timing) -> list[dict[str, Any]]:
-    return _windows(target, corpus, timing, clients=32, arrivals_per_s=arrivals_per_s)
+def closed_loop(target: Target, corpus: str, clients: int, timing: Timing) -> Loaded:
+    return run_load(_spec(target, corpus, timing, clients=clients))
+
+
+def open_loop(target: Target, corpus: str, arrivals_per_s: float, timing: Timing) -> Loaded:
+    return run_load(_spec(target, corpus, timing, clients=32, arrivals_per_s=arrivals_per_s))
 
 
 def so_many(target: Target, corpus: str, clients: int, answers: int, cap_s: float) -> int:
     """A closed loop that ends with a number of answers, or after a time; returns how many there were."""
     timing = Timing(windows=1_000, cap_s=cap_s)
-    return int(run_load(_spec(target, corpus, timing, clients=clients, answers=answers))["answers"])
-
-
-def _windows(target: Target, corpus: str, timing: Timing, **more: Any) -> list[dict[str, Any]]:
-    windows: list[dict[str, Any]] = run_load(_spec(target, corpus, timing, **more))["windows"]
-    return windows
+    return run_load(_spec(target, corpus, timing, clients=clients, answers=answers)).answers
 
 
 def _spec(target: Target, corpus: str, timing: Timing, **more: Any) -> Spec:
@@ -190,10 +194,9 @@ def _spec(target: Target, corpus: str, timing: Timing, **more: Any) -> Spec:
     )
 
 
-def run_load(spec: Spec) -> dict[str, Any]:
+def run_load(spec: Spec) -> Loaded:
     """The client, in a process of its own."""
-    found: dict[str, Any] = _json_of("load", [], json.dumps(asdict(spec)), spec.cap_s + SPARE_S)
-    return found
+    return Loaded(**_json_of("load", [], json.dumps(asdict(spec)), spec.cap_s + SPARE_S))
 
 
 def limit(model: str, name: str, corpus: str, policies: Sequence[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

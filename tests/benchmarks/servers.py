@@ -35,6 +35,10 @@ class Target:
     parts: list[str] = field(default_factory=list)
     """Names of the sessions, if there are several."""
 
+    @property
+    def ours(self) -> bool:
+        return self.name.startswith("ours")
+
 
 @dataclass(frozen=True)
 class Variant:
