@@ -17,6 +17,8 @@ class Pending:
     call: "Call"
     index: int
     """Which of the call's inputs."""
+    size: int = 0
+    """Bytes on the wire, roughly."""
     waiting: bool = True
     """It is at the dispatcher, not with a worker."""
     alone: bool = False

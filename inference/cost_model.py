@@ -9,6 +9,8 @@ MEMORY = 0.98
 """Weight of what is known when a new batch comes in: about fifty batches count."""
 OUTLIER = 4.0
 """A batch that took longer than so many times its prediction says something about the machine, not the model."""
+SLOW_WEIGHT = 0.2
+"""Of a batch that took longer than predicted: what holds a batch up comes and goes, what it must cost stays."""
 TYPICAL_TOKENS = 32
 """Of a job, until there were some."""
 
@@ -32,16 +34,16 @@ class CostEstimate:
         taken = min(milliseconds, OUTLIER * expected) if expected else milliseconds
         for name in ("_weight", "_x", "_xx", "_y", "_xy"):
             setattr(self, name, getattr(self, name) * MEMORY)
-        self._add(padded, taken)
+        self._add(padded, taken, SLOW_WEIGHT if expected and taken > expected else 1.0)
         self._fit()
         self.job_ms += (1 - MEMORY ** len(batch)) * (taken / len(batch) - self.job_ms)
 
-    def _add(self, padded: int, milliseconds: float) -> None:
-        self._weight += 1
-        self._x += padded
-        self._xx += padded * padded
-        self._y += milliseconds
-        self._xy += padded * milliseconds
+    def _add(self, padded: int, milliseconds: float, weight: float = 1.0) -> None:
+        self._weight += weight
+        self._x += weight * padded
+        self._xx += weight * padded * padded
+        self._y += weight * milliseconds
+        self._xy += weight * padded * milliseconds
 
     def _fit(self) -> None:
         if not self._x:

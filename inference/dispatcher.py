@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from inference import messages
 from inference.calls import Answer, Call, Pending
-from inference.errors import DeadlineExceeded, InferenceError, WorkerLost, from_worker
+from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost, from_worker
 from inference.messages import (
     WORKERS_GROUP,
     Cancel,
@@ -116,10 +117,13 @@ class Dispatcher:
         """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
 
         Raises:
-            InferenceError: of the first input that failed; the others are cancelled.
+            InferenceError: of the first input that failed; the others are cancelled. ``Invalid`` before anything is
+                sent if an input or parameter cannot be.
         """
         call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_event, self._loop.create_future())
-        call.jobs = [Pending(next(self._ids), call, index) for index in range(len(inputs))]
+        fixed = _size_of(parameters)
+        sizes = [fixed + _size_of(text) for text in inputs]
+        call.jobs = [Pending(next(self._ids), call, index, size) for index, size in enumerate(sizes)]
         self._jobs.update((job.job_id, job) for job in call.jobs)
         timer = self._loop.call_at(deadline_at, self._expire, call)
         self._waiting.add(call.jobs)
@@ -148,7 +152,7 @@ class Dispatcher:
         try:
             queue = deque(jobs)
             while queue:
-                await self._submit(worker, pack(queue, _size))
+                await self._submit(worker, pack(queue, lambda job: job.size))
             await self._say_words(worker)
             if self._pace_s:
                 await asyncio.sleep(self._pace_s)
@@ -332,5 +336,9 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
 
-def _size(job: Pending) -> int:
-    return len(job.call.inputs[job.index])
+def _size_of(value: Any) -> int:
+    """Bytes on the wire. Raises ``Invalid`` for what cannot be sent: it would fail again with every worker."""
+    try:
+        return messages.size(value)
+    except TypeError as error:
+        raise Invalid(f"An input or parameter cannot be sent to a worker ({error}); send plain JSON values.") from None

@@ -13,7 +13,7 @@ from channels.routing import get_default_application
 
 from inference import checks, conf, pipelines
 from inference.dispatcher import Dispatcher
-from inference.errors import InferenceError
+from inference.errors import InferenceError, Invalid
 from inference.models import InferenceRequest
 from inference.outbox import ChannelLayer
 from inference.request_log import RequestLog
@@ -146,11 +146,34 @@ def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s
 
 
 async def _answer(service: Service, inputs: Any, parameters: Any, deadline_s: float | None) -> Any:
-    many = isinstance(inputs, list)
-    query = Query(inputs=inputs if many else [inputs], many=many, parameters=parameters, deadline_s=deadline_s)
     request = Request(transport=InferenceRequest.Transport.PYTHON, client=None)
-    outputs = [msgspec.json.decode(output) for output in await service.answer(request, lambda: query)]
-    return outputs if many else outputs[0]
+    outputs = await service.answer(request, lambda: _query(inputs, parameters, deadline_s))
+    decoded = [msgspec.json.decode(output) for output in outputs]
+    return decoded if request.many else decoded[0]
+
+
+def _query(inputs: Any, parameters: Any, deadline_s: float | None) -> Query:
+    inputs = _plain(inputs)
+    many = isinstance(inputs, list)
+    return Query(inputs=inputs if many else [inputs], many=many, parameters=_plain(parameters), deadline_s=deadline_s)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON would have it: Python callers also pass tuples, and texts that Django marked safe.
+
+    Raises:
+        Invalid: what JSON has no word for.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain_text))
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"inputs and parameters must be plain JSON values: {error}.") from None
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, str):
+        return "".join(value)
+    raise TypeError(f"{type(value).__name__} is none")
 
 
 def _ensure_somewhere() -> WebProcess:

@@ -181,12 +181,18 @@ class UnknownMessage(ValueError):
 
 
 def encode(message: Message) -> dict[str, Any]:
-    """Raises ``TypeError`` if a job's input or parameters hold what JSON has no word for."""
-    if isinstance(message, Submit):
-        for job in message.jobs:
-            _check_json(job.input)
-            _check_json(job.parameters)
+    """As it goes onto the layer. Raises ``TypeError`` for values that it has no word for."""
     return {"type": _NAMES[type(message)], "version": VERSION, "body": _encoder.encode(message)}
+
+
+def size(value: Any) -> int:
+    """Bytes on the wire of a job's input or parameters.
+
+    Raises:
+        TypeError: it holds what JSON has no word for; MessagePack would quietly turn it into something else.
+    """
+    _check_json(value)
+    return len(_encoder.encode(value))
 
 
 def decode(raw: Any) -> Message:

@@ -232,11 +232,11 @@ class World:
             self._leaving.append(self.workers.pop(leaving))
             self.start_worker()
 
-    async def ask(self, text: str, deadline_s: float = 30.0, web: int = 0) -> str:
+    async def ask(self, text: Any, deadline_s: float = 30.0, web: int = 0) -> str:
         """What a client of this web side is told."""
         now = asyncio.get_running_loop().time()
         answers = await self.webs[web].run(
-            request_id=text, inputs=[text], parameters={}, admitted_at=now, deadline_at=now + deadline_s
+            request_id=str(text), inputs=[text], parameters={}, admitted_at=now, deadline_at=now + deadline_s
         )
         return answers[0].result.output.decode().strip('"')
 

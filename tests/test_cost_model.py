@@ -64,6 +64,16 @@ def test_one_batch_that_the_machine_held_up_changes_little():
     assert estimate.model.predict_ms(100) < 1.2 * before
 
 
+def test_a_machine_that_holds_every_third_batch_up_does_not_look_like_a_fixed_cost():
+    """Small batches suffer most in proportion; the policy would pad them into large ones."""
+    estimate = CostEstimate([(10, 6), (100, 15), (1000, 105)])
+    rng = random.Random(1)
+    for number in range(600):
+        padded = rng.randrange(10, 1000)
+        estimate.learn(batch(padded), 5 + 0.1 * padded + (15 if number % 3 == 0 else 0))
+    assert estimate.model.fixed_ms < 8
+
+
 def test_time_per_job_follows_the_batches():
     estimate = CostEstimate([(10, 6), (1000, 105)])
     for _ in range(50):

@@ -31,14 +31,16 @@ from inference import infer, infer_sync
 async def two_at_once():
     return await asyncio.gather(infer({TEXT!r}), infer([{TEXT!r}, {OTHER!r}], {{"top_k": 2}}))
 
-print(json.dumps([infer_sync({TEXT!r}), *asyncio.run(two_at_once())]))
+from django.utils.safestring import mark_safe
+
+print(json.dumps([infer_sync(mark_safe({TEXT!r})), *asyncio.run(two_at_once())]))
 print(sum(thread.name == "inference" for thread in threading.enumerate()))
 """
 REFUSED = """
 from inference import infer_sync
 from inference.errors import InferenceError
 
-for inputs, parameters in ((["a [MASK]", ""], None), ("a [MASK]", {"padding": 1})):
+for inputs, parameters in ((["a [MASK]", ""], None), ("a [MASK]", {"padding": 1}), (["a [MASK]", object()], None)):
     try:
         infer_sync(inputs, parameters)
     except InferenceError as error:
@@ -112,10 +114,12 @@ def test_infer_returns_what_the_pipeline_returns_and_is_logged(reference: Refere
 @pytest.mark.timeout(DEADLINE_S + 30)
 def test_infer_raises_what_a_client_would_be_told_and_that_is_logged():
     ended = run_python(REFUSED)
-    empty, unknown = ended.lines[-2:]
+    empty, unknown, foreign = ended.lines[-3:]
     assert empty == "empty inputs[1] is empty; send a text."
     assert unknown.startswith("validation There is no parameter 'padding' for fill-mask;")
-    assert [(row["transport"], row["code"]) for row in ended.rows] == [("python", "empty"), ("python", "validation")]
+    assert foreign.startswith("validation inputs and parameters must be plain JSON values:")
+    assert [row["code"] for row in ended.rows] == ["empty", "validation", "validation"]
+    assert {row["transport"] for row in ended.rows} == {"python"}
 
 
 @pytest.mark.timeout(DEADLINE_S + 30)

@@ -96,6 +96,20 @@ def test_bad_input_fails_alone():
     virtual_time.run(scenario())
 
 
+def test_input_that_cannot_be_sent_fails_at_once_and_alone():
+    """It would fail again with every worker, and close each."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        asking = [asyncio.create_task(outcome_of(world, text)) for text in ("a", "b")]
+        with pytest.raises(Invalid, match="cannot be sent"):
+            await world.ask({"a", "set"})
+        assert await asyncio.gather(*asking) == ["a", "b"]
+
+    virtual_time.run(scenario())
+
+
 def test_killed_worker_costs_no_answer():
     """Rule 7."""
 
