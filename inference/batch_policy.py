@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from inference.messages import CostModel
 
 ROUNDING = 1 - 1e-9
-"""Rates that differ by less are the same: where a batch has no fixed cost, equal lengths still run together."""
+"""Shares that differ by less are the same: where a batch has no fixed cost, equal lengths still run together."""
 
 
 class Candidate(Protocol):
@@ -74,7 +74,7 @@ def choose(waiting: Sequence[C], limits: Limits, cost: CostModel, now: float) ->
     mates = [job for job in alive if not job.alone and job.batch_key == oldest.batch_key]
     if len(mates) < limits.max_batch_size:
         soonest_end = min(job.expires_at for job in alive)
-        last_start = soonest_end - 2 * cost.predict_ms(padded_tokens(mates)) / 1000
+        last_start = soonest_end - 2 * cost.predict_ms(len(mates), padded_tokens(mates)) / 1000
         starts_at = min(oldest.received_at + limits.batch_window_s, last_start)
         if starts_at > now:
             return Choice(batch=[], expired=expired, look_again_at=starts_at)
@@ -87,14 +87,14 @@ def padded_tokens(batch: Sequence[Candidate]) -> int:
 
 
 def _best_window(mates: Sequence[C], oldest: C, limits: Limits, cost: CostModel) -> list[C]:
-    """In order of length, the contiguous jobs around the oldest that do most real tokens per predicted time.
+    """In order of length, the contiguous jobs around the oldest whose work is the largest share of their cost.
 
-    For each longest job, shorter ones are added as long as that helps: each adds its tokens at the price of the
+    For each longest job, shorter ones are added as long as that helps: each adds its work at the price of the
     longest, so once one does not help, no shorter one does.
     """
     ordered = sorted(mates, key=lambda job: job.longest)
     middle = ordered.index(oldest)
-    best, best_rate = [oldest], _rate(oldest.tokens, oldest.sequences * oldest.longest, cost)
+    best, best_share = [oldest], 0.0
     tokens = sequences = 0
     for right in range(middle, min(len(ordered), middle + limits.max_batch_size)):
         longest = ordered[right].longest
@@ -102,21 +102,22 @@ def _best_window(mates: Sequence[C], oldest: C, limits: Limits, cost: CostModel)
         sequences += ordered[right].sequences
         if right > middle and sequences * longest > limits.max_batch_tokens:
             break
-        rate = _rate(tokens, sequences * longest, cost)
+        share = _share(right - middle + 1, tokens, sequences * longest, cost)
         left, more_tokens, more_sequences = middle, tokens, sequences
         while left > 0 and right - left + 1 < limits.max_batch_size:
             job = ordered[left - 1]
             padded = (more_sequences + job.sequences) * longest
-            better = _rate(more_tokens + job.tokens, padded, cost)
-            if better < rate * ROUNDING or padded > limits.max_batch_tokens:
+            better = _share(right - left + 2, more_tokens + job.tokens, padded, cost)
+            if better < share * ROUNDING or padded > limits.max_batch_tokens:
                 break
-            left, rate = left - 1, better
+            left, share = left - 1, better
             more_tokens, more_sequences = more_tokens + job.tokens, more_sequences + job.sequences
-        if rate >= best_rate * ROUNDING:
-            best, best_rate = list(ordered[left : right + 1]), rate
+        if share >= best_share * ROUNDING:
+            best, best_share = list(ordered[left : right + 1]), share
     return best
 
 
-def _rate(tokens: int, padded: int, cost: CostModel) -> float:
-    """Real tokens per predicted millisecond; before anything is known about cost, per padded token."""
-    return tokens / (cost.predict_ms(padded) or padded)
+def _share(jobs: int, tokens: int, padded: int, cost: CostModel) -> float:
+    """How much of a batch's predicted time is work; while nothing is known about cost, how much is no padding."""
+    predicted = cost.predict_ms(jobs, padded)
+    return cost.useful_ms(jobs, tokens) / predicted if predicted else tokens / padded

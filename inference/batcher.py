@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -40,8 +41,8 @@ class LoadedPipeline(Protocol):
     """A pipeline that is loaded and warm. Each method has a thread of its own, one call at a time."""
 
     description: Description
-    warm_up_costs: Sequence[tuple[int, float]]
-    """Padded tokens and milliseconds of the batches that were run at warm-up."""
+    warm_up_costs: Sequence[tuple[int, int, float]]
+    """Jobs, padded tokens and milliseconds of the batches that were run at warm-up."""
 
     def prepare(self, jobs: Sequence[Job]) -> Sequence[Prepared | InferenceError]:
         """Tokenise: one outcome per job, in order. Called for the next batch while ``run`` works on this one."""
@@ -258,7 +259,7 @@ class Batcher:
         prepared = [item.prepared for item in batch]
         began = self._clock()
         try:
-            outcomes = await self._model_thread.run(lambda: self._pipeline.run(prepared))
+            outcomes, compute_ms = await self._model_thread.run(lambda: self._timed_run(prepared))
             _check_number(outcomes, prepared)
         except Exception as error:
             if len(batch) == 1:
@@ -267,7 +268,7 @@ class Batcher:
             logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
             middle = len(batch) // 2
             return await self._outcomes(batch[:middle]) + await self._outcomes(batch[middle:])
-        self.cost.learn(batch, (self._clock() - began) * 1000)
+        self.cost.learn(batch, compute_ms, (self._clock() - began) * 1000)
         t = self.totals
         tokens = sum(item.tokens for item in batch)
         self.totals = Totals(
@@ -275,9 +276,21 @@ class Batcher:
         )
         return outcomes
 
+    def _timed_run(self, prepared: Sequence[Any]) -> tuple[list[Outcome], float]:
+        """On the model's thread: what a batch costs the model, without waits for whatever else uses the processor."""
+        clock = compute_clock(self._pipeline.description)
+        began = clock()
+        outcomes = self._pipeline.run(prepared)
+        return outcomes, (clock() - began) * 1000
+
     def _close(self, item: Item, closing: Closing) -> None:
         del self._running[item.key]
         self._on_close(item, closing)
+
+
+def compute_clock(description: Description) -> Callable[[], float]:
+    """Seconds that count for the cost model: the thread's own on a CPU; a device's work is waited for."""
+    return time.thread_time if description.device == "cpu" else time.perf_counter
 
 
 def _check_number(outcomes: Sequence[object], jobs: Sequence[object]) -> None:

@@ -1,4 +1,4 @@
-"""What a batch costs: a fixed time and a time per padded token, learned at warm-up and refined while running."""
+"""What a batch costs, learned at warm-up and refined while running. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,53 +7,77 @@ from inference.messages import CostModel
 
 MEMORY = 0.98
 """Weight of what is known when a new batch comes in: about fifty batches count."""
+WARM_UP_WEIGHT = 0.2
+"""Of each warm-up batch, for ever: live batches may all be alike, and would leave the terms undetermined."""
 OUTLIER = 4.0
 """A batch that took longer than so many times its prediction says something about the machine, not the model."""
 SLOW_WEIGHT = 0.2
 """Of a batch that took longer than predicted: what holds a batch up comes and goes, what it must cost stays."""
+ROUNDING_MS = 1e-9
 TYPICAL_TOKENS = 32
 """Of a job, until there were some."""
 
+Sums = list[list[float]]
+"""Normal equations of least squares, 3 rows of 4: terms by (fixed, jobs, padded tokens | milliseconds)."""
+
 
 class CostEstimate:
-    """Least squares over (padded tokens, milliseconds), older batches forgotten exponentially."""
+    """Least squares over (jobs, padded tokens, milliseconds), live batches forgotten exponentially."""
 
-    def __init__(self, warm_up: Iterable[tuple[int, float]] = ()) -> None:
-        self._weight = self._x = self._xx = self._y = self._xy = 0.0
-        self.model = CostModel(fixed_ms=0.0, per_token_ms=0.0)
-        for padded, milliseconds in warm_up:
-            self._add(padded, milliseconds)
-        self._fit()
-        self.job_ms = self.model.predict_ms(TYPICAL_TOKENS)
-        """Of the model's time that one job takes, lately."""
+    def __init__(self, warm_up: Iterable[tuple[int, int, float]] = ()) -> None:
+        self._warm_up, self._live = _nothing(), _nothing()
+        for jobs, padded, milliseconds in warm_up:
+            _add(self._warm_up, jobs, padded, milliseconds, WARM_UP_WEIGHT)
+        self.model = self._fit()
+        self.job_ms = self.model.predict_ms(1, TYPICAL_TOKENS)
+        """How long the model is busy for one job, lately."""
 
-    def learn(self, batch: Sequence[Candidate], milliseconds: float) -> None:
-        """Take a batch that ran."""
-        padded = padded_tokens(batch)
-        expected = self.model.predict_ms(padded)
-        taken = min(milliseconds, OUTLIER * expected) if expected else milliseconds
-        for name in ("_weight", "_x", "_xx", "_y", "_xy"):
-            setattr(self, name, getattr(self, name) * MEMORY)
-        self._add(padded, taken, SLOW_WEIGHT if expected and taken > expected else 1.0)
-        self._fit()
-        self.job_ms += (1 - MEMORY ** len(batch)) * (taken / len(batch) - self.job_ms)
+    def learn(self, batch: Sequence[Candidate], compute_ms: float, wall_ms: float) -> None:
+        """Take a batch that ran: what it cost the model, and how long it took."""
+        jobs, padded = len(batch), padded_tokens(batch)
+        expected = self.model.predict_ms(jobs, padded)
+        taken = min(compute_ms, OUTLIER * expected) if expected else compute_ms
+        self._live = [[MEMORY * term for term in row] for row in self._live]
+        _add(self._live, jobs, padded, taken, SLOW_WEIGHT if expected and taken > expected else 1.0)
+        self.model = self._fit()
+        self.job_ms += (1 - MEMORY**jobs) * (wall_ms / jobs - self.job_ms)
 
-    def _add(self, padded: int, milliseconds: float, weight: float = 1.0) -> None:
-        self._weight += weight
-        self._x += weight * padded
-        self._xx += weight * padded * padded
-        self._y += weight * milliseconds
-        self._xy += weight * padded * milliseconds
+    def _fit(self) -> CostModel:
+        sums = [[w + v for w, v in zip(*rows, strict=True)] for rows in zip(self._warm_up, self._live, strict=True)]
+        return CostModel(*_solve(sums))
 
-    def _fit(self) -> None:
-        if not self._x:
-            return
-        spread = self._weight * self._xx - self._x * self._x
-        if spread > 1e-6 * self._xx:
-            slope = max(0.0, (self._weight * self._xy - self._x * self._y) / spread)
-        else:  # batches of one size so far
-            slope = self._y / self._x
-        fixed = (self._y - slope * self._x) / self._weight
-        if fixed < 0:  # larger batches were dearer than in proportion
-            fixed, slope = 0.0, self._y / self._x
-        self.model = CostModel(fixed_ms=fixed, per_token_ms=slope)
+
+def _nothing() -> Sums:
+    return [[0.0] * 4 for _ in range(3)]
+
+
+def _add(sums: Sums, jobs: int, padded: int, milliseconds: float, weight: float) -> None:
+    seen = (1.0, float(jobs), float(padded), milliseconds)
+    for row, factor in zip(sums, seen, strict=False):
+        for column, value in enumerate(seen):
+            row[column] += weight * factor * value
+
+
+def _solve(sums: Sums) -> tuple[float, float, float]:
+    """The terms, none negative: one that would be is left out, the least important first."""
+    for terms in ((0, 1, 2), (0, 2), (1, 2), (2,), (0,)):
+        found = _eliminate([[sums[i][j] for j in (*terms, 3)] for i in terms])
+        if found is not None and min(found) >= -ROUNDING_MS:
+            by_term = {term: max(0.0, value) for term, value in zip(terms, found, strict=True)}
+            return by_term.get(0, 0.0), by_term.get(1, 0.0), by_term.get(2, 0.0)
+    return 0.0, 0.0, 0.0
+
+
+def _eliminate(rows: Sums) -> list[float] | None:
+    """Gauss and Jordan; ``None`` if the batches so far do not tell the terms apart."""
+    for index, row in enumerate(rows):
+        scale = max(map(abs, row[:-1]))
+        if not scale or abs(row[index]) < 1e-9 * scale:
+            return None
+        pivot = row[index]
+        row[:] = [value / pivot for value in row]
+        for other in rows:
+            if other is not row:
+                factor = other[index]
+                other[:] = [value - factor * mine for value, mine in zip(other, row, strict=True)]
+    return [row[-1] for row in rows]

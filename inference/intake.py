@@ -174,7 +174,7 @@ class Intake:
         )
 
     def _total_credit(self) -> int:
-        """Two batches, or a second of work if that is less; never below two jobs, so that the model has no gaps."""
+        """A few batches, or a second of work if that is less; never below two jobs, so that the model has no gaps."""
         if self._batcher is None or not self._batcher.cost.job_ms:
             return self._credit
         return min(self._credit, max(2, int(WORK_MS / self._batcher.cost.job_ms)))

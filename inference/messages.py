@@ -43,13 +43,18 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostModel(msgspec.Struct, frozen=True):
-    """Predicted duration of a batch: ``fixed_ms + per_token_ms * padded tokens``."""
+    """What a batch costs: a fixed time, a time per job (its head, its decoding) and a time per padded token."""
 
     fixed_ms: float
+    per_job_ms: float
     per_token_ms: float
 
-    def predict_ms(self, padded_tokens: int) -> float:
-        return self.fixed_ms + self.per_token_ms * padded_tokens
+    def useful_ms(self, jobs: int, tokens: int) -> float:
+        """Of jobs with so many real tokens: what they would cost without company and padding to pay for."""
+        return self.per_job_ms * jobs + self.per_token_ms * tokens
+
+    def predict_ms(self, jobs: int, padded_tokens: int) -> float:
+        return self.fixed_ms + self.useful_ms(jobs, padded_tokens)
 
 
 class Totals(msgspec.Struct, frozen=True):

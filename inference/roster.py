@@ -113,9 +113,10 @@ class Roster:
         return any(job_id in worker.records for worker in self)
 
     def freest(self) -> WorkerView | None:
-        """The worker that can be sent to now and has most credit left."""
-        able = [worker for worker in self if worker.credit and not worker.sending]
-        return max(able, key=lambda worker: worker.credit) if able else None
+        """The worker with most credit left; none while that one is being sent to, or a burst would go to the others."""
+        able = [worker for worker in self if worker.credit]
+        best = max(able, key=lambda worker: (worker.credit, not worker.sending), default=None)
+        return None if best is None or best.sending else best
 
     def end_period(self, *, layer_worked: bool) -> list[WorkerView]:
         """Close a hello period; the workers that are now lost, already removed.

@@ -168,6 +168,10 @@ class Service:
         yield gauge("workers_ready", "Workers that take jobs", roster.ready())
         yield gauge("padding_ratio", "Share of padding in what the known workers computed", _padding_ratio(totals))
         yield gauge("batches", "Batches that the known workers ran", sum(t.batches for t in totals))
+        if cost := next((worker.cost for worker in roster if worker.cost), None):
+            yield gauge("batch_fixed_ms", "Cost model of a worker: per batch", cost.fixed_ms)
+            yield gauge("batch_job_ms", "Cost model of a worker: per job", cost.per_job_ms)
+            yield gauge("batch_token_ms", "Cost model of a worker: per padded token", cost.per_token_ms)
         yield counter("redispatched", "Jobs that went back to the queue", self.dispatcher.redispatched)
         yield counter("log_rows_dropped", "Requests that the log has no room for", self._request_log.dropped)
 

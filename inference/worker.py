@@ -36,6 +36,8 @@ from inference.outbox import ChannelLayer, end, receive_forever
 
 logger = logging.getLogger(__name__)
 
+CREDIT_BATCHES = 4
+"""Full batches that a worker wants to hold: the more it can choose from, the less it pads."""
 MEMBERSHIP_PERIOD_S = 1.0
 LAST_WORDS_S = 2.0
 """How long a stopping worker tries to say ``stopped``."""
@@ -101,7 +103,7 @@ class InferenceWorker(Worker):
         self._conf = conf
         self._load = load
         self._drained = asyncio.Event()
-        self._intake = Intake(channel_layer, self.id, self.job_channel, credit=2 * conf.max_batch_size)
+        self._intake = Intake(channel_layer, self.id, self.job_channel, credit=CREDIT_BATCHES * conf.max_batch_size)
 
     async def arun(self) -> None:
         """Load, serve until drained.

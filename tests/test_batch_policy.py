@@ -35,8 +35,8 @@ LIMITS = st.builds(
     max_batch_tokens=st.sampled_from([32, 100, 10_000]),
     batch_window_s=st.sampled_from([0.0, 0.0, 0.25, 1.0]),
 )
-NO_COST = CostModel(fixed_ms=0, per_token_ms=0)
-COST = CostModel(fixed_ms=4, per_token_ms=0.1)
+NO_COST = CostModel(fixed_ms=0, per_job_ms=0, per_token_ms=0)
+COST = CostModel(fixed_ms=4, per_job_ms=0, per_token_ms=0.1)
 
 
 @st.composite
@@ -148,7 +148,7 @@ def test_no_longer_batch_of_the_same_longest_job_would_do_more_per_time(waiting:
     allowed = [window for window in windows if len(window) == 1 or padded_tokens(window) <= bounds.max_batch_tokens]
 
     def rate(window: list[Waiting]) -> float:
-        return sum(job.tokens for job in window) / COST.predict_ms(padded_tokens(window))
+        return sum(job.tokens for job in window) / COST.predict_ms(len(window), padded_tokens(window))
 
     assert rate(choose(jobs, bounds, COST, NOW).batch) >= max(map(rate, allowed)) * 0.8
 
@@ -278,7 +278,7 @@ def test_a_job_that_runs_alone_does_not_wait_for_the_window():
 
 def test_a_batch_closes_early_for_the_tightest_deadline():
     waiting = [Waiting(0), Waiting(1, expires_at=NOW + 0.5)]
-    cost = CostModel(fixed_ms=50, per_token_ms=0)
+    cost = CostModel(fixed_ms=50, per_job_ms=0, per_token_ms=0)
     assert choose(waiting, limits(window_s=1), cost, NOW).look_again_at == NOW + 0.4
 
 
@@ -290,14 +290,14 @@ def test_lengths_that_fit_together_run_together():
 
 def test_where_a_batch_costs_the_same_whatever_its_size_everything_runs_together():
     waiting = [Waiting(0, longest=8), Waiting(1, longest=150), Waiting(2, longest=9)]
-    cost = CostModel(fixed_ms=50, per_token_ms=0)
+    cost = CostModel(fixed_ms=50, per_job_ms=0, per_token_ms=0)
     assert sorted(numbers(choose(waiting, limits(), cost, NOW).batch)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("per_token_ms", [0.1, 0.3, 0.7, 1 / 3])
 def test_equal_lengths_run_together_where_a_batch_has_no_fixed_cost(per_token_ms: float):
     waiting = [Waiting(number, longest=37) for number in range(32)]
-    choice = choose(waiting, limits(32), CostModel(fixed_ms=0, per_token_ms=per_token_ms), NOW)
+    choice = choose(waiting, limits(32), CostModel(fixed_ms=0, per_job_ms=0, per_token_ms=per_token_ms), NOW)
     assert len(choice.batch) == 32
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from inference.batch_policy import Limits
 from inference.batcher import FAILED, GO_TIMEOUT_S, Batcher, Item, Outcome
+from inference.cost_model import MEMORY
 from inference.errors import EmptyInput, InferenceFailed, Invalid
 from inference.messages import Closing, Description, Error, Job, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
@@ -22,7 +23,7 @@ BATCH_S = 0.5
 """How long a batch takes in virtual time."""
 TOKENIZE_S = 0.125
 """How long tokenising takes in virtual time, where it takes any."""
-DEAR_BATCHES = ((1, 500.0), (32, 500.0)) * 50
+DEAR_BATCHES = ((1, 1, 500.0), (1, 32, 500.0)) * 250
 """Costs at warm-up by which whatever waits runs together, also after some batches that took next to nothing."""
 CHANNEL = "inference.web.a"
 
@@ -94,7 +95,7 @@ class ControlledPipeline:
     def __init__(
         self,
         task: str = "fill-mask",
-        warm_up_costs: Sequence[tuple[int, float]] = (),
+        warm_up_costs: Sequence[tuple[int, int, float]] = (),
         heard: asyncio.Event | None = None,
     ) -> None:
         self.description = describe(task)
@@ -166,7 +167,7 @@ class Bench:
         thread: ModelThread,
         limits: Limits,
         task: str = "fill-mask",
-        warm_up_costs: Sequence[tuple[int, float]] = (),
+        warm_up_costs: Sequence[tuple[int, int, float]] = (),
     ) -> None:
         self._heard = asyncio.Event()
         self.pipeline = ControlledPipeline(task, warm_up_costs, self._heard)
@@ -492,20 +493,27 @@ async def test_an_alone_job_counts_in_the_totals():
         assert b.batcher.totals == Totals(batches=1, jobs=1, tokens=3, padded_tokens=3)
 
 
-def test_the_cost_of_a_batch_is_learned_without_its_tokenising():
+def test_the_time_of_a_job_is_learned_without_its_tokenising():
     async def main() -> None:
         async with virtual(tokenize_s=TOKENIZE_S) as b:
-            before = b.batcher.cost.model.predict_ms(4)
             b.add("a...")
             await b.all_closed()
-            assert (before, b.batcher.cost.model.predict_ms(4)) == (0, BATCH_S * 1000)
+            assert b.batcher.cost.job_ms == pytest.approx((1 - MEMORY) * BATCH_S * 1000)
 
     run(main())
 
 
+async def test_the_cost_of_a_batch_is_what_it_cost_the_model():
+    async with bench() as b:
+        b.add("a...")
+        await b.all_closed()
+        assert 0 < b.batcher.cost.model.predict_ms(1, 4) < b.batcher.cost.job_ms / (1 - MEMORY)
+
+
 async def test_what_was_learned_at_warm_up_is_known_from_the_start():
     async with bench() as b:
-        assert b.batcher.cost.model.predict_ms(100) == b.batcher.cost.job_ms == pytest.approx(500)
+        assert b.batcher.cost.model.predict_ms(1, 100) == pytest.approx(500)
+        assert b.batcher.cost.job_ms == pytest.approx(500)
 
 
 # Faults

@@ -120,6 +120,7 @@ def test_killed_worker_costs_no_answer():
         await asyncio.sleep(BATCH_S / 2)
         world.kill(next(iter(world.workers)))
         assert await asyncio.gather(*asking) == [f"t{n}" for n in range(40)]
+        await world.settle(3)
         assert world.leftovers() == []
 
     virtual_time.run(scenario())

@@ -116,8 +116,8 @@ def test_what_was_served_is_remembered_when_the_last_worker_is_gone(roster: Rost
 
 
 def test_a_status_is_taken_over(roster: Roster):
-    worker = meet(roster, state="draining", cost=CostModel(1.0, 2.0), credit=7, queue_depth=5, webs=3)
-    assert (worker.state, worker.cost, worker.ceiling) == ("draining", CostModel(1.0, 2.0), 7)
+    worker = meet(roster, state="draining", cost=CostModel(1.0, 2.0, 3.0), credit=7, queue_depth=5, webs=3)
+    assert (worker.state, worker.cost, worker.ceiling) == ("draining", CostModel(1.0, 2.0, 3.0), 7)
     assert (worker.queue_depth, worker.webs, worker.description) == (5, 3, DESCRIPTION)
 
 
@@ -170,9 +170,15 @@ def test_the_freest_has_most_credit_left(roster: Roster):
     assert roster.freest() is freest
 
 
-def test_a_worker_that_is_being_sent_to_is_not_the_freest(roster: Roster):
+def test_a_burst_waits_for_the_freest_while_that_one_is_being_sent_to(roster: Roster):
     meet(roster, "a", credit=5).sending = True
-    other = meet(roster, "b", credit=1)
+    meet(roster, "b", credit=1)
+    assert roster.freest() is None
+
+
+def test_of_two_equally_free_workers_the_one_that_can_be_sent_to_is_taken(roster: Roster):
+    meet(roster, "a", credit=5).sending = True
+    other = meet(roster, "b", credit=5)
     assert roster.freest() is other
 
 

@@ -6,6 +6,7 @@ Only this package imports torch and transformers, and only inside ``load``, whic
 import gc
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ __all__ = ["LoadFailed", "load"]
 
 logger = logging.getLogger(__name__)
 
+SWITCH_INTERVAL_S = 0.0005
+
 
 def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
     """Load and warm up; ``report`` hears of progress.
@@ -25,8 +28,14 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
         LoadFailed: one sentence that says what was tried, what went wrong and what to do.
     """
     started = time.monotonic()
-    # Threads of OpenMP that wait by spinning turn 15 ms into 490 ms as soon as anything else uses a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # How OpenMP's threads wait for each other. By spinning, they turn 15 ms into 490 ms as soon as anything else uses
+    # a core; asleep, waking them costs 5 ms per batch. A short spin costs neither; docs/performance.md has figures.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # oneDNN compiles each shape of batch that it meets (2 ms) and keeps 1,024 results: a few hundred shapes.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "10000")
+    # Between two operators the model's thread takes the interpreter back from the event loop: not after 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     report("importing torch and transformers")
     from inference.pipelines.choosing import choose
     from inference.pipelines.loading import load_pipeline

@@ -34,7 +34,7 @@ class Encoder:
 
     token_outputs: tuple[str, ...] = ()
     """Outputs with one entry per token; their padding is stripped."""
-    warm_up_costs: Sequence[tuple[int, float]] = ()
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
         self.description = describe(loaded)

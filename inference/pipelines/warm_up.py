@@ -1,16 +1,16 @@
 """Real inputs for checks, warm-up and the first figures of the cost model."""
 
-import time
 from typing import Any
 
-from inference.batcher import LoadedPipeline
+from inference.batch_policy import padded_tokens
+from inference.batcher import LoadedPipeline, compute_clock
 from inference.errors import InferenceError
 from inference.messages import Job
 from inference.pipelines.errors import LoadFailed
 from inference.tasks import TASKS
 
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
-SHAPES = ((1, 0), (8, 0), (8, 2), (1, 8), (4, 8), (16, 2))
+SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
 """Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
 
 
@@ -37,8 +37,8 @@ def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
     return list(outcomes)
 
 
-def measure(pipeline: LoadedPipeline) -> list[tuple[int, float]]:
-    """Run a few shapes; padded tokens and milliseconds of each, best of two.
+def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
+    """Run a few shapes; jobs, padded tokens and milliseconds of each, best of two.
 
     Raises:
         LoadFailed: the model cannot answer its own example.
@@ -51,14 +51,14 @@ def measure(pipeline: LoadedPipeline) -> list[tuple[int, float]]:
     ]
 
 
-def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, float]:
+def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, int, float]:
     batch = prepared(pipeline, jobs)
-    best = float("inf")
+    clock, best = compute_clock(pipeline.description), float("inf")
     for _ in range(2):
-        began = time.perf_counter()
+        began = clock()
         outcomes = pipeline.run(batch)
-        best = min(best, (time.perf_counter() - began) * 1000)
+        best = min(best, (clock() - began) * 1000)
         for outcome in outcomes:
             if isinstance(outcome, InferenceError):
                 raise LoadFailed(f"{pipeline.description.model} cannot answer its warm-up input: {outcome.message}")
-    return sum(item.sequences for item in batch) * max(item.longest for item in batch), best
+    return len(batch), padded_tokens(batch), best

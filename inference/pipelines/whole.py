@@ -18,7 +18,7 @@ DEFAULT_NEW_TOKENS = 256
 
 
 class Whole:
-    warm_up_costs: Sequence[tuple[int, float]] = ()
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded) -> None:
         self.description = describe(loaded)
