@@ -191,9 +191,7 @@ def test_a_status_says_what_was_learned_and_done():
             await asyncio.sleep(3 * BATCH_S)
             status = await w.status()
             assert status.totals == Totals(batches=2, jobs=3, tokens=3, padded_tokens=3)
-            assert (
             assert status.cost == w.batcher.cost.model != CostModel(fixed_ms=0, per_job_ms=0, per_token_ms=0)
-            )
             assert status.job_ms == w.batcher.cost.job_ms > 0
 
     run(main())
