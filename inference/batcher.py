@@ -143,6 +143,7 @@ class Batcher:
             self._changed.set()
         elif item := self._running.get(key):
             item.cancelled = True
+            item.go.set()  # one that waits for it must not keep the model idle
 
     def return_waiting(self, reason: Literal["draining"]) -> None:
         """Give back what has not started."""
@@ -217,6 +218,9 @@ class Batcher:
                 await item.go.wait()
         except TimeoutError:
             self._close(item, Returned(item.job.id, "no_go"))
+            return
+        if item.cancelled:
+            self._close(item, Returned(item.job.id, "cancelled"))
             return
         async with self._tokenizing:
             [outcome] = await self._prepared([item])

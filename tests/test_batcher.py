@@ -978,8 +978,10 @@ def test_an_alone_job_that_is_cancelled_while_it_waits_for_go_never_runs():
         async with virtual() as b:
             b.add("suspect", alone=True)
             await b.event()
+            cancelled_at = asyncio.get_running_loop().time()
             b.batcher.cancel((CHANNEL, 0))
-            assert isinstance(await b.closing(0), Returned)
+            assert await b.closing(0) == Returned(0, "cancelled")
+            assert asyncio.get_running_loop().time() == cancelled_at  # the model is free for others at once
             assert not b.pipeline.batches
 
     run(main())

@@ -102,7 +102,10 @@ class TextClassification(Encoder):
 
 
 class Chunked(Encoder):
-    """Pipelines that make several rows of an input, or want more back than the output: their own ``preprocess``."""
+    """Pipelines that make several rows of an input, or want more back than the output: their own ``preprocess``.
+
+    That one encodes with the pipeline's tokenizer, so ``run`` must not: it only decodes.
+    """
 
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
         return [attempt(job, self._prepare, job) for job in jobs]
