@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,27 +15,23 @@ from inference.calls import Answer, Call, Pending
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost, from_worker
 from inference.messages import (
     WORKERS_GROUP,
-    Cancel,
     Closing,
     Description,
     Error,
-    Go,
     Hello,
-    Message,
     Replies,
     Result,
     Returned,
     Started,
     Status,
-    Submit,
     UnknownMessage,
     decode,
     encode,
     reply_channel,
 )
-from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, end, pace_of, pack, receive_forever, send
-from inference.roster import Record, Roster, WorkerView
-from inference.waiting import WaitingJobs
+from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, end, receive_forever
+from inference.roster import Roster, WorkerView
+from inference.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -54,30 +49,33 @@ class Dispatcher:
     def __init__(self, layer: ChannelLayer) -> None:
         self.channel = reply_channel(secrets.token_hex(6))
         self.roster = Roster()
-        self.redispatched = 0
         self._layer = layer
         self._loop = asyncio.get_running_loop()
-        self._pace_s = pace_of(layer)
-        self._waiting = WaitingJobs()
+        self._sender = Sender(layer, self.channel, self.roster, lambda: self._n, self._report_once)
         self._jobs: dict[int, Pending] = {}
         self._ids = itertools.count(1)
         self._n = 0
         self._echoed = 0
         self._described = asyncio.Event()
         self._reported: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._spawn(receive_forever(self._layer, self.channel, self._take))
         self._spawn(self._say_hello())
 
     async def stop(self) -> None:
-        await end(self._tasks)
+        await end([*self._tasks, *self._sender.tasks])
 
     @property
     def pending(self) -> int:
         """Jobs without an answer, here or with a worker."""
         return len(self._jobs)
+
+    @property
+    def redispatched(self) -> int:
+        """Jobs that went back to the queue, so far."""
+        return self._sender.redispatched
 
     @property
     def queue_depth(self) -> int:
@@ -126,71 +124,13 @@ class Dispatcher:
         call.jobs = [Pending(next(self._ids), call, index, size) for index, size in enumerate(sizes)]
         self._jobs.update((job.job_id, job) for job in call.jobs)
         timer = self._loop.call_at(deadline_at, self._expire, call)
-        self._waiting.add(call.jobs)
-        self._pump()
+        self._sender.add(call.jobs)
         try:
             await call.future
         finally:
             timer.cancel()
             self._forget(call)
         return [answer for answer in call.answers if answer is not None]
-
-    # Sending
-
-    def _pump(self) -> None:
-        """Bind waiting jobs to workers with credit, as late as possible, and send what there is to say."""
-        envelopes: dict[WorkerView, list[Pending]] = {}
-        while (worker := self.roster.freest()) is not None and (job := self._waiting.take()) is not None:
-            worker.records[job.job_id] = Record()
-            envelopes.setdefault(worker, []).append(job)
-        for worker in self.roster:
-            if not worker.sending and (worker in envelopes or worker.has_words):
-                worker.sending = True
-                self._spawn(self._tell(worker, envelopes.get(worker, [])))
-
-    async def _tell(self, worker: WorkerView, jobs: list[Pending]) -> None:
-        try:
-            queue = deque(jobs)
-            while queue:
-                await self._submit(worker, pack(queue, lambda job: job.size))
-            await self._say_words(worker)
-            if self._pace_s:
-                await asyncio.sleep(self._pace_s)
-        finally:
-            worker.sending = False
-        self._pump()
-
-    async def _submit(self, worker: WorkerView, jobs: list[Pending]) -> None:
-        now = self._loop.time()
-        for job in jobs:
-            job.times_sent += 1
-            job.sent_at = now
-        message = Submit(self.channel, tuple(job.as_job(now) for job in jobs))
-        if await self._send(worker, message):
-            for job in jobs:
-                if record := worker.records.get(job.job_id):
-                    record.stamp = self._n
-            return
-        for job in jobs:  # rule 6
-            worker.records.pop(job.job_id, None)
-        self._put_back(jobs)
-
-    async def _say_words(self, worker: WorkerView) -> None:
-        goes, worker.goes = worker.goes, []
-        cancels, worker.cancels = worker.cancels, set()
-        for job_id in goes:
-            await self._send(worker, Go(self.channel, job_id))
-        if cancels:
-            await self._send(worker, Cancel(self.channel, tuple(cancels)))
-
-    async def _send(self, worker: WorkerView, message: Message) -> bool:
-        try:
-            await send(self._layer, worker.channel, message)
-        except Exception as error:
-            worker.closed = True
-            self._report_once(f"Sending to worker {worker.id} fails: {error!r}")
-            return False
-        return True
 
     # Receiving
 
@@ -213,16 +153,16 @@ class Dispatcher:
         worker.heard = True
         was_ready = worker.ready
         lost = worker.update(status)
-        self._put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
+        self._sender.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
         worker.cancels.update(job_id for job_id in status.held if job_id not in self._jobs)
         if worker.state == "stopped":
             self.roster.remove(worker)
-            self._put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
+            self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
         if worker.ready and not was_ready:
             logger.info("Worker %s is ready: %s", worker.id, status.description)
         if self.roster.description is not None:
             self._described.set()
-        self._pump()
+        self._sender.pump()
 
     def _on_replies(self, replies: Replies) -> None:
         worker = self.roster.get(replies.worker)
@@ -233,7 +173,7 @@ class Dispatcher:
                 self._on_started(worker, entry)
             else:
                 self._on_closing(worker, replies.worker, entry)
-        self._pump()
+        self._sender.pump()
 
     def _on_started(self, worker: WorkerView | None, event: Started) -> None:
         job = self._jobs.get(event.id)
@@ -261,7 +201,7 @@ class Dispatcher:
             case Returned():
                 if worker is not None:
                     worker.closed = True
-                self._put_back([job])
+                self._sender.put_back([job])
 
     def fail_all(self, make_error: Callable[[], InferenceError]) -> None:
         """Answer whatever has no answer yet; for a process that cannot wait any longer."""
@@ -276,7 +216,7 @@ class Dispatcher:
             for worker in lost:  # all are removed before anything is sent again
                 self._lose(worker)
             if lost:
-                self._pump()
+                self._sender.pump()
             self._n += 1
             hello = encode(Hello(self.channel, self._n))
             started = self._loop.time()
@@ -304,7 +244,7 @@ class Dispatcher:
                 job.call.fail(WorkerLost("Every worker that ran this input was lost; it is not tried again."), job)
                 continue
             job.alone = True
-            self._put_back([job])
+            self._sender.put_back([job])
 
     def _expire(self, call: Call) -> None:
         waiting = any(job.waiting for job in call.jobs)
@@ -318,12 +258,7 @@ class Dispatcher:
                 if job.job_id in worker.records:
                     worker.cancels.add(job.job_id)
         if any(worker.has_words for worker in self.roster):
-            self._pump()
-
-    def _put_back(self, jobs: list[Pending]) -> None:
-        back = [job for job in jobs if not self.roster.held_elsewhere(job.job_id)]
-        self.redispatched += sum(job.wanted and not job.waiting for job in back)
-        self._waiting.put_back(back)
+            self._sender.pump()
 
     def _report_once(self, sentence: str) -> None:
         if sentence not in self._reported and len(self._reported) < 1000:
@@ -331,9 +266,7 @@ class Dispatcher:
             logger.warning("%s", sentence)
 
     def _spawn(self, coroutine: Any) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.append(self._loop.create_task(coroutine))
 
 
 def _size_of(value: Any) -> int:

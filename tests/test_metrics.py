@@ -224,7 +224,7 @@ async def test_permits_that_are_taken_are_pending_inputs():
 
 async def test_what_went_wrong_on_the_way_is_counted():
     service = make_service()
-    service.dispatcher.redispatched = 4
+    service.dispatcher._sender.redispatched = 4
     service._request_log.dropped = 5
     assert value(service.metrics, "inference_redispatched_total") == 4
     assert value(service.metrics, "inference_log_rows_dropped_total") == 5

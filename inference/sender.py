@@ -1,0 +1,111 @@
+"""The sending half of the dispatcher: which waiting job goes to which worker, and when it is told so.
+
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from inference.calls import Pending
+from inference.messages import Cancel, Go, Message, Submit
+from inference.outbox import ChannelLayer, pace_of, pack, send
+from inference.roster import Record, Roster, WorkerView
+from inference.waiting import WaitingJobs
+
+
+class Sender:
+    """Binds waiting jobs to workers with credit, as late as possible; one envelope at a time to each worker.
+
+    Args:
+        channel: of this web process, where workers reply.
+        newest_hello: number of the newest hello, with which records are stamped.
+        report: told what is wrong with the layer, in one sentence.
+    """
+
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        channel: str,
+        roster: Roster,
+        newest_hello: Callable[[], int],
+        report: Callable[[str], None],
+    ) -> None:
+        self.redispatched = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._layer = layer
+        self._channel = channel
+        self._roster = roster
+        self._newest_hello = newest_hello
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._pace_s = pace_of(layer)
+        self._waiting = WaitingJobs()
+
+    def add(self, jobs: list[Pending]) -> None:
+        """The jobs of a new call."""
+        self._waiting.add(jobs)
+        self.pump()
+
+    def put_back(self, jobs: Sequence[Pending]) -> None:
+        """To the head, unless another worker has them too."""
+        back = [job for job in jobs if not self._roster.held_elsewhere(job.job_id)]
+        self.redispatched += sum(job.wanted and not job.waiting for job in back)
+        self._waiting.put_back(back)
+
+    def pump(self) -> None:
+        """Send what can be sent now: jobs as far as there is credit, and whatever else there is to say."""
+        envelopes: dict[WorkerView, list[Pending]] = {}
+        while (worker := self._roster.freest()) is not None and (job := self._waiting.take()) is not None:
+            worker.records[job.job_id] = Record()
+            envelopes.setdefault(worker, []).append(job)
+        for worker in self._roster:
+            if not worker.sending and (worker in envelopes or worker.has_words):
+                worker.sending = True
+                task = self._loop.create_task(self._tell(worker, envelopes.get(worker, [])))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+
+    async def _tell(self, worker: WorkerView, jobs: list[Pending]) -> None:
+        try:
+            queue = deque(jobs)
+            while queue:
+                await self._submit(worker, pack(queue, lambda job: job.size))
+            await self._say_words(worker)
+            if self._pace_s:
+                await asyncio.sleep(self._pace_s)
+        finally:
+            worker.sending = False
+        self.pump()
+
+    async def _submit(self, worker: WorkerView, jobs: list[Pending]) -> None:
+        now = self._loop.time()
+        for job in jobs:
+            job.times_sent += 1
+            job.sent_at = now
+        message = Submit(self._channel, tuple(job.as_job(now) for job in jobs))
+        if await self._send(worker, message):
+            for job in jobs:
+                if record := worker.records.get(job.job_id):
+                    record.stamp = self._newest_hello()
+            return
+        for job in jobs:  # rule 6
+            worker.records.pop(job.job_id, None)
+        self.put_back(jobs)
+
+    async def _say_words(self, worker: WorkerView) -> None:
+        goes, worker.goes = worker.goes, []
+        cancels, worker.cancels = worker.cancels, set()
+        for job_id in goes:
+            await self._send(worker, Go(self._channel, job_id))
+        if cancels:
+            await self._send(worker, Cancel(self._channel, tuple(cancels)))
+
+    async def _send(self, worker: WorkerView, message: Message) -> bool:
+        try:
+            await send(self._layer, worker.channel, message)
+        except Exception as error:
+            worker.closed = True
+            self._report(f"Sending to worker {worker.id} fails: {error!r}")
+            return False
+        return True
