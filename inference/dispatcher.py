@@ -24,6 +24,7 @@ from inference.messages import (
     Returned,
     Started,
     Status,
+    Token,
     UnknownMessage,
     decode,
     encode,
@@ -171,7 +172,7 @@ class Dispatcher:
         for entry in replies.entries:
             if isinstance(entry, Started):
                 self._on_started(worker, entry)
-            else:
+            elif not isinstance(entry, Token):  # nobody asks for them yet
                 self._on_closing(worker, replies.worker, entry)
         self._sender.pump()
 

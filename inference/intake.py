@@ -7,22 +7,22 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from inference.batcher import Batcher, Item
 from inference.messages import (
     Cancel,
     Closing,
     Description,
+    Event,
     Go,
     Hello,
     Job,
     Returned,
-    Started,
     State,
     Status,
     Submit,
     Totals,
 )
 from inference.outbox import ChannelLayer, Outbox
+from inference.runner import Item, Runner
 
 WORK_MS = 1000.0
 """Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
@@ -42,7 +42,7 @@ class Web:
 
 
 class Intake:
-    """Takes messages of web processes, feeds the batcher, and answers each job exactly once.
+    """Takes messages of web processes, feeds the runner, and answers each job exactly once.
 
     Bounded: it holds at most twice its total credit and gives back what is beyond; the channel is read all the same.
     """
@@ -54,7 +54,7 @@ class Intake:
         self._channel = channel
         self._credit = credit
         self._webs: dict[str, Web] = {}
-        self._batcher: Batcher | None = None
+        self._runner: Runner | None = None
         self._description: Description | None = None
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
@@ -75,32 +75,32 @@ class Intake:
         web = self._web(message.reply_channel)
         for job in message.jobs:
             if job.id in web.held:  # rule 3: delivered twice, or sent again
-                if job.alone and self._batcher:
-                    self._batcher.set_alone((message.reply_channel, job.id))
+                if job.alone and self._runner:
+                    self._runner.set_alone((message.reply_channel, job.id))
                 continue
             self._take(web, message.reply_channel, job)
 
     def cancel(self, message: Cancel) -> None:
-        if self._batcher:
+        if self._runner:
             for job_id in message.ids:
-                self._batcher.cancel((message.reply_channel, job_id))
+                self._runner.cancel((message.reply_channel, job_id))
 
     def go(self, message: Go) -> None:
-        if self._batcher:
-            self._batcher.go((message.reply_channel, message.id))
+        if self._runner:
+            self._runner.go((message.reply_channel, message.id))
 
     # The worker's own life
 
-    def open(self, batcher: Batcher, description: Description) -> None:
+    def open(self, runner: Runner, description: Description) -> None:
         """The pipeline is loaded and warm: take jobs."""
-        self._batcher, self._description = batcher, description
+        self._runner, self._description = runner, description
         self.enter("ready")
 
     def enter(self, state: State) -> None:
         """Change the state and tell every web process."""
         self.state = state
-        if state == "draining" and self._batcher:
-            self._batcher.return_waiting("draining")
+        if state == "draining" and self._runner:
+            self._runner.return_waiting("draining")
         for web in self._webs.values():
             web.outbox.status_due()
 
@@ -118,7 +118,7 @@ class Intake:
             sender.cancel()
         return senders
 
-    def on_event(self, item: Item, event: Started) -> None:
+    def on_event(self, item: Item, event: Event) -> None:
         if web := self._webs.get(item.key[0]):
             web.outbox.put(event)
 
@@ -130,13 +130,13 @@ class Intake:
 
     def _take(self, web: Web, channel: str, job: Job) -> None:
         full = self.held >= 2 * self._credit
-        if self._batcher is None or self.state != "ready" or full:
+        if self._runner is None or self.state != "ready" or full:
             web.held.add(job.id)
             web.outbox.put(Returned(job.id, "draining" if self.state == "draining" else "full"))
             return
         item = Item((channel, job.id), job, self._clock())
         web.held.add(job.id)
-        self._batcher.add(item)
+        self._runner.add(item)
 
     def _web(self, channel: str) -> Web:
         web = self._webs.get(channel)
@@ -164,10 +164,10 @@ class Intake:
             heard=web.heard,
             state=self.state,
             description=self._description,
-            queue_depth=self._batcher.depth if self._batcher else 0,
-            cost=self._batcher.cost.model if self._batcher else None,
-            job_ms=self._batcher.cost.job_ms if self._batcher else 0.0,
-            totals=self._batcher.totals if self._batcher else Totals(),
+            queue_depth=self._runner.depth if self._runner else 0,
+            cost=self._runner.cost.model if self._runner else None,
+            job_ms=self._runner.cost.job_ms if self._runner else 0.0,
+            totals=self._runner.totals if self._runner else Totals(),
             webs=len(self._webs),
             credit=share if self.state == "ready" else 0,
             held=tuple(web.held),
@@ -175,9 +175,9 @@ class Intake:
 
     def _total_credit(self) -> int:
         """A few batches, or a second of work if that is less; never below two jobs, so that the model has no gaps."""
-        if self._batcher is None or not self._batcher.cost.job_ms:
+        if self._runner is None or not self._runner.cost.job_ms:
             return self._credit
-        return min(self._credit, max(2, int(WORK_MS / self._batcher.cost.job_ms)))
+        return min(self._credit, max(2, int(WORK_MS / self._runner.cost.job_ms)))
 
     def _forget_silent_webs(self) -> None:
         now = self._clock()
@@ -186,9 +186,9 @@ class Intake:
                 del self._webs[channel]
                 self._changed.set()
                 web.sender.cancel()
-                if self._batcher:
+                if self._runner:
                     for job_id in web.held:
-                        self._batcher.cancel((channel, job_id))
+                        self._runner.cancel((channel, job_id))
 
     def _release(self, web: Web, closings: Iterable[Closing]) -> None:
         """The layer has taken these: the jobs are not held any more."""

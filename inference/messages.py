@@ -40,6 +40,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     longest_input: int
     longest_input_chars: int
     memory_mb: int = 0
+    streams: bool = False
+    """It says each token as it comes."""
+    chat: bool = False
+    """It has a chat template: an input may be a list of messages."""
 
 
 class CostModel(msgspec.Struct, frozen=True):
@@ -106,6 +110,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool = False
     """A suspect: it runs with nothing else in the model, and only after the web's ``Go``."""
     events: bool = False
+    resume: tuple[int, ...] = ()
+    """Tokens that an earlier worker generated and the web side has: generation goes on after them."""
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -130,6 +136,36 @@ class Started(msgspec.Struct, frozen=True, tag=True):
     batch_size: int
 
 
+class Token(msgspec.Struct, frozen=True, tag=True):
+    """A token that was generated, for a job that wants events."""
+
+    id: int
+    """The job's."""
+    index: int
+    """Position among the generated tokens, from 0; one that resumes says only what comes after."""
+    token: int
+    """In the vocabulary."""
+    text: str
+    """What it adds to the text: nothing while a character is incomplete. All of them joined are the text."""
+    logprob: float
+    special: bool = False
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """How a generated text came about."""
+
+    finish_reason: Literal["length", "eos_token", "stop_sequence"]
+    prompt_tokens: int
+    generated_tokens: int
+    """All of them, those of earlier workers included."""
+    first_token_ms: float
+    """From this worker's receipt of the job to the first token that it generated itself."""
+    token_ms: float
+    """Mean of the tokens after that one."""
+    last: Token | None
+    """It travels here and never as an event of its own; of a job without events, nowhere."""
+
+
 class Result(msgspec.Struct, frozen=True, tag=True):
     """``output`` is JSON, made on the worker's thread; the web side joins such bytes."""
 
@@ -138,6 +174,7 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     queue_ms: float
     inference_ms: float
     batch_size: int
+    generation: Generation | None = None
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):
@@ -153,13 +190,14 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
     reason: Literal["cancelled", "expired", "draining", "full", "no_go"]
 
 
+Event = Started | Token
 Closing = Result | Error | Returned
 """Each job that a worker received ends in exactly one of these."""
 
 
 class Replies(msgspec.Struct, frozen=True):
     worker: str
-    entries: tuple[Started | Result | Error | Returned, ...]
+    entries: tuple[Started | Token | Result | Error | Returned, ...]
     """In order: events, then one closing entry per job."""
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
-from inference.messages import ENVELOPE_BYTES, Closing, Message, Replies, Result, Started, Status, encode
+from inference.messages import ENVELOPE_BYTES, Closing, Event, Message, Replies, Result, Started, Status, Token, encode
 
 logger = logging.getLogger(__name__)
 
@@ -108,14 +108,14 @@ class Outbox:
         self._worker = worker
         self._make_status = make_status
         self._on_taken = on_taken
-        self._entries: deque[Started | Closing] = deque()
+        self._entries: deque[Event | Closing] = deque()
         self._status_due = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._pace_s = pace_of(layer)
 
-    def put(self, entry: "Started | Closing") -> None:
+    def put(self, entry: "Event | Closing") -> None:
         self._entries.append(entry)
         self._awake()
 
@@ -150,7 +150,7 @@ class Outbox:
         packed = pack(self._entries, lambda entry: len(entry.output) if isinstance(entry, Result) else 0)
         replies = Replies(self._worker, tuple(packed))
         await self._insist(lambda: replies)
-        self._on_taken([entry for entry in packed if not isinstance(entry, Started)])
+        self._on_taken([entry for entry in packed if not isinstance(entry, Started | Token)])
 
     async def _insist(self, make: Callable[[], Message]) -> None:
         pause_s = RETRY_FIRST_S

@@ -16,7 +16,7 @@ from channels.utils import await_many_dispatch
 from channels.worker import Worker
 
 from inference.batch_policy import Limits
-from inference.batcher import Batcher, LoadedPipeline
+from inference.batcher import Batcher
 from inference.conf import Conf
 from inference.intake import Intake
 from inference.messages import (
@@ -33,6 +33,7 @@ from inference.messages import (
 )
 from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer, end, receive_forever
+from inference.runner import LoadedPipeline, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -121,14 +122,14 @@ class InferenceWorker(Worker):
         ]
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
-            batcher = self._batcher(pipeline, tokenizer_thread, thread)
-            batching = asyncio.create_task(batcher.run())
-            tasks.append(batching)
-            self._intake.open(batcher, pipeline.description)
+            runner = self._runner(pipeline, tokenizer_thread, thread)
+            running = asyncio.create_task(runner.run())
+            tasks.append(running)
+            self._intake.open(runner, pipeline.description)
             self.was_ready = True
-            await asyncio.wait((drained, batching), return_when=asyncio.FIRST_COMPLETED)
-            if batching.done():
-                batching.result()
+            await asyncio.wait((drained, running), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
         finally:
             await end([*tasks, *self._intake.close()])
             self.delete_all_instances()
@@ -163,7 +164,7 @@ class InferenceWorker(Worker):
         for scope_id in list(self.application_instances):
             self.delete_application_instance(scope_id)
 
-    def _batcher(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, thread: ModelThread) -> Batcher:
+    def _runner(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, thread: ModelThread) -> Runner:
         limits = Limits(
             max_batch_size=self._conf.max_batch_size,
             max_batch_tokens=self._conf.max_batch_tokens,

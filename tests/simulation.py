@@ -14,12 +14,12 @@ from typing import Any, cast
 from channels.exceptions import ChannelFull
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter
 
-from inference.batcher import Outcome
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Invalid
 from inference.messages import ROUTE, Description, Job
 from inference.outbox import ChannelLayer
+from inference.runner import Outcome
 from inference.worker import InferenceWorker, WorkerConsumer
 
 DESCRIPTION = Description(

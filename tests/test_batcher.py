@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.batch_policy import Limits
-from inference.batcher import FAILED, GO_TIMEOUT_S, Batcher, Item, Outcome
+from inference.batcher import Batcher
 from inference.cost_model import MEMORY
 from inference.errors import EmptyInput, InferenceFailed, Invalid
-from inference.messages import Closing, Description, Error, Job, Result, Returned, Started, Totals
+from inference.messages import Closing, Description, Error, Event, Job, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
+from inference.runner import FAILED, GO_TIMEOUT_S, Item, Outcome
 from tests.virtual_time import START_S, run
 
 PATIENCE_S = 20
@@ -175,7 +176,7 @@ class Bench:
         self.closings: dict[int, Closing] = {}
         self.closed_at_s: dict[int, float] = {}
         """Seconds from the start of the clock of virtual time."""
-        self.events: list[Started] = []
+        self.events: list[Event] = []
         self.gives_go = False
         """Whoever starts is given go at once."""
         self._count = 0
@@ -206,7 +207,7 @@ class Bench:
         """The first batch is in the model."""
         await self.until(lambda: bool(self.pipeline.batches))
 
-    async def event(self) -> Started:
+    async def event(self) -> Event:
         await self.until(lambda: bool(self.events))
         return self.events[0]
 
@@ -216,7 +217,7 @@ class Bench:
                 self._heard.clear()
                 await self._heard.wait()
 
-    def _on_event(self, item: Item, event: Started) -> None:
+    def _on_event(self, item: Item, event: Event) -> None:
         assert item.job.id == event.id
         self.events.append(event)
         if self.gives_go:
@@ -609,7 +610,7 @@ def test_whatever_fails_every_job_has_one_closing_entry_and_the_good_ones_their_
 async def test_a_listener_that_fails_costs_its_own_batch_only():
     async with bench() as b:
 
-        def fail(item: Item, event: Started) -> None:
+        def fail(item: Item, event: Event) -> None:
             raise RuntimeError("nobody should")
 
         b.batcher._on_event = fail

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from inference.batch_policy import Limits
-from inference.batcher import GO_TIMEOUT_S, Batcher
+from inference.batcher import Batcher
 from inference.intake import FORGET_WEB_AFTER_S, Intake
 from inference.messages import (
     Cancel,
     Closing,
     CostModel,
+    Event,
     Go,
     Hello,
     Job,
@@ -22,8 +23,10 @@ from inference.messages import (
     Started,
     Status,
     Submit,
+    Token,
     Totals,
 )
+from inference.runner import GO_TIMEOUT_S
 from tests.test_batcher import BATCH_S, ControlledPipeline, VirtualThread, answer_to
 from tests.test_outbox import FaultyLayer
 from tests.virtual_time import run
@@ -58,14 +61,14 @@ class Worker:
     def said(self, web: str = A) -> list[Message]:
         return self.layer.said_to(web)
 
-    def entries(self, web: str = A) -> list[Started | Closing]:
+    def entries(self, web: str = A) -> list[Event | Closing]:
         return [entry for message in self.said(web) if isinstance(message, Replies) for entry in message.entries]
 
     def closings(self, web: str = A) -> dict[int, str]:
         """By job: what it ended in."""
         closed: dict[int, str] = {}
         for entry in self.entries(web):
-            if not isinstance(entry, Started):
+            if not isinstance(entry, Started | Token):
                 assert entry.id not in closed, "a job has one closing entry"
                 closed[entry.id] = entry.reason if isinstance(entry, Returned) else type(entry).__name__
         return closed
@@ -345,7 +348,7 @@ def test_no_status_forgets_a_job_before_its_answer():
             answered: set[int] = set()
             for message in w.said():
                 if isinstance(message, Replies):
-                    answered |= {entry.id for entry in message.entries if not isinstance(entry, Started)}
+                    answered |= {entry.id for entry in message.entries if not isinstance(entry, Started | Token)}
                 elif isinstance(message, Status):
                     assert set(message.held) | answered == {1, 2, 3, 4}
             assert answered == {1, 2, 3, 4}

@@ -22,6 +22,7 @@ from inference.messages import (
     CostModel,
     Description,
     Error,
+    Generation,
     Go,
     Hello,
     Job,
@@ -33,6 +34,7 @@ from inference.messages import (
     State,
     Status,
     Submit,
+    Token,
     Totals,
     UnknownMessage,
     decode,
@@ -60,6 +62,7 @@ JOBS = st.builds(
     time_left_s=NUMBERS,
     alone=st.booleans(),
     events=st.booleans(),
+    resume=st.lists(COUNTS, max_size=5).map(tuple),
 )
 DESCRIPTIONS = st.builds(
     Description,
@@ -74,10 +77,23 @@ DESCRIPTIONS = st.builds(
     longest_input=COUNTS,
     longest_input_chars=COUNTS,
     memory_mb=COUNTS,
+    streams=st.booleans(),
+    chat=st.booleans(),
+)
+TOKENS = st.builds(Token, IDS, COUNTS, COUNTS, TEXTS, NUMBERS, st.booleans())
+GENERATIONS = st.builds(
+    Generation,
+    st.sampled_from(["length", "eos_token", "stop_sequence"]),
+    COUNTS,
+    COUNTS,
+    NUMBERS,
+    NUMBERS,
+    st.none() | TOKENS,
 )
 ENTRIES = st.one_of(
     st.builds(Started, IDS, COUNTS),
-    st.builds(Result, IDS, st.binary(max_size=50), NUMBERS, NUMBERS, COUNTS),
+    TOKENS,
+    st.builds(Result, IDS, st.binary(max_size=50), NUMBERS, NUMBERS, COUNTS, st.none() | GENERATIONS),
     st.builds(Error, IDS, TEXTS, TEXTS),
     st.builds(Returned, IDS, st.sampled_from(["cancelled", "expired", "draining", "full", "no_go"])),
 )

@@ -17,12 +17,14 @@ from inference.messages import (
     Cancel,
     Closing,
     Error,
+    Event,
     Message,
     Replies,
     Result,
     Returned,
     Started,
     Status,
+    Token,
     Totals,
     decode,
     encode,
@@ -121,7 +123,7 @@ class Desk:
         self.taken: list[list[Closing]] = []
         self.outbox = Outbox(self.layer, WEB, "w", lambda: status(self.truth), self.taken.append)
 
-    def put(self, *entries: Started | Closing) -> None:
+    def put(self, *entries: Event | Closing) -> None:
         for entry in entries:
             self.outbox.put(entry)
 
@@ -130,11 +132,11 @@ class Desk:
         return self.layer.said_to(WEB)
 
     @property
-    def envelopes(self) -> list[tuple[Started | Closing, ...]]:
+    def envelopes(self) -> list[tuple[Event | Closing, ...]]:
         return [message.entries for message in self.said if isinstance(message, Replies)]
 
     @property
-    def entries(self) -> list[Started | Closing]:
+    def entries(self) -> list[Event | Closing]:
         return [entry for envelope in self.envelopes for entry in envelope]
 
 
@@ -164,7 +166,7 @@ def returned(job_id: int) -> Returned:
 def test_entries_leave_in_order():
     async def main() -> None:
         async with desk() as d:
-            entries: list[Started | Closing] = [
+            entries: list[Event | Closing] = [
                 Started(1, 1),
                 result(1),
                 Error(2, "inference", "It failed."),
@@ -360,7 +362,7 @@ def test_what_the_layer_lost_is_not_said_again():
 def test_the_owner_hears_which_closing_entries_were_taken():
     async def main() -> None:
         async with desk() as d:
-            d.put(Started(1, 1), result(1), Error(2, "inference", "It failed."), Started(3, 1), returned(4))
+            d.put(Started(1, 1), Token(1, 0, 5, "a", -0.5), result(1), Error(2, "inference", "It failed."), returned(4))
             await d.outbox.flushed()
             assert d.taken == [[result(1), Error(2, "inference", "It failed."), returned(4)]]
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from inference import pipelines
-from inference.batcher import LoadedPipeline
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.errors import InferenceError, Invalid
 from inference.messages import Job
+from inference.runner import LoadedPipeline
 from tests import processes
 from tests.conftest import CLOSE, client
 from tests.processes import Redis, Web

@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from inference.batcher import LoadedPipeline
 from inference.conf import Conf
 from inference.pipelines.errors import LoadFailed
+from inference.runner import LoadedPipeline
 
 __all__ = ["LoadFailed", "load"]
 

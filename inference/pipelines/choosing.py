@@ -7,7 +7,6 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from inference.batcher import LoadedPipeline, Outcome
 from inference.conf import Conf
 from inference.pipelines.encoder import Chunked, Encoder, TextClassification, TokenClassification
 from inference.pipelines.feature_extraction import FeatureExtraction
@@ -16,6 +15,7 @@ from inference.pipelines.loading import Loaded
 from inference.pipelines.packed_linear import pack_linears
 from inference.pipelines.warm_up import example, prepared
 from inference.pipelines.whole import TextGeneration, Whole
+from inference.runner import LoadedPipeline, Outcome
 
 logger = logging.getLogger(__name__)
 

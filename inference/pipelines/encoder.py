@@ -13,13 +13,13 @@ import msgspec
 import torch
 from transformers.pipelines.base import PipelineException
 
-from inference.batcher import FAILED, Outcome
 from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messages import Job
 from inference.pipelines.describing import describe
 from inference.pipelines.inputs import Prepared, Row, by_text, check_length, collate, groups, strip
 from inference.pipelines.loading import Loaded
+from inference.runner import FAILED, Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from inference.batcher import Outcome
 from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messages import Job
 from inference.pipelines.encoder import Encoder, to_json
 from inference.pipelines.inputs import Prepared, Row, check_length, collate
 from inference.pipelines.loading import Loaded
+from inference.runner import Outcome
 
 TOP_K = 5
 """The pipeline's default."""

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import torch
 
-from inference.batcher import Outcome
 from inference.errors import InferenceError, Invalid
 from inference.messages import Job
 from inference.pipelines.describing import describe
 from inference.pipelines.encoder import attempt, to_json
 from inference.pipelines.inputs import Prepared, Row, check_length
 from inference.pipelines.loading import Loaded
+from inference.runner import Outcome
 
 DEFAULT_NEW_TOKENS = 256
 """The text-generation pipeline's, where the model's own configuration has none."""
