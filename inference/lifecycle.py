@@ -153,9 +153,7 @@ async def _answer(service: Service, inputs: Any, parameters: Any, deadline_s: fl
 
 
 def _query(inputs: Any, parameters: Any, deadline_s: float | None) -> Query:
-    inputs = _plain(inputs)
-    many = isinstance(inputs, list)
-    return Query(inputs=inputs if many else [inputs], many=many, parameters=_plain(parameters), deadline_s=deadline_s)
+    return Query.of(_plain(inputs), parameters=_plain(parameters), deadline_s=deadline_s)
 
 
 def _plain(value: Any) -> Any:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from inference import tasks
+from inference import validation
 from inference.admission import Admission
 from inference.calls import Answer
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
-from inference.errors import Cancelled, InferenceError, Internal, Invalid, PayloadTooLarge
+from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge
 from inference.messages import Started, Totals
 from inference.metrics import Metric, Metrics, counter, gauge
 from inference.models import InferenceRequest
@@ -146,10 +146,10 @@ class Service:
         deadline_at = admitted_at + (query.deadline_s or self.conf.deadline_s)
         with self.admission.permits(len(query.inputs)):
             description = await self.dispatcher.description(deadline_at)
-            tasks.validate_inputs(description, query.inputs)
-            parameters = tasks.validate_parameters(description, query.parameters)
+            validation.validate_inputs(description, query.inputs)
+            parameters = validation.validate_parameters(description, query.parameters)
             if query.stream:
-                raise Invalid(f"{description.task} does not stream; leave 'stream' out.")
+                validation.validate_stream(description, many=query.many)
             if on_admitted is not None:
                 on_admitted()
             return await self.dispatcher.run(request.id, query.inputs, parameters, admitted_at, deadline_at, on_event)

@@ -6,13 +6,9 @@ Parameter names and meanings are those of the transformers pipelines:
 https://huggingface.co/docs/transformers/main_classes/pipelines
 """
 
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from inference.errors import EmptyInput, Invalid
-from inference.messages import Description
 
 
 class Kind(Protocol):
@@ -59,6 +55,17 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Off:
+    """For what clients send by default and is not to be had here."""
+
+    def accepts(self, value: Any) -> bool:
+        return value is False
+
+    def __str__(self) -> str:
+        return "false"
+
+
+@dataclass(frozen=True)
 class Choice:
     values: tuple[str, ...]
 
@@ -101,6 +108,8 @@ class Parameter:
     kind: Kind
     meaning: str
     required: bool = False
+    travels: bool = True
+    """To the worker; otherwise it only says how the web side is to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +147,7 @@ _GENERATION = {
     "top_p": Parameter(kind=Number(0.001, 1), meaning="draw from the likeliest tokens that make up p"),
     "repetition_penalty": Parameter(kind=Number(0.01, 100), meaning="above 1: repeats less"),
     "seed": Parameter(kind=Whole(0, 2**31 - 1), meaning="makes sampling repeatable"),
+    "stop": Parameter(kind=Texts(16, 100), meaning="the text ends after one of these"),
 }
 
 TASKS: dict[str, Task] = {
@@ -192,7 +202,11 @@ TASKS: dict[str, Task] = {
             name="text-generation",
             example="Once upon a time",
             parameters=_GENERATION
-            | {"return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation")},
+            | {
+                "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
+                "details": Parameter(kind=Flag(), meaning="in HTTP: how the text came about", travels=False),
+                "decoder_input_details": Parameter(kind=Off(), meaning="for clients that send it", travels=False),
+            },
             forward=frozenset(_GENERATION),
             samples=True,
         ),
@@ -202,85 +216,14 @@ TASKS: dict[str, Task] = {
 ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
-def validate_inputs(description: Description, inputs: Sequence[Any]) -> None:
-    """Check what can be checked without a tokenizer.
-
-    Raises:
-        EmptyInput: nothing to work on.
-        Invalid: not a text, too long, or without a mask. A message names the input's index if there are several.
-    """
-    if not inputs:
-        raise EmptyInput("'inputs' is an empty list; send a text or a list of texts.")
-    for index, text in enumerate(inputs):
-        where = f"inputs[{index}]" if len(inputs) > 1 else "The input"
-        if not isinstance(text, str):
-            raise Invalid(f"{where} is {json_type(text)}; it must be a text.")
-        if not text.strip():
-            raise EmptyInput(f"{where} is empty; send a text.")
-        if len(text) > description.longest_input_chars:
-            raise Invalid(
-                f"{where} has {len(text)} characters; this model takes {description.longest_input} tokens, "
-                f"which are never more than {description.longest_input_chars} characters."
-            )
-        if not _encodable(text):
-            raise Invalid(f"{where} has half of a surrogate pair in it, which is no character; send whole ones.")
-        if description.mask_token and description.task == "fill-mask" and description.mask_token not in text:
-            raise Invalid(f"{where} has no {description.mask_token}; put one where a word is to be filled in.")
-
-
-def validate_parameters(description: Description, given: Any) -> dict[str, Any]:
-    """The parameters to send to a worker.
-
-    Raises:
-        Invalid: one sentence that names the parameter, its value and what would be right.
-    """
-    task = TASKS[description.task]
-    if given is None:
-        given = {}
-    if not isinstance(given, dict):
-        raise Invalid(f"'parameters' is {json_type(given)}; it must be an object such as {{\"top_k\": 3}}.")
-    for name, value in given.items():
-        _check_parameter(task, name, value)
-    for name, parameter in task.parameters.items():
-        if parameter.required and name not in given:
-            raise Invalid(f"{task.name} needs the parameter {name}: {parameter.kind}, {parameter.meaning}.")
-    if given.get("top_k", 0) > description.vocabulary > 0 and task.name == "fill-mask":
-        raise Invalid(
-            f"Parameter top_k is {given['top_k']}; the model's vocabulary has {description.vocabulary} words."
-        )
-    if task.samples and "seed" not in given:
-        return given | {"seed": secrets.randbelow(2**31)}
-    return dict(given)
-
-
-def _check_parameter(task: Task, name: str, value: Any) -> None:
-    parameter = task.parameters.get(name)
-    if parameter is None:
-        known = ", ".join(task.parameters) or "none"
-        raise Invalid(f"There is no parameter {_shown(name)} for {task.name}; known are: {known}.")
-    if not parameter.kind.accepts(value):
-        raise Invalid(f"Parameter {name} is {_shown(value)}; it must be {parameter.kind}.")
-
-
 def _a_text(value: Any, longest: int) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= longest and _encodable(value)
+    return isinstance(value, str) and 0 < len(value) <= longest and encodable(value)
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
     """UTF-8 can say it; Python's own ``json`` also reads what cannot be sent to a worker."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
     return True
-
-
-def json_type(value: Any) -> str:
-    """The JSON type of a value, in words, for messages to clients."""
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -4,16 +4,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from inference.errors import EmptyInput, Invalid
-from inference.messages import Description
-from inference.tasks import ALIASES, TASKS, json_type, validate_inputs, validate_parameters
+from inference.errors import Invalid
+from inference.tasks import ALIASES, TASKS
+from inference.validation import validate_inputs, validate_parameters
+from tests.test_validation import describe
 
-NO_NUMBERS: list[Any] = ["3", None, True, False, [3], {}, math.nan, math.inf, 10**400]
-NO_TEXTS: list[Any] = [1, None, True, ["a"], {}, "", "\ud800"]
+NO_NUMBERS: list[Any] = ["3", True, False, [3], {}, math.nan, math.inf, 10**400]
+NO_TEXTS: list[Any] = [1, True, ["a"], {}, "", "\ud800"]
 
 WHOLE = "a whole number from {} to {}"
 NUMBER = "a number from {} to {}"
 FLAG = "true or false"
+OFF = "false"
 CHOICE = "one of {}"
 LIST = "a list of 1 to {} texts of at most {} characters"
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
@@ -24,14 +26,16 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(0, 2**31 - 1): ([0, 2**31 - 1], [-1, 2**31, 0.0, *NO_NUMBERS]),
     NUMBER.format(0.01, 100): ([0.01, 1, 100, 100.0], [0, 0.0099, 100.01, -1, *NO_NUMBERS]),
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
-    FLAG: ([True, False], [0, 1, "true", None, [], 1.0]),
+    FLAG: ([True, False], [0, 1, "true", [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
     CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],
-        [[], ["a"] * 101, ["a" * 101], [""], ["a", 1], ["a", None], [["a"]], "a", None, {}, {"a": 1}, ["\ud800"]],
+        [[], ["a"] * 101, ["a" * 101], [""], ["a", 1], ["a", None], [["a"]], "a", {}, {"a": 1}, ["\ud800"]],
     ),
+    LIST.format(16, 100): ([["a"] * 16, ["\n"]], [[], ["a"] * 17, [""], "a", [1], ["\ud800"]]),
+    OFF: ([False], [True, 0, "false"]),
     LIST.format(64, 200): ([["a"] * 64, ["a" * 200]], [[], ["a"] * 65, ["a" * 201], ["a", ""], "a,b", 1, [True]]),
     TEMPLATE: (
         ["{}", "This is {}.", "{}" + "a" * 498],
@@ -46,6 +50,7 @@ GENERATION = {
     "top_p": NUMBER.format(0.001, 1),
     "repetition_penalty": NUMBER.format(0.01, 100),
     "seed": WHOLE.format(0, 2**31 - 1),
+    "stop": LIST.format(16, 100),
 }
 PARAMETERS: dict[str, dict[str, str]] = {
     "fill-mask": {"top_k": WHOLE.format(1, 1000), "targets": LIST.format(100, 100)},
@@ -63,27 +68,11 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "multi_label": FLAG,
         "hypothesis_template": TEMPLATE,
     },
-    "text-generation": {**GENERATION, "return_full_text": FLAG},
+    "text-generation": {**GENERATION, "return_full_text": FLAG, "details": FLAG, "decoder_input_details": OFF},
 }
 EACH = [(task, name, rule) for task, parameters in PARAMETERS.items() for name, rule in parameters.items()]
 RIGHT = [(task, name, value) for task, name, rule in EACH for value in RULES[rule][0]]
 WRONG = [(task, name, value, rule) for task, name, rule in EACH for value in RULES[rule][1]]
-
-
-def describe(task: str = "fill-mask", **fields: Any) -> Description:
-    known: dict[str, Any] = {
-        "task": task,
-        "model": "a/model",
-        "revision": "",
-        "device": "cpu",
-        "dtype": "float32",
-        "threads": 1,
-        "vocabulary": 30_000,
-        "mask_token": "[MASK]" if task == "fill-mask" else "",
-        "longest_input": 10,
-        "longest_input_chars": 100,
-    }
-    return Description(**(known | fields))
 
 
 def parameters_of(task: str, given: Any, **fields: Any) -> dict[str, Any]:
@@ -110,7 +99,23 @@ def test_the_rules_of_every_parameter_are_tried_here():
 
 @pytest.mark.parametrize(("task", "name", "value"), RIGHT)
 def test_a_value_within_bounds_is_taken_as_it_is(task: str, name: str, value: Any):
-    assert parameters_of(task, {name: value})[name] is value
+    taken = parameters_of(task, {name: value})
+    if TASKS[task].parameters[name].travels:
+        assert taken[name] is value
+    else:
+        assert name not in taken
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task, name, _ in EACH])
+def test_null_means_not_given(task: str, name: str):
+    if TASKS[task].parameters[name].required:
+        assert f"needs the parameter {name}" in complaint(task, {name: None})
+    else:
+        assert name not in parameters_of(task, {name: None}) or name == "seed"
+
+
+def test_null_makes_even_an_unknown_name_harmless():
+    assert parameters_of("fill-mask", {"best_of": None}) == {}
 
 
 @pytest.mark.parametrize(("task", "name", "value", "rule"), WRONG)
@@ -232,94 +237,16 @@ def test_the_order_of_parameters_does_not_matter_for_sharing_a_batch():
 
 @pytest.mark.parametrize(
     ("task", "name"),
-    [(task, name) for task, name, _ in EACH if task != "text-generation"] + [("text-generation", "return_full_text")],
+    [(task, name) for task, name, _ in EACH if name not in TASKS[task].forward],
 )
 def test_jobs_that_differ_only_in_what_is_made_of_the_output_share_a_batch(task: str, name: str):
-    low, *_, high = RULES[PARAMETERS[task][name]][0]
+    values = RULES[PARAMETERS[task][name]][0]
+    low, high = values[0], values[-1]
     key_of = TASKS[task].batch_key
     assert key_of({name: low}) == key_of({name: high}) == key_of({})
 
 
-# Inputs
-
-
-def refusal(inputs: list[Any], **fields: Any) -> str:
-    with pytest.raises((Invalid, EmptyInput)) as raised:
-        validate_inputs(describe(**fields), inputs)
-    return raised.value.message
-
-
-@pytest.mark.parametrize(
-    ("value", "what"),
-    [
-        (1, "a number"),
-        (1.5, "a number"),
-        (True, "true or false"),
-        (None, "null"),
-        ({"text": "a"}, "an object"),
-        (["a"], "a list"),
-    ],
-    ids=str,
-)
-def test_an_input_that_is_no_text_is_refused(value: Any, what: str):
-    assert refusal([value]) == f"The input is {what}; it must be a text."
-
-
-@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u00a0\u2003"], ids=ascii)
-def test_an_empty_input_is_refused_as_empty(text: str):
-    with pytest.raises(EmptyInput, match=r"^The input is empty; send a text\.$"):
-        validate_inputs(describe(), [text])
-
-
-def test_no_inputs_at_all_are_refused_as_empty():
-    with pytest.raises(EmptyInput, match="is an empty list; send a text or a list of texts"):
-        validate_inputs(describe(), [])
-
-
-def test_too_many_characters_are_refused_with_limit_and_actual():
-    assert refusal(["[MASK]" + "a" * 95]) == (
-        "The input has 101 characters; this model takes 10 tokens, which are never more than 100 characters."
-    )
-
-
-def test_as_many_characters_as_allowed_are_fine():
-    validate_inputs(describe(), ["[MASK]" + "a" * 94])
-
-
-def test_no_mask_is_refused_with_the_mask_token():
-    assert refusal(["no mask"]) == "The input has no [MASK]; put one where a word is to be filled in."
-
-
-def test_another_models_mask_token_is_no_mask():
-    assert refusal(["a [MASK]"], mask_token="<mask>") == (
-        "The input has no <mask>; put one where a word is to be filled in."
-    )
-
-
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"fill-mask"}))
-def test_other_tasks_need_no_mask(task: str):
-    validate_inputs(describe(task, mask_token="[MASK]"), ["no mask"])
-
-
-def test_half_of_a_surrogate_pair_is_refused():
-    assert refusal(["[MASK] \ud800"]) == (
-        "The input has half of a surrogate pair in it, which is no character; send whole ones."
-    )
-
-
-def test_characters_beyond_the_basic_plane_are_fine():
-    validate_inputs(describe(), ["[MASK] \U0001f600"])
-
-
-@pytest.mark.parametrize(
-    "bad", [1, "", "no mask", "[MASK]" + "a" * 95, "[MASK]\ud800"], ids=["number", "empty", "no mask", "long", "half"]
-)
-def test_the_first_bad_one_of_several_inputs_is_named_by_its_index(bad: Any):
-    assert refusal(["[MASK]", "[MASK]", bad, bad]).startswith("inputs[2] ")
-
-
-def test_several_good_inputs_are_fine():
-    validate_inputs(describe(), ["a [MASK]"] * 100)
+# The table
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
@@ -333,9 +260,3 @@ def test_the_example_of_a_task_is_valid(task: Any):
 def test_an_alias_stands_for_a_task_that_exists(alias: str, name: str):
     assert alias not in TASKS
     assert name in TASKS
-
-
-def test_json_types_are_named_in_words():
-    values = [{}, [], "", True, None, 1, 1.5]
-    words = ["an object", "a list", "a text", "true or false", "null", "a number", "a number"]
-    assert [json_type(value) for value in values] == words

@@ -62,4 +62,6 @@ class TextGeneration(Whole):
         parameters = item.job.parameters | item.postprocess
         if "seed" in parameters:
             torch.manual_seed(parameters.pop("seed"))
+        if "stop" in parameters:
+            parameters |= {"stop_strings": parameters.pop("stop"), "tokenizer": self._pipe.tokenizer}
         return to_json(self._pipe(item.job.input, **parameters))

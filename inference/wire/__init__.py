@@ -1,14 +1,16 @@
 """Client JSON in and out, one module per dialect. Nothing here knows how requests are served."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+from inference.validation import is_chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """What a client asked, in any dialect. ``many``: it sent a list, and gets one.
 
-    Inputs and parameters are JSON values as they came; ``inference.tasks`` checks them.
+    Inputs and parameters are JSON values as they came; ``inference.validation`` checks them.
     """
 
     inputs: list[Any]
@@ -16,6 +18,17 @@ class Query:
     parameters: Any = None
     stream: bool = False
     deadline_s: float | None = None
+
+    @classmethod
+    def of(cls, inputs: Any, **fields: Any) -> Self:
+        """A list is a list of inputs, unless it is one chat."""
+        many = isinstance(inputs, list) and not is_chat(inputs)
+        return cls(inputs=inputs if many else [inputs], many=many, **fields)
+
+    @property
+    def details(self) -> bool:
+        """The client wants to know how a generated text came about."""
+        return isinstance(self.parameters, dict) and self.parameters.get("details") is True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

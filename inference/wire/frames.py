@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from inference.errors import InferenceError, Invalid
-from inference.tasks import json_type
+from inference.validation import json_type
 from inference.wire import Query, Times
 from inference.wire.huggingface import write_outputs
 from inference.wire.parsing import decode_object, read_deadline, read_query

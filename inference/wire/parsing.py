@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from inference.errors import Invalid, Malformed
-from inference.tasks import json_type
+from inference.validation import json_type
 from inference.wire import Query
 
 EXAMPLE = '{"inputs": "a text"}'
@@ -50,14 +50,7 @@ def read_query(fields: dict[str, Any], *, also: Collection[str] = (), deadline_s
     inputs, stream = fields["inputs"], fields.get("stream")
     if not (stream is None or isinstance(stream, bool)):
         raise Invalid(f"'stream' is {json_type(stream)}; it must be true or false.")
-    many = isinstance(inputs, list)
-    return Query(
-        inputs=inputs if many else [inputs],
-        many=many,
-        parameters=fields.get("parameters"),
-        stream=bool(stream),
-        deadline_s=deadline_s,
-    )
+    return Query.of(inputs, parameters=fields.get("parameters"), stream=bool(stream), deadline_s=deadline_s)
 
 
 def read_deadline(value: Any, name: str, longest_s: float) -> float | None:
