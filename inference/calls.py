@@ -3,10 +3,22 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference.errors import InferenceError
 from inference.messages import Job, Result, Started
+
+
+class Peer(NamedTuple):
+    """Who asks: turns and permits are shared out between addresses, and for one address between its connections."""
+
+    address: str = ""
+    connection: int = 0
+    """One HTTP connection or one WebSocket."""
+
+
+NOBODY = Peer()
+"""Of this process itself: all that its own code asks for is one peer's."""
 
 
 @dataclass(eq=False, slots=True)
@@ -66,6 +78,7 @@ class Call:
     deadline_at: float
     on_event: Callable[[Started], None] | None
     future: "asyncio.Future[None]"
+    peer: Peer = NOBODY
     jobs: list[Pending] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
     unanswered: int = 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference import messages
-from inference.calls import Answer, Call, Pending
+from inference.calls import NOBODY, Answer, Call, Peer, Pending
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost, from_worker
 from inference.messages import (
     WORKERS_GROUP,
@@ -112,6 +112,7 @@ class Dispatcher:
         admitted_at: float,
         deadline_at: float,
         on_event: Callable[[Started], None] | None = None,
+        peer: Peer = NOBODY,
     ) -> list[Answer]:
         """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
 
@@ -119,13 +120,14 @@ class Dispatcher:
             InferenceError: of the first input that failed; the others are cancelled. ``Invalid`` before anything is
                 sent if an input or parameter cannot be.
         """
-        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_event, self._loop.create_future())
+        future = self._loop.create_future()
+        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_event, future, peer)
         fixed = _size_of(parameters)
         sizes = [fixed + _size_of(text) for text in inputs]
         call.jobs = [Pending(next(self._ids), call, index, size) for index, size in enumerate(sizes)]
         self._jobs.update((job.job_id, job) for job in call.jobs)
         timer = self._loop.call_at(deadline_at, self._expire, call)
-        self._sender.add(call.jobs)
+        self._sender.add(call)
         try:
             await call.future
         finally:
@@ -253,6 +255,7 @@ class Dispatcher:
         call.fail(DeadlineExceeded(f"The deadline passed before {where}."))
 
     def _forget(self, call: Call) -> None:
+        self._sender.discard(call)
         for job in call.jobs:
             del self._jobs[job.job_id]
             for worker in self.roster:

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from inference.calls import Pending
+from inference.calls import Call, Pending
 from inference.messages import Cancel, Go, Message, Submit
 from inference.outbox import ChannelLayer, pace_of, pack, send
 from inference.roster import Record, Roster, WorkerView
@@ -42,10 +42,14 @@ class Sender:
         self._pace_s = pace_of(layer)
         self._waiting = WaitingJobs()
 
-    def add(self, jobs: list[Pending]) -> None:
-        """The jobs of a new call."""
-        self._waiting.add(jobs)
+    def add(self, call: Call) -> None:
+        """A new call."""
+        self._waiting.add(call)
         self.pump()
+
+    def discard(self, call: Call) -> None:
+        """It is settled: nothing of it is sent any more."""
+        self._waiting.discard(call)
 
     def put_back(self, jobs: Sequence[Pending]) -> None:
         """To the head, unless another worker has them too."""

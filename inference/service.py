@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from inference import validation
 from inference.admission import Admission
-from inference.calls import Answer
+from inference.calls import NOBODY, Answer, Peer
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge
@@ -28,6 +28,7 @@ class Request:
 
     transport: str
     client: str | None
+    peer: Peer = NOBODY
     id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
     received_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
@@ -152,7 +153,9 @@ class Service:
                 validation.validate_stream(description, many=query.many)
             if on_admitted is not None:
                 on_admitted()
-            return await self.dispatcher.run(request.id, query.inputs, parameters, admitted_at, deadline_at, on_event)
+            return await self.dispatcher.run(
+                request.id, query.inputs, parameters, admitted_at, deadline_at, on_event, request.peer
+            )
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:

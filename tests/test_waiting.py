@@ -1,12 +1,13 @@
 import gc
 import itertools
 import weakref
+from collections import Counter
 from concurrent.futures import Future
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.calls import Answer, Call, Pending
+from inference.calls import NOBODY, Answer, Call, Peer, Pending
 from inference.messages import Result
 from inference.waiting import WaitingJobs
 
@@ -16,9 +17,9 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
 
 
-def make_call(name: str, inputs: int) -> Call:
+def make_call(name: str, inputs: int, peer: Peer = NOBODY) -> Call:
     """Its jobs are called a0, a1 and so on. (The future is one that needs no event loop.)"""
-    call = Call(name, [f"{name}{n}" for n in range(inputs)], {}, 0.0, 60.0, None, Future())  # type: ignore[arg-type]
+    call = Call(name, [f"{name}{n}" for n in range(inputs)], {}, 0.0, 60.0, None, Future(), peer)  # type: ignore[arg-type]
     call.jobs = [Pending(n, call, n) for n in range(inputs)]
     return call
 
@@ -26,7 +27,7 @@ def make_call(name: str, inputs: int) -> Call:
 def waiting_for(*calls: Call) -> WaitingJobs:
     waiting = WaitingJobs()
     for call in calls:
-        waiting.add(call.jobs)
+        waiting.add(call)
     return waiting
 
 
@@ -69,7 +70,7 @@ def test_a_call_of_a_thousand_does_not_hold_up_the_next_one():
 def test_a_new_call_joins_at_the_end_of_the_round():
     waiting = waiting_for(make_call("a", 3), make_call("b", 3))
     assert names(take(waiting, 1)) == ["a0"]
-    waiting.add(make_call("c", 2).jobs)
+    waiting.add(make_call("c", 2))
     assert names(take(waiting)) == ["b0", "a1", "c0", "b1", "a2", "c1", "b2"]
 
 
@@ -82,6 +83,48 @@ def test_between_two_turns_of_a_call_every_other_one_has_one(sizes: list[int]):
         for start, end in itertools.pairwise(own):
             between = [name[0] for name in order[start + 1 : end]]
             assert len(between) == len(set(between))
+
+
+def test_many_requests_at_once_give_an_address_one_turn():
+    waiting = waiting_for(*(make_call("a", 1, Peer("greedy", n)) for n in range(300)), make_call("b", 2, Peer("other")))
+    assert names(take(waiting, 4)) == ["a0", "b0", "a0", "b1"]
+
+
+def test_connections_of_one_address_take_turns():
+    """They may be different users behind one proxy."""
+    greedy = [make_call("a", 100, Peer("proxy", 1)) for _ in range(3)]
+    waiting = waiting_for(*greedy, make_call("b", 2, Peer("proxy", 2)))
+    assert names(take(waiting, 4)) == ["a0", "b0", "a0", "b1"]
+
+
+def test_a_discarded_call_leaves_nothing_behind():
+    call, other = make_call("a", 2, Peer("x", 1)), make_call("b", 1, Peer("x", 1))
+    waiting = waiting_for(call, other)
+    waiting.discard(call)
+    waiting.discard(call)
+    assert names(take(waiting)) == ["b0"]
+    waiting.discard(other)
+    assert not waiting._turns
+
+
+peers = st.builds(Peer, st.sampled_from("xyz"), st.integers(0, 2))
+
+
+@steady
+@given(st.lists(st.tuples(peers, st.integers(1, 8)), max_size=12))
+def test_who_waits_gets_as_many_turns_as_anyone_else(asked: list[tuple[Peer, int]]):
+    """At every moment, an address that still waits has had at most one turn less than any other; so has, within an
+    address, each connection."""
+    waiting = waiting_for(*(make_call("a", inputs, peer) for peer, inputs in asked))
+    order = [job.call.peer for job in take(waiting)]
+    for moment in range(len(order)):
+        before, still = order[:moment], order[moment:]
+        turns = Counter(peer.address for peer in before)
+        assert all(turns[peer.address] >= max(turns.values(), default=0) - 1 for peer in still)
+        for address in "xyz":
+            own = Counter(peer.connection for peer in before if peer.address == address)
+            waiting_still = {peer.connection for peer in still if peer.address == address}
+            assert all(own[connection] >= max(own.values(), default=0) - 1 for connection in waiting_still)
 
 
 # Coming back
@@ -166,12 +209,13 @@ def test_settled_calls_do_not_pile_up_while_nobody_takes():
     calls = []
     for _ in range(100):
         call = make_call("a", 2)
-        waiting.add(call.jobs)
+        waiting.add(call)
         call.future.cancel()
+        waiting.discard(call)
         calls.append(weakref.ref(call))
     del call
     gc.collect()
-    assert sum(ref() is not None for ref in calls) <= 1
+    assert all(ref() is None for ref in calls)
 
 
 # Whatever happens
@@ -186,8 +230,8 @@ def test_every_wanted_job_is_taken_once_each_time_it_waits(data: st.DataObject):
     for _ in range(data.draw(st.integers(1, 40))):
         match data.draw(st.sampled_from(["add", "take", "put back", "answer", "settle"])):
             case "add":
-                calls.append(make_call("abc"[len(calls) % 3], data.draw(st.integers(1, 4))))
-                waiting.add(calls[-1].jobs)
+                calls.append(make_call("abc"[len(calls) % 3], data.draw(st.integers(1, 4)), data.draw(peers)))
+                waiting.add(calls[-1])
             case "take":
                 due = [job for call in calls for job in call.jobs if job.wanted and job.waiting]
                 taken = take(waiting, 1)
@@ -200,7 +244,9 @@ def test_every_wanted_job_is_taken_once_each_time_it_waits(data: st.DataObject):
                 job = out.pop()
                 job.call.answer(job, ANSWER)
             case "settle" if calls:
-                data.draw(st.sampled_from(calls)).future.cancel()
+                call = data.draw(st.sampled_from(calls))
+                call.future.cancel()
+                waiting.discard(call)
     wanted = {id(job): job for call in calls for job in call.jobs if job.wanted and job.waiting}
     rest = take(waiting)
     assert len(rest) == len(wanted)

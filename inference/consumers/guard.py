@@ -1,10 +1,13 @@
 """What Django's middleware would check, for consumers, which it does not reach."""
 
+from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
+
+from inference.calls import NOBODY, Peer
 
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 
@@ -20,6 +23,19 @@ def header(scope: dict[str, Any], name: bytes) -> str:
 def client_address(scope: dict[str, Any]) -> str | None:
     client = scope.get("client")
     return client[0] if client else None
+
+
+def peer(scope: dict[str, Any]) -> Peer:
+    """Who shares turns and permits. An IPv6 network of 64 bits counts as one address: it is what one user gets."""
+    if not scope.get("client"):
+        return NOBODY
+    address, port = scope["client"]
+    if ":" in address:
+        try:
+            address = IPv6Address(address.partition("%")[0]).packed[:8].hex()
+        except ValueError:
+            return Peer(address, port)  # a proxy's word
+    return Peer(address, port)
 
 
 def allowed_host(scope: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from channels.generic.http import AsyncHttpConsumer
 from django.template.loader import render_to_string
 
-from inference.consumers.guard import allowed_host, client_address, header
+from inference.consumers.guard import allowed_host, client_address, header, peer
 from inference.errors import InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
 from inference.messages import Description
 from inference.metrics import CONTENT_TYPE
@@ -49,7 +49,9 @@ class HttpConsumer(AsyncHttpConsumer):
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         self.scope, self.base_send, self.receive = scope, send, receive
         self.service = scope["service"]
-        self.request = Request(transport=InferenceRequest.Transport.HTTP, client=client_address(scope))
+        self.request = Request(
+            transport=InferenceRequest.Transport.HTTP, client=client_address(scope), peer=peer(scope)
+        )
         try:
             self.check()
             await self.respond()

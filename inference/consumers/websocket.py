@@ -6,7 +6,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
-from inference.consumers.guard import allowed_host, allowed_origin, client_address
+from inference.consumers.guard import allowed_host, allowed_origin, client_address, peer
 from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messages import Started
 from inference.models import InferenceRequest
@@ -113,7 +113,9 @@ class InferenceSocket(AsyncConsumer):
         self._say(answer)
 
     def _request(self) -> Request:
-        return Request(transport=InferenceRequest.Transport.WEBSOCKET, client=client_address(self.scope))
+        return Request(
+            transport=InferenceRequest.Transport.WEBSOCKET, client=client_address(self.scope), peer=peer(self.scope)
+        )
 
     def _say(self, frame: str) -> None:
         self._outgoing.put_nowait({"type": "websocket.send", "text": frame})
