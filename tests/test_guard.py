@@ -9,9 +9,7 @@ def test_a_peer_is_an_address_and_one_of_its_connections():
 
 
 def test_addresses_of_one_ipv6_network_are_one_user_s():
-    one, other, far = (
-        peer({"client": [f"2001:db8:0:{end}", 1]}).address for end in ("1::1", "1:ffff::2%eth0", "2::1")
-    )
+    one, other, far = (peer({"client": [f"2001:db8:0:{end}", 1]}).address for end in ("1::1", "1:ffff::2%eth0", "2::1"))
     assert one == other != far
 
 
