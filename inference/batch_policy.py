@@ -8,19 +8,13 @@ from inference.messages import CostModel
 
 ROUNDING = 1 - 1e-9
 """Shares that differ by less are the same: where a batch has no fixed cost, equal lengths still run together."""
+SIZES_PER_OCTAVE = 16
+"""Of the sizes that batches without padding are rounded up to, between one power of two and the next."""
 
 
-class Candidate(Protocol):
-    """What the policy looks at; moments are seconds of the caller's monotonic clock."""
+class Sized(Protocol):
+    """What a job costs the model."""
 
-    @property
-    def received_at(self) -> float: ...
-    @property
-    def expires_at(self) -> float: ...
-    @property
-    def alone(self) -> bool: ...
-    @property
-    def batch_key(self) -> Hashable: ...
     @property
     def tokens(self) -> int:
         """Real tokens of all its sequences."""
@@ -37,6 +31,19 @@ class Candidate(Protocol):
         ...
 
 
+class Candidate(Sized, Protocol):
+    """What the policy looks at; moments are seconds of the caller's monotonic clock."""
+
+    @property
+    def received_at(self) -> float: ...
+    @property
+    def expires_at(self) -> float: ...
+    @property
+    def alone(self) -> bool: ...
+    @property
+    def batch_key(self) -> Hashable: ...
+
+
 C = TypeVar("C", bound=Candidate)
 
 
@@ -44,8 +51,10 @@ C = TypeVar("C", bound=Candidate)
 class Limits:
     max_batch_size: int
     max_batch_tokens: int = 1_000_000_000
-    """Padded tokens; bounds memory. An input that is larger by itself runs by itself."""
+    """Computed tokens; bounds memory. An input that is larger by itself runs by itself."""
     batch_window_s: float = 0.0
+    pads: bool = True
+    """The model computes every sequence of a batch as long as the longest; without, lengths do not matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +83,37 @@ def choose(waiting: Sequence[C], limits: Limits, cost: CostModel, now: float) ->
     mates = [job for job in alive if not job.alone and job.batch_key == oldest.batch_key]
     if len(mates) < limits.max_batch_size:
         soonest_end = min(job.expires_at for job in alive)
-        last_start = soonest_end - 2 * cost.predict_ms(len(mates), padded_tokens(mates)) / 1000
+        last_start = soonest_end - 2 * cost.predict_ms(len(mates), computed_tokens(mates, pads=limits.pads)) / 1000
         starts_at = min(oldest.received_at + limits.batch_window_s, last_start)
         if starts_at > now:
             return Choice(batch=[], expired=expired, look_again_at=starts_at)
-    return Choice(batch=_best_window(mates, oldest, limits, cost), expired=expired, look_again_at=None)
+    batch = _best_window(mates, oldest, limits, cost) if limits.pads else _oldest(mates, limits)
+    return Choice(batch=batch, expired=expired, look_again_at=None)
 
 
-def padded_tokens(batch: Sequence[Candidate]) -> int:
-    """What the model computes for a batch: every sequence as long as the longest."""
-    return sum(job.sequences for job in batch) * max(job.longest for job in batch)
+def computed_tokens(batch: Sequence[Sized], *, pads: bool) -> int:
+    """What the model computes for a batch: every sequence as long as the longest, or end to end, rounded up."""
+    if pads:
+        return sum(job.sequences for job in batch) * max(job.longest for job in batch)
+    return rounded_up(sum(job.tokens for job in batch))
+
+
+def rounded_up(tokens: int) -> int:
+    """To a size that comes again (at most a sixteenth more): what is compiled for a size is compiled once."""
+    step = max(1, (1 << tokens.bit_length()) // (2 * SIZES_PER_OCTAVE))
+    return -(-tokens // step) * step
+
+
+def _oldest(mates: Sequence[C], limits: Limits) -> list[C]:
+    """In order of arrival, as many as fit."""
+    batch: list[C] = []
+    tokens = 0
+    for job in mates[: limits.max_batch_size]:
+        tokens += job.tokens
+        if batch and rounded_up(tokens) > limits.max_batch_tokens:
+            break
+        batch.append(job)
+    return batch
 
 
 def _best_window(mates: Sequence[C], oldest: C, limits: Limits, cost: CostModel) -> list[C]:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inference.batch_policy import Limits, choose, padded_tokens
+from inference.batch_policy import Limits, choose, computed_tokens
 from inference.errors import InferenceError, InferenceFailed
 from inference.messages import Closing, Error, Event, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
@@ -95,12 +95,11 @@ class Batcher(Runner):
             logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
             middle = len(batch) // 2
             return await self._outcomes(batch[:middle]) + await self._outcomes(batch[middle:])
-        self.cost.learn(batch, compute_ms, (self._clock() - began) * 1000)
+        computed = computed_tokens(batch, pads=self._limits.pads)
+        self.cost.learn(len(batch), computed, compute_ms, (self._clock() - began) * 1000)
         t = self.totals
         tokens = sum(item.tokens for item in batch)
-        self.totals = Totals(
-            t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + padded_tokens(batch)
-        )
+        self.totals = Totals(t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + computed)
         return outcomes
 
     def _timed_run(self, prepared: Sequence[Any]) -> tuple[list[Outcome], float]:

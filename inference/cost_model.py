@@ -1,8 +1,7 @@
 """What a batch costs, learned at warm-up and refined while running. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from inference.batch_policy import Candidate, padded_tokens
 from inference.messages import CostModel
 
 MEMORY = 0.98
@@ -22,7 +21,7 @@ Sums = list[list[float]]
 
 
 class CostEstimate:
-    """Least squares over (jobs, padded tokens, milliseconds), live batches forgotten exponentially."""
+    """Least squares over (jobs, computed tokens, milliseconds), live batches forgotten exponentially."""
 
     def __init__(self, warm_up: Iterable[tuple[int, int, float]] = ()) -> None:
         self._warm_up, self._live = _nothing(), _nothing()
@@ -32,9 +31,8 @@ class CostEstimate:
         self.job_ms = self.model.predict_ms(1, TYPICAL_TOKENS)
         """How long the model is busy for one job, lately."""
 
-    def learn(self, batch: Sequence[Candidate], compute_ms: float, wall_ms: float) -> None:
-        """Take a batch that ran: what it cost the model, and how long it took."""
-        jobs, padded = len(batch), padded_tokens(batch)
+    def learn(self, jobs: int, padded: int, compute_ms: float, wall_ms: float) -> None:
+        """Take a batch that ran: jobs and computed tokens, what it cost the model, and how long it took."""
         expected = self.model.predict_ms(jobs, padded)
         taken = min(compute_ms, OUTLIER * expected) if expected else compute_ms
         self._live = [[MEMORY * term for term in row] for row in self._live]

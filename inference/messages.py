@@ -47,7 +47,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostModel(msgspec.Struct, frozen=True):
-    """What a batch costs: a fixed time, a time per job (its head, its decoding) and a time per padded token."""
+    """What a batch costs: a fixed time, a time per job (its head, its decoding) and a time per computed token."""
 
     fixed_ms: float
     per_job_ms: float
@@ -57,8 +57,8 @@ class CostModel(msgspec.Struct, frozen=True):
         """Of jobs with so many real tokens: what they would cost without company and padding to pay for."""
         return self.per_job_ms * jobs + self.per_token_ms * tokens
 
-    def predict_ms(self, jobs: int, padded_tokens: int) -> float:
-        return self.fixed_ms + self.useful_ms(jobs, padded_tokens)
+    def predict_ms(self, jobs: int, computed_tokens: int) -> float:
+        return self.fixed_ms + self.useful_ms(jobs, computed_tokens)
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -68,6 +68,7 @@ class Totals(msgspec.Struct, frozen=True):
     jobs: int = 0
     tokens: int = 0
     padded_tokens: int = 0
+    """What was computed for them, padding included."""
 
 
 class Hello(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ class Pipeline(Protocol):
 
     description: Description
     warm_up_costs: Sequence[tuple[int, int, float]]
-    """Jobs, padded tokens and milliseconds of the batches that were run at warm-up."""
+    """Jobs, computed tokens and milliseconds of the batches that were run at warm-up."""
 
     def prepare(self, jobs: Sequence[Job]) -> Sequence[Prepared | InferenceError]:
         """Tokenise: one outcome per job, in order. Called for the next jobs while the model works on these."""
@@ -50,6 +50,11 @@ class Pipeline(Protocol):
 
 class LoadedPipeline(Pipeline, Protocol):
     """One that is run in batches."""
+
+    @property
+    def pads(self) -> bool:
+        """See ``batch_policy.Limits``."""
+        ...
 
     def run(self, batch: Sequence[Any]) -> list[Outcome]:
         """One outcome per prepared job, in order: JSON, or what was wrong with it. Raises if the batch failed."""

@@ -169,6 +169,7 @@ class InferenceWorker(Worker):
             max_batch_size=self._conf.max_batch_size,
             max_batch_tokens=self._conf.max_batch_tokens,
             batch_window_s=self._conf.batch_window_ms / 1000,
+            pads=pipeline.pads,
         )
         return Batcher(pipeline, tokenizer_thread, thread, limits, self._intake.on_event, self._intake.on_close)
 

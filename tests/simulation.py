@@ -125,6 +125,7 @@ class SimulatedModel:
     """Answers a text with itself. ``bad`` is refused, ``poison`` ends the worker that runs it."""
 
     description = DESCRIPTION
+    pads = True
     warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 1, 1000 * BATCH_S), (1, 32, 1000 * BATCH_S))
 
     def __init__(self, ran: Callable[[list[str]], None]) -> None:

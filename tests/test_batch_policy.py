@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.batch_policy import Choice, Limits, choose, padded_tokens
+from inference.batch_policy import Choice, Limits, choose, computed_tokens, rounded_up
 from inference.messages import CostModel
 
 NOW = 1000.0
@@ -34,6 +34,7 @@ LIMITS = st.builds(
     max_batch_size=st.integers(1, 8),
     max_batch_tokens=st.sampled_from([32, 100, 10_000]),
     batch_window_s=st.sampled_from([0.0, 0.0, 0.25, 1.0]),
+    pads=st.booleans(),
 )
 NO_COST = CostModel(fixed_ms=0, per_job_ms=0, per_token_ms=0)
 COST = CostModel(fixed_ms=4, per_job_ms=0, per_token_ms=0.1)
@@ -85,7 +86,7 @@ def drained(waiting: list[Waiting], bounds: Limits, now: float = NOW) -> Iterato
 def test_a_batch_is_never_over_the_limits_unless_one_job_is(waiting: list[Waiting], bounds: Limits):
     batch = choose(waiting, bounds, COST, NOW).batch
     assert len(batch) <= bounds.max_batch_size
-    assert len(batch) <= 1 or padded_tokens(batch) <= bounds.max_batch_tokens
+    assert len(batch) <= 1 or computed_tokens(batch, pads=bounds.pads) <= bounds.max_batch_tokens
 
 
 @steady
@@ -122,6 +123,7 @@ def test_a_batch_has_one_key(waiting: list[Waiting], bounds: Limits):
 @given(queues(), LIMITS)
 def test_a_batch_is_contiguous_in_order_of_length(waiting: list[Waiting], bounds: Limits):
     """No job of a length between those of a batch stays behind, except of the same length as its ends."""
+    bounds = replace(bounds, pads=True)
     batch = choose(waiting, bounds, COST, NOW).batch
     if batch and not batch[0].alone:
         shortest, longest = min(job.longest for job in batch), max(job.longest for job in batch)
@@ -136,7 +138,7 @@ def test_no_longer_batch_of_the_same_longest_job_would_do_more_per_time(waiting:
     jobs = [replace(job, expires_at=NOW + 60, alone=False, batch_key="") for job in waiting]
     if not jobs:
         return
-    bounds = replace(bounds, batch_window_s=0)
+    bounds = replace(bounds, batch_window_s=0, pads=True)
     ordered = sorted(jobs, key=lambda job: job.longest)
     oldest = ordered.index(jobs[0])
     windows = [
@@ -145,12 +147,37 @@ def test_no_longer_batch_of_the_same_longest_job_would_do_more_per_time(waiting:
         for right in range(oldest, len(ordered))
         if right - left < bounds.max_batch_size
     ]
-    allowed = [window for window in windows if len(window) == 1 or padded_tokens(window) <= bounds.max_batch_tokens]
+    allowed = [
+        window
+        for window in windows
+        if len(window) == 1 or computed_tokens(window, pads=True) <= bounds.max_batch_tokens
+    ]
 
     def rate(window: list[Waiting]) -> float:
-        return sum(job.tokens for job in window) / COST.predict_ms(len(window), padded_tokens(window))
+        return sum(job.tokens for job in window) / COST.predict_ms(len(window), computed_tokens(window, pads=True))
 
     assert rate(choose(jobs, bounds, COST, NOW).batch) >= max(map(rate, allowed)) * 0.8
+
+
+@steady
+@given(queues(), LIMITS)
+def test_without_padding_a_batch_is_the_oldest_jobs(waiting: list[Waiting], bounds: Limits):
+    """However long they are: none is passed over that a younger one of the batch could be."""
+    batch = choose(waiting, replace(bounds, pads=False), COST, NOW).batch
+    alive = [job for job in waiting if job.expires_at > NOW]
+    if batch and not batch[0].alone:
+        mates = [job for job in alive if not job.alone and job.batch_key == batch[0].batch_key]
+        assert batch == mates[: len(batch)]
+
+
+@given(st.integers(1, 100_000))
+def test_sizes_are_rounded_to_a_few_that_are_hardly_larger(tokens: int):
+    assert tokens <= rounded_up(tokens) <= tokens * 17 / 16
+    assert rounded_up(rounded_up(tokens)) == rounded_up(tokens)
+
+
+def test_sizes_up_to_a_thousand_tokens_are_about_a_hundred():
+    assert len({rounded_up(tokens) for tokens in range(1, 1025)}) < 120
 
 
 @steady

@@ -93,6 +93,8 @@ class ControlledPipeline:
     An input has one token, and one more for each dot.
     """
 
+    pads = True
+
     def __init__(
         self,
         task: str = "fill-mask",

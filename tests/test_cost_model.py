@@ -1,24 +1,8 @@
 import random
-from dataclasses import dataclass
 
 import pytest
 
 from inference.cost_model import CostEstimate
-
-
-@dataclass(frozen=True)
-class Ran:
-    longest: int
-    tokens: int = 0
-    sequences: int = 1
-    received_at: float = 0
-    expires_at: float = 0
-    alone: bool = False
-    batch_key: str = ""
-
-
-def batch(padded: int, jobs: int = 1) -> list[Ran]:
-    return [Ran(longest=padded // jobs)] * jobs
 
 
 def test_warm_up_gives_fixed_cost_and_cost_per_token():
@@ -32,7 +16,7 @@ def test_a_time_per_job_is_told_from_a_time_per_token():
     rng = random.Random(1)
     for _ in range(400):
         jobs, length = rng.randrange(1, 32), rng.randrange(5, 60)
-        estimate.learn(batch(jobs * length, jobs), 4 + 0.3 * jobs + 0.07 * jobs * length, 1)
+        estimate.learn(jobs, jobs * length, 4 + 0.3 * jobs + 0.07 * jobs * length, 1)
     model = estimate.model
     assert [model.fixed_ms, model.per_job_ms, model.per_token_ms] == pytest.approx([4, 0.3, 0.07], rel=0.1)
 
@@ -61,7 +45,7 @@ def test_running_moves_the_estimate_to_what_is_true_now():
     rng = random.Random(1)
     for _ in range(400):
         padded = rng.randrange(10, 1000)
-        estimate.learn(batch(padded), 8 + 0.2 * padded, 1)
+        estimate.learn(1, padded, 8 + 0.2 * padded, 1)
     assert estimate.model.predict_ms(1, 500) == pytest.approx(108, rel=0.05)
 
 
@@ -69,9 +53,9 @@ def test_one_batch_that_the_machine_held_up_changes_little():
     estimate = CostEstimate([(1, 10, 6), (1, 100, 15), (1, 1000, 105)])
     for _ in range(100):
         for padded in (10, 100, 1000):
-            estimate.learn(batch(padded), 5 + 0.1 * padded, 1)
+            estimate.learn(1, padded, 5 + 0.1 * padded, 1)
     before = estimate.model.predict_ms(1, 100)
-    estimate.learn(batch(100), 60_000, 1)
+    estimate.learn(1, 100, 60_000, 1)
     assert estimate.model.predict_ms(1, 100) < 1.2 * before
 
 
@@ -81,12 +65,12 @@ def test_a_machine_that_holds_every_third_batch_up_does_not_look_like_a_fixed_co
     rng = random.Random(1)
     for number in range(600):
         padded = rng.randrange(10, 1000)
-        estimate.learn(batch(padded), 5 + 0.1 * padded + (15 if number % 3 == 0 else 0), 1)
+        estimate.learn(1, padded, 5 + 0.1 * padded + (15 if number % 3 == 0 else 0), 1)
     assert estimate.model.fixed_ms < 8
 
 
 def test_time_per_job_follows_the_batches():
     estimate = CostEstimate([(1, 10, 6), (1, 1000, 105)])
     for _ in range(50):
-        estimate.learn(batch(320, jobs=32), 50, 64)
+        estimate.learn(32, 320, 50, 64)
     assert estimate.job_ms == pytest.approx(2, rel=0.05)

@@ -203,6 +203,54 @@ def test_a_fast_path_that_differs_is_left_out(
     assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
 
 
+CLASSES: dict[str, Any] = {"id2label": {0: "calm", 1: "glad", 2: "cross"}}
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "more", "pads"),
+    [
+        ("Bert", "BertModel", {}, False),
+        ("Bert", "BertForMaskedLM", {}, False),
+        ("Bert", "BertForSequenceClassification", CLASSES, False),
+        ("Bert", "BertForTokenClassification", CLASSES, False),
+        ("Roberta", "RobertaForSequenceClassification", CLASSES | {"pad_token_id": 0}, False),
+        ("Roberta", "RobertaForMaskedLM", {"pad_token_id": 0}, False),
+        ("DistilBert", "DistilBertForSequenceClassification", CLASSES, False),
+        ("Electra", "ElectraForTokenClassification", CLASSES, False),
+        ("ModernBert", "ModernBertForMaskedLM", {"local_attention": 8, "pad_token_id": 0}, True),
+        ("Albert", "AlbertForSequenceClassification", CLASSES, True),
+        ("MPNet", "MPNetForMaskedLM", {"pad_token_id": 0}, True),
+    ],
+)
+def test_families_of_encoders_with_and_without_padding(
+    models: Any, tmp_path: Path, make_texts: Callable[..., list[str]], family: str, kind: str, more: Any, pads: bool
+) -> None:
+    """Where sequences cannot lie end to end (a sliding window, a bias by position) the batch is padded."""
+    folder = models.encoder(tmp_path / "encoder", family, kind, **more)
+    pipeline: Any = load(folder)
+    task = pipeline.description.task
+    pipe = direct(folder, task)
+    mask = "[MASK]" if task == "fill-mask" else "stone"
+    texts = [text.replace("[MASK]", mask) for text in (*make_texts(12, 1, 30), "the old [MASK]", "a [MASK]")]
+
+    assert pipeline.pads == pads
+    for answer, text in zip(run(pipeline, [(text, {}) for text in texts]), texts, strict=True):
+        assert_equal(answer, plain(pipe(text)), text)
+
+
+def test_attention_that_differs_is_padded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Say, because a new transformers hands its sequences over in another way."""
+    from inference.pipelines import ragged  # noqa: PLC0415
+
+    monkeypatch.setattr(ragged, "groupby", lambda lengths: [(sum(lengths), [1])])
+    caplog.set_level("INFO")
+    pipeline = load(BUNDLED_MODEL)
+
+    assert pipeline.pads
+    assert "pads its batches: its outputs would differ" in caplog.text
+    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+
+
 @pytest.mark.parametrize("how", ["raises", "differs"])
 def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     import torch  # noqa: PLC0415

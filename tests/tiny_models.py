@@ -60,10 +60,15 @@ def poisonable(folder: Path) -> Path:
 
 
 def bert(folder: Path, kind: str, **more: Any) -> Path:
+    return encoder(folder, "Bert", kind, **more)
+
+
+def encoder(folder: Path, family: str, kind: str, **more: Any) -> Path:
+    """A model of any family of encoders: ``Roberta`` has ``RobertaConfig``. All take BERT's names of the shape."""
     torch.manual_seed(1)
     if "id2label" in more:
         more["label2id"] = {label: number for number, label in more["id2label"].items()}
-    config = transformers.BertConfig(vocab_size=30_522, **SHAPE, **more)
+    config = getattr(transformers, family + "Config")(vocab_size=30_522, **SHAPE | more)
     getattr(transformers, kind)(config).save_pretrained(folder)
     shutil.copy(Path(BUNDLED_MODEL) / "tokenizer.json", folder)
     settings = json.loads((Path(BUNDLED_MODEL) / "tokenizer_config.json").read_text())

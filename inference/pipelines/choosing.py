@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, TypeGuard
 
 import msgspec
+import torch
 
 from inference.conf import Conf
 from inference.pipelines.encoder import Chunked, Encoder, TextClassification, TokenClassification
@@ -13,6 +14,7 @@ from inference.pipelines.feature_extraction import FeatureExtraction
 from inference.pipelines.fill_mask import FillMask, PlainFillMask
 from inference.pipelines.loading import Loaded
 from inference.pipelines.packed_linear import pack_linears
+from inference.pipelines.ragged import Ragged
 from inference.pipelines.warm_up import example, prepared
 from inference.pipelines.whole import TextGeneration, Whole
 from inference.runner import LoadedPipeline, Outcome
@@ -39,12 +41,49 @@ def choose(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> LoadedP
     encoder = kind(loaded, conf)
     items = prepared(encoder, [example(loaded.task, encoder.description.mask_token)] * 8)
     rows = [row for item in items for row in item.rows]
-    if pack_linears(loaded.pipe.model, lambda: next(iter(encoder.forward(rows).values()))):
+    if pack_linears(
+        loaded.pipe.model, lambda: torch.cat([tensor.flatten() for tensor in _tensors(encoder.forward(rows))])
+    ):
         report("linear layers are packed for oneDNN")
-    return _fast_fill_mask(loaded, conf, encoder) if isinstance(encoder, PlainFillMask) else encoder
+    if isinstance(encoder, PlainFillMask):
+        encoder = _fast_fill_mask(loaded, conf, encoder)
+    if loaded.device == "cpu" and _runs_without_padding(encoder, loaded):
+        report("batches run without padding")
+    return encoder
 
 
-def _fast_fill_mask(loaded: Loaded, conf: Conf, plain: PlainFillMask) -> LoadedPipeline:
+def _runs_without_padding(encoder: Encoder, loaded: Loaded) -> bool:
+    """Take ``encoder`` to the ragged layout if its outputs stay what they are."""
+    description = encoder.description
+    longest = 8 if description.longest_input >= 512 else 0  # a tiny model may not take the long ones
+    jobs = [example(loaded.task, description.mask_token, longer=longer) for longer in (0, 1 if longest else 0, longest)]
+    rows = [row for item in prepared(encoder, jobs) for row in item.rows]
+    padded, wanted = encoder.layout, _tensors(encoder.forward(rows))
+    ragged = Ragged(loaded.pipe.model, loaded.pipe.tokenizer, by_token=bool(encoder.token_outputs))
+    try:
+        ragged.enter()
+        encoder.layout = ragged
+        tolerance = 1e-4 if loaded.dtype == "float32" else 0.3
+        pairs = zip(_tensors(encoder.forward(rows)), wanted, strict=True)
+        if all(torch.allclose(mine, theirs, rtol=tolerance, atol=tolerance) for mine, theirs in pairs):
+            return True
+        reason = "its outputs would differ"
+    except Exception as error:
+        reason = repr(error)
+    ragged.close()
+    encoder.layout = padded
+    logger.info("%s pads its batches: %s", description.model, reason)
+    return False
+
+
+def _tensors(outputs: "torch.Tensor | list[dict[str, torch.Tensor]]") -> list[torch.Tensor]:
+    """What ``Encoder.forward`` returns, one after the other."""
+    if isinstance(outputs, torch.Tensor):
+        return [outputs]
+    return [value for row in outputs for value in row.values()]
+
+
+def _fast_fill_mask(loaded: Loaded, conf: Conf, plain: PlainFillMask) -> Encoder:
     wanted = _answers(plain)
     fast = FillMask(loaded, conf)
     try:

@@ -35,10 +35,13 @@ def _longest_input(tokenizer: Any, config: Any) -> int:
     limits = [tokenizer.model_max_length, NO_LIMIT]
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if positions:
-        # RoBERTa and its kin count positions from the padding index + 1.
-        offset = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
-        limits.append(positions - offset)
+        limits.append(positions - first_position(config))
     return int(min(limits))
+
+
+def first_position(config: Any) -> int:
+    """RoBERTa and its kin count positions from the padding index + 1."""
+    return (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
 
 
 def resident_mb() -> int:

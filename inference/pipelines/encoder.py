@@ -17,7 +17,7 @@ from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messages import Job
 from inference.pipelines.describing import describe
-from inference.pipelines.inputs import Prepared, Row, by_text, check_length, collate, groups, strip
+from inference.pipelines.inputs import Layout, Padded, Prepared, Row, by_text, check_length, groups
 from inference.pipelines.loading import Loaded
 from inference.runner import FAILED, Outcome
 
@@ -33,7 +33,7 @@ class Encoder:
     """
 
     token_outputs: tuple[str, ...] = ()
-    """Outputs with one entry per token; their padding is stripped."""
+    """Outputs with one entry per token: each input gets those of its own."""
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
@@ -42,7 +42,11 @@ class Encoder:
         self._model = loaded.pipe.model
         self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
         self._max_tokens = conf.max_batch_tokens
-        self._left = self._tokenizer.padding_side == "left"
+        self.layout: Layout = Padded(self._tokenizer, self._pipe.device)
+
+    @property
+    def pads(self) -> bool:
+        return self.layout.pads
 
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
         """Tokenise. One outcome per job, in order."""
@@ -52,7 +56,7 @@ class Encoder:
     def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
         """One outcome per job, in order. Raises if the forward pass fails."""
         outcomes: dict[int, Outcome] = {}
-        for group in groups(prepared, self._max_tokens):
+        for group in groups(prepared, self._max_tokens, pads=self.pads):
             outcomes.update(zip(map(id, group), self._run_group(group), strict=True))
         return [outcomes[id(item)] for item in prepared]
 
@@ -64,15 +68,21 @@ class Encoder:
         for item in group:
             indices = range(first, first + item.sequences)
             first = indices.stop
-            mine = [self._row(outputs, rows[index], index) for index in indices]
+            mine = [{**rows[index].extras, **outputs[index]} for index in indices]
             finished.append(attempt(item.job, self._answer, item, mine))
         return finished
 
     @torch.inference_mode()
-    def forward(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        """The model's outputs for these rows, padded."""
-        outputs = self._model(**collate(rows, self._pipe.tokenizer, self._pipe.device))
-        return {name: value.cpu() for name, value in outputs.items() if isinstance(value, torch.Tensor)}
+    def forward(self, rows: Sequence[Row]) -> list[dict[str, torch.Tensor]]:
+        """The model's outputs for each row."""
+        by_row: list[dict[str, torch.Tensor]] = [{} for _ in rows]
+        for name, value in self._model(**self.layout.arguments(rows)).items():
+            if isinstance(value, torch.Tensor):
+                here = value.cpu()
+                parts = self.layout.per_row(here, rows) if name in self.token_outputs else torch.split(here, 1)
+                for mine, part in zip(by_row, parts, strict=True):
+                    mine[name] = part
+        return by_row
 
     def _answer(self, item: Prepared, rows: list[dict[str, Any]]) -> bytes:
         return to_json(self.finish(item, rows))
@@ -80,15 +90,6 @@ class Encoder:
     def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
         """What the pipeline returns for one input."""
         return self._pipe.postprocess(rows[0], **self._pipe._postprocess_params | item.postprocess)
-
-    def _row(self, outputs: dict[str, torch.Tensor], row: Row, index: int) -> dict[str, Any]:
-        mine = {
-            name: strip(value, index, row.length, left=self._left)
-            if name in self.token_outputs
-            else value[index : index + 1]
-            for name, value in outputs.items()
-        }
-        return {**row.extras, **mine}
 
     def _checked(self, job: Job, rows: list[Row]) -> Prepared:
         check_length(max(row.length for row in rows), self.description.longest_input)

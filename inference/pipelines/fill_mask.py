@@ -15,7 +15,7 @@ from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messages import Job
 from inference.pipelines.encoder import Encoder, to_json
-from inference.pipelines.inputs import Prepared, Row, check_length, collate
+from inference.pipelines.inputs import Prepared, Row, check_length
 from inference.pipelines.loading import Loaded
 from inference.runner import Outcome
 
@@ -48,6 +48,8 @@ class _Mask:
 class FillMask(Encoder):
     """The fast path. Results are those of ``PlainFillMask``, which a self-check at start makes sure of."""
 
+    token_outputs = ("logits",)
+
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
         super().__init__(loaded, conf)
         self._mask_id = self._tokenizer.mask_token_id
@@ -63,10 +65,10 @@ class FillMask(Encoder):
     @torch.inference_mode()
     def forward(self, rows: Sequence[Row]) -> torch.Tensor:  # type: ignore[override]
         """Logits ``[masks of all rows, vocabulary]`` in float32, in order of rows and positions."""
-        tensors = collate(rows, self._pipe.tokenizer, self._pipe.device)
-        self._masks = tensors["input_ids"] == self._mask_id
+        arguments = self.layout.arguments(rows)
+        self._masks = arguments["input_ids"] == self._mask_id
         try:
-            logits: torch.Tensor = self._model(**tensors).logits
+            logits: torch.Tensor = self._model(**arguments).logits
         finally:
             self._masks = None
         return logits[0].float().cpu()

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from inference.batch_policy import computed_tokens
 from inference.errors import Invalid
 from inference.messages import Job
 
@@ -52,37 +53,65 @@ def check_length(tokens: int, limit: int) -> None:
         raise Invalid(f"The input has {tokens} tokens; this model takes at most {limit}.")
 
 
-def collate(rows: Sequence[Row], tokenizer: Any, device: Any) -> dict[str, torch.Tensor]:
-    """Rows as tensors ``[rows, longest]``, padded on the tokenizer's side to the longest row and no further."""
-    longest = max(row.length for row in rows)
-    left = tokenizer.padding_side == "left"
-    return {
-        name: torch.tensor(
-            [
-                _padded(row.inputs[name], longest, PADDING.get(name, tokenizer.pad_token_id or 0), left=left)
-                for row in rows
-            ],
-            device=device,
-        )
-        for name in rows[0].inputs
-    }
+class Layout(Protocol):
+    """How the sequences of a batch lie in the model's tensors."""
+
+    pads: bool
+
+    def arguments(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """What the model is called with."""
+        ...
+
+    def per_row(self, value: torch.Tensor, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """An output that has an entry for each token, as one ``[1, length, ...]`` for each row."""
+        ...
+
+    def close(self) -> None:
+        """Leave the model as it was."""
+        ...
 
 
-def strip(tensor: torch.Tensor, index: int, length: int, *, left: bool) -> torch.Tensor:
-    """Row ``index`` of a padded output ``[rows, longest, ...]`` as ``[1, length, ...]``."""
-    row = tensor[index : index + 1]
-    return row[:, -length:] if left else row[:, :length]
+class Padded:
+    """The layout ``[rows, longest]``: padded on the tokenizer's side to the longest row and no further."""
+
+    pads = True
+
+    def __init__(self, tokenizer: Any, device: Any) -> None:
+        self._filler = tokenizer.pad_token_id or 0
+        self._left = tokenizer.padding_side == "left"
+        self._device = device
+
+    def arguments(self, rows: Sequence[Row]) -> dict[str, Any]:
+        longest = max(row.length for row in rows)
+        return {
+            name: torch.tensor(
+                [self._padded(row.inputs[name], longest, PADDING.get(name, self._filler)) for row in rows],
+                device=self._device,
+            )
+            for name in rows[0].inputs
+        }
+
+    def per_row(self, value: torch.Tensor, rows: Sequence[Row]) -> list[torch.Tensor]:
+        padded = [value[index : index + 1] for index in range(len(rows))]
+        return [
+            tensor[:, -row.length :] if self._left else tensor[:, : row.length]
+            for tensor, row in zip(padded, rows, strict=True)
+        ]
+
+    def close(self) -> None:
+        pass
+
+    def _padded(self, values: Sequence[int], length: int, filler: int) -> list[int]:
+        padding = [filler] * (length - len(values))
+        return [*padding, *values] if self._left else [*values, *padding]
 
 
-def groups(prepared: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
-    """Split by length so that no forward pass has more than ``max_tokens`` padded tokens, unless one input has."""
+def groups(prepared: Sequence[Prepared], max_tokens: int, *, pads: bool) -> list[list[Prepared]]:
+    """Split by length so that no forward pass computes more than ``max_tokens``, unless one input does."""
     made: list[list[Prepared]] = []
-    sequences = 0
     for item in sorted(prepared, key=lambda item: item.longest):
-        sequences += item.sequences
-        if not made or sequences * item.longest > max_tokens:
+        if not made or computed_tokens([*made[-1], item], pads=pads) > max_tokens:
             made.append([])
-            sequences = item.sequences
         made[-1].append(item)
     return made
 
@@ -91,8 +120,3 @@ def by_text(jobs: Sequence[Job], tokenize: Callable[[list[str]], Mapping[str, Se
     """One row per job, tokenised in one call."""
     encoded = tokenize([job.input for job in jobs])
     return [Row({name: values[index] for name, values in encoded.items()}) for index in range(len(jobs))]
-
-
-def _padded(values: Sequence[int], length: int, filler: int, *, left: bool) -> list[int]:
-    padding = [filler] * (length - len(values))
-    return [*padding, *values] if left else [*values, *padding]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inference.batch_policy import padded_tokens
+from inference.batch_policy import computed_tokens
 from inference.errors import InferenceError
 from inference.messages import Job
 from inference.pipelines.errors import LoadFailed
@@ -38,7 +38,7 @@ def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
 
 
 def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
-    """Run a few shapes; jobs, padded tokens and milliseconds of each, best of two.
+    """Run a few shapes; jobs, computed tokens and milliseconds of each, best of two.
 
     Raises:
         LoadFailed: the model cannot answer its own example.
@@ -61,4 +61,4 @@ def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, int, float
         for outcome in outcomes:
             if isinstance(outcome, InferenceError):
                 raise LoadFailed(f"{pipeline.description.model} cannot answer its warm-up input: {outcome.message}")
-    return len(batch), padded_tokens(batch), best
+    return len(batch), computed_tokens(batch, pads=pipeline.pads), best

@@ -19,6 +19,7 @@ DEFAULT_NEW_TOKENS = 256
 
 class Whole:
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
+    pads = False
 
     def __init__(self, loaded: Loaded) -> None:
         self.description = describe(loaded)
