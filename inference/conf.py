@@ -54,6 +54,7 @@ class Conf:
     )
     max_body_bytes: int = option(2**20, "HTTP body or WebSocket frame", low=1, high=2**31)
     max_reply_bytes: int = option(2**26, "one answer", low=1024, high=2**31)
+    stall_s: float = option(10.0, "how long a client may neither send nor take what is under way", low=0.1, high=3600)
     log_inputs: str = option(
         "preview", "how much of the inputs the request log keeps", choices=("none", "preview", "full")
     )

@@ -32,6 +32,12 @@ class Metrics:
         self._queue = self._histogram("queue_seconds", "Before the model, of answered requests", SECONDS)
         self._inference = self._histogram("model_seconds", "In the model, of answered requests", SECONDS)
         self._batch_size = self._histogram("batch_size", "Largest batch that an input of the request was in", SIZES)
+        self._cut_off = Counter(
+            "inference_slow_readers",
+            "Connections that were cut off because their client does not read",
+            ("transport",),
+            registry=self._registry,
+        )
         self._registry.register(_Reader(read))
 
     def count(self, transport: str, status: str, code: str, total_ms: float) -> None:
@@ -44,6 +50,10 @@ class Metrics:
         self._queue.observe(queue_ms / 1000)
         self._inference.observe(inference_ms / 1000)
         self._batch_size.observe(batch_size)
+
+    def cut_off(self, transport: str) -> None:
+        """A client did not read what it was sent."""
+        self._cut_off.labels(transport).inc()
 
     def text(self) -> bytes:
         """Prometheus' text format."""

@@ -46,20 +46,15 @@ class InferenceSocket(AsyncConsumer):
                 allowed = allowed_host(self.scope) and allowed_origin(self.scope)
                 self._outgoing.put_nowait({"type": "websocket.accept" if allowed else "websocket.close"})
             case "websocket.receive":
-                self._receive(message.get("text"))
+                self._receive(message)
             case "websocket.disconnect":
                 raise StopConsumer
 
-    def _receive(self, text: str | None) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         """A bad frame gets an ``error``, never a closed socket; it is logged like any refused request."""
         client_id: str | None = None
         try:
-            if text is None:
-                raise Malformed("This is a binary frame; send JSON in text frames.")
-            size, limit = len(text.encode()), self.service.conf.max_body_bytes
-            if size > limit:
-                raise PayloadTooLarge(f"The frame has {size} bytes; {limit} are allowed.")
-            frame = frames.read_frame(text)
+            frame = frames.read_frame(self._text(message))
             if frame["type"] == "ping":
                 self._say(frames.write("pong", frames.read_id(frame) if "id" in frame else None))
                 return
@@ -76,6 +71,16 @@ class InferenceSocket(AsyncConsumer):
             request = self._request()
             self.service.refused(request, error)
             self._say(frames.write_error(client_id, error, request.id))
+
+    def _text(self, message: dict[str, Any]) -> str:
+        """The frame's text. Raises ``PayloadTooLarge``, also for one that Daphne did not keep, and ``Malformed``."""
+        text: str | None = message.get("text")
+        size, limit = message.get("too_large") or len((text or "").encode()), self.service.conf.max_body_bytes
+        if size > limit:
+            raise PayloadTooLarge(f"The frame has {size} bytes; {limit} are allowed.")
+        if text is None:
+            raise Malformed("This is a binary frame; send JSON in text frames.")
+        return text
 
     def _start(self, client_id: str, frame: dict[str, Any]) -> None:
         if len(self.open) >= MOST_OPEN:

@@ -1,0 +1,72 @@
+"""What a connection was given to send and its client does not take: bounded, as read from the transport."""
+
+from collections.abc import Callable
+from typing import Any
+
+UNWATCHED_BYTES = 64 * 1024
+"""Up to here nobody cares: pings and idle limits end a connection that is dead."""
+LEAST_BYTES_PER_S = 1024
+"""What counts as progress, for what is sent and for what is received: a mean over the time that may be stalled."""
+
+
+def unsent_bytes(transport: Any) -> int:
+    """Bytes in this process that wait for the kernel to take them; the kernel's own buffers come on top."""
+    while not hasattr(transport, "dataBuffer"):
+        transport = getattr(transport, "transport", None)  # below TLS
+        if transport is None:
+            return 0
+    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+
+class Unsent:
+    """Watches one connection while much of it is unsent, and cuts it off when its client takes next to nothing.
+
+    A client that takes what it gets may be slow. One that takes fewer than ``LEAST_BYTES_PER_S`` for ``stall_s``, or
+    that has more than ``most_bytes`` unsent when there is more to send, is cut off. Nobody waits meanwhile: what
+    writes to the connection learns of it as of any client that went away.
+    """
+
+    def __init__(self, call_later: Callable[..., Any], stall_s: float, most_bytes: int) -> None:
+        """``call_later`` is the reactor's."""
+        self._call_later = call_later
+        self._stall_s = stall_s
+        self._most_bytes = most_bytes
+        self._written = 0
+        self._watch: Any = None
+
+    @property
+    def watching(self) -> bool:
+        return self._watch is not None
+
+    def wrote(self, transport: Any, size: int, cut_off: Callable[[int], None]) -> None:
+        """Call after each write of ``size`` bytes; ``cut_off`` gets the number of bytes that are unsent."""
+        self._written += size
+        unsent = unsent_bytes(transport)
+        if unsent - size > self._most_bytes:
+            self.stop()
+            cut_off(unsent)
+        elif self._watch is None and unsent > UNWATCHED_BYTES:
+            self._look_later(transport, self._written - unsent, 0.0, cut_off)
+
+    def stop(self) -> None:
+        """The connection is gone."""
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+        self._watch = None
+
+    def _look_later(self, transport: Any, taken: int, stalled_s: float, cut_off: Callable[[int], None]) -> None:
+        self._watch = self._call_later(self._stall_s / 4, self._look, transport, taken, stalled_s, cut_off)
+
+    def _look(self, transport: Any, taken_before: int, stalled_s: float, cut_off: Callable[[int], None]) -> None:
+        self._watch = None
+        unsent = unsent_bytes(transport)
+        if unsent <= UNWATCHED_BYTES:
+            return
+        stalled_s += self._stall_s / 4
+        taken = self._written - unsent
+        if taken - taken_before >= LEAST_BYTES_PER_S * stalled_s:
+            self._look_later(transport, taken, 0.0, cut_off)
+        elif stalled_s >= self._stall_s:
+            cut_off(unsent)
+        else:
+            self._look_later(transport, taken_before, stalled_s, cut_off)
