@@ -29,6 +29,7 @@ HISTOGRAMS = {
     "inference_model_seconds": metrics.SECONDS,
     "inference_batch_size": metrics.SIZES,
 }
+COUNTED = ("inference_requests", "inference_slow_readers")
 FIGURES = {
     "inference_pending_inputs": "gauge",
     "inference_queue_depth": "gauge",
@@ -67,7 +68,7 @@ def nothing() -> Iterable[Metric]:
 
 def test_a_fresh_process_says_what_it_counts():
     kinds = {name: family.type for name, family in families(Metrics(nothing)).items()}
-    assert kinds == {"inference_requests": "counter"} | dict.fromkeys(HISTOGRAMS, "histogram")
+    assert kinds == dict.fromkeys(COUNTED, "counter") | dict.fromkeys(HISTOGRAMS, "histogram")
 
 
 def test_everything_has_a_meaning():
@@ -184,7 +185,7 @@ async def ask(service: Service, *texts: str) -> None:
 
 async def test_a_service_has_all_these_figures_and_no_others():
     service = make_service()
-    known = {"inference_requests": "counter", **dict.fromkeys(HISTOGRAMS, "histogram"), **FIGURES}
+    known = {**dict.fromkeys(COUNTED, "counter"), **dict.fromkeys(HISTOGRAMS, "histogram"), **FIGURES}
     assert {name: family.type for name, family in families(service.metrics).items()} == known
 
 
