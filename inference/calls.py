@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from inference.errors import InferenceError
-from inference.messages import Job, Result, Started
+from inference.messages import Job, Result, Started, Token
 
 
 class Peer(NamedTuple):
@@ -38,6 +38,8 @@ class Pending:
     """Workers lost while they ran it alone."""
     times_sent: int = 0
     sent_at: float = 0.0
+    tokens: list[int] = field(default_factory=list)
+    """Of a stream: what has been generated and told so far; a worker that gets the job goes on after them."""
 
     @property
     def wanted(self) -> bool:
@@ -52,8 +54,28 @@ class Pending:
             parameters=self.call.parameters,
             time_left_s=self.call.deadline_at - now,
             alone=self.alone,
-            events=self.call.on_event is not None and self.index == 0,  # a list starts once
+            events=self.call.on_started is not None and self.index == 0,  # a list starts once
+            tokens=self.call.on_token is not None,
+            resume=tuple(self.tokens),
         )
+
+    def hear(self, token: Token) -> bool:
+        """Pass on a token if it is the next one; false if tokens before it are missing.
+
+        Generation is deterministic, so one that is known already says nothing new.
+        """
+        if self.call.on_token is None:
+            return True
+        if token.index == len(self.tokens):
+            self.tokens.append(token.token)
+            self.call.on_token(token)
+        return token.index < len(self.tokens)
+
+    def continues(self, result: Result) -> bool:
+        """Whether no token is missing between those that were told and the last one, which comes with the result."""
+        if self.call.on_token is None or result.generation is None:
+            return True
+        return result.generation.generated_tokens == len(self.tokens) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +98,10 @@ class Call:
     parameters: dict[str, Any]
     admitted_at: float
     deadline_at: float
-    on_event: Callable[[Started], None] | None
+    on_started: Callable[[Started], None] | None
     future: "asyncio.Future[None]"
     peer: Peer = NOBODY
+    on_token: Callable[[Token], None] | None = None
     jobs: list[Pending] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
     unanswered: int = 0

@@ -21,7 +21,6 @@ from inference.messages import (
     Hello,
     Replies,
     Result,
-    Returned,
     Started,
     Status,
     Token,
@@ -111,17 +110,20 @@ class Dispatcher:
         parameters: dict[str, Any],
         admitted_at: float,
         deadline_at: float,
-        on_event: Callable[[Started], None] | None = None,
+        on_started: Callable[[Started], None] | None = None,
         peer: Peer = NOBODY,
+        on_token: Callable[[Token], None] | None = None,
     ) -> list[Answer]:
         """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
+
+        ``on_token`` hears every token of a generated text once, in order, but for the last, which is in the answer.
 
         Raises:
             InferenceError: of the first input that failed; the others are cancelled. ``Invalid`` before anything is
                 sent if an input or parameter cannot be.
         """
         future = self._loop.create_future()
-        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_event, future, peer)
+        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_started, future, peer, on_token)
         fixed = _size_of(parameters)
         sizes = [fixed + _size_of(text) for text in inputs]
         call.jobs = [Pending(next(self._ids), call, index, size) for index, size in enumerate(sizes)]
@@ -174,7 +176,9 @@ class Dispatcher:
         for entry in replies.entries:
             if isinstance(entry, Started):
                 self._on_started(worker, entry)
-            elif not isinstance(entry, Token):  # nobody asks for them yet
+            elif isinstance(entry, Token):
+                self._on_token(worker, entry)
+            else:
                 self._on_closing(worker, replies.worker, entry)
         self._sender.pump()
 
@@ -186,22 +190,31 @@ class Dispatcher:
         if job.alone:
             record.went = True
             worker.goes.append(event.id)
-        if job.call.on_event is not None and job.wanted:
-            job.call.on_event(event)
+        if job.call.on_started is not None and job.wanted:
+            job.call.on_started(event)
+
+    def _on_token(self, worker: WorkerView | None, event: Token) -> None:
+        """Rule 12."""
+        job = self._jobs.get(event.id)
+        if worker is None or event.id not in worker.records or job is None or not job.wanted:
+            return
+        if not job.hear(event):
+            worker.cancels.add(event.id)
 
     def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
         if worker is not None:
             worker.records.pop(entry.id, None)
+            worker.cancels.discard(entry.id)
         job = self._jobs.get(entry.id)
         if job is None or not job.wanted:
             return
         match entry:
-            case Result():
+            case Result() if job.continues(entry):
                 waited_ms = (job.sent_at - job.call.admitted_at) * 1000
                 job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
             case Error():
                 job.call.fail(from_worker(entry.code, entry.message), job)
-            case Returned():
+            case _:  # returned, or tokens are missing
                 if worker is not None:
                     worker.closed = True
                 self._sender.put_back([job])

@@ -111,6 +111,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool = False
     """A suspect: it runs with nothing else in the model, and only after the web's ``Go``."""
     events: bool = False
+    """The web side wants to hear ``Started``."""
+    tokens: bool = False
+    """It wants to hear each ``Token``."""
     resume: tuple[int, ...] = ()
     """Tokens that an earlier worker generated and the web side has: generation goes on after them."""
 
@@ -138,7 +141,7 @@ class Started(msgspec.Struct, frozen=True, tag=True):
 
 
 class Token(msgspec.Struct, frozen=True, tag=True):
-    """A token that was generated, for a job that wants events."""
+    """A token that was generated, for a job that wants to hear of them."""
 
     id: int
     """The job's."""
@@ -164,7 +167,7 @@ class Generation(msgspec.Struct, frozen=True):
     token_ms: float
     """Mean of the tokens after that one."""
     last: Token | None
-    """It travels here and never as an event of its own; of a job without events, nowhere."""
+    """It travels here and never as an event of its own; of a job that wants no tokens, nowhere."""
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):

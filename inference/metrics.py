@@ -32,6 +32,10 @@ class Metrics:
         self._queue = self._histogram("queue_seconds", "Before the model, of answered requests", SECONDS)
         self._inference = self._histogram("model_seconds", "In the model, of answered requests", SECONDS)
         self._batch_size = self._histogram("batch_size", "Largest batch that an input of the request was in", SIZES)
+        self._first_token = self._histogram("first_token_seconds", "From the first byte to the first token", SECONDS)
+        self._tokens = Counter(
+            "inference_tokens", "Generated tokens that clients were told of", registry=self._registry
+        )
         self._cut_off = Counter(
             "inference_slow_readers",
             "Connections that were cut off because their client does not read",
@@ -50,6 +54,11 @@ class Metrics:
         self._queue.observe(queue_ms / 1000)
         self._inference.observe(inference_ms / 1000)
         self._batch_size.observe(batch_size)
+
+    def observe_tokens(self, first_token_ms: float, tokens: int) -> None:
+        """A request got a generated text token by token, or the beginning of one."""
+        self._first_token.observe(first_token_ms / 1000)
+        self._tokens.inc(tokens)
 
     def cut_off(self, transport: str) -> None:
         """A client did not read what it was sent."""

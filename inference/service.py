@@ -13,10 +13,11 @@ from inference.calls import NOBODY, Answer, Peer
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge
-from inference.messages import Started, Totals
+from inference.messages import Started, Token, Totals
 from inference.metrics import Metric, Metrics, counter, gauge
 from inference.models import InferenceRequest
 from inference.request_log import Entry, RequestLog, preview
+from inference.transcript import Transcript
 from inference.wire import Query, Times
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class Request:
     started: float = field(default_factory=time.monotonic)
     query: Query | None = None
     answers: list[Answer] = field(default_factory=list)
+    transcript: Transcript | None = None
+    """Of a generated text whose tokens the client wants to know."""
 
     @property
     def many(self) -> bool:
@@ -69,9 +72,12 @@ class Service:
         read: Callable[[], Query],
         *,
         on_admitted: Callable[[], None] | None = None,
-        on_event: Callable[[Started], None] | None = None,
+        on_started: Callable[[Started], None] | None = None,
+        on_token: Callable[[Token], None] | None = None,
     ) -> list[bytes]:
         """One JSON output per input, in order. ``read`` makes the query; what it raises is an answer like any other.
+
+        ``on_token`` hears each token of a stream but the last, which is in the request's transcript at the end.
 
         Cancel the calling task when the client is gone: its jobs are cancelled and its permits free at once.
 
@@ -81,7 +87,7 @@ class Service:
         error: InferenceError | None = None
         self._open += 1
         try:
-            request.answers = await self._run(request, read, on_admitted, on_event)
+            request.answers = await self._run(request, read, on_admitted, on_started, on_token)
             outputs = [answer.result.output for answer in request.answers]
             self._check_size(sum(map(len, outputs)))
         except InferenceError as raised:
@@ -138,7 +144,8 @@ class Service:
         request: Request,
         read: Callable[[], Query],
         on_admitted: Callable[[], None] | None,
-        on_event: Callable[[Started], None] | None,
+        on_started: Callable[[Started], None] | None,
+        on_token: Callable[[Token], None] | None,
     ) -> list[Answer]:
         if (refusal := self.admission.refusal()) is not None:  # before the body is even parsed
             raise refusal
@@ -149,13 +156,31 @@ class Service:
             description = await self.dispatcher.description(deadline_at)
             validation.validate_inputs(description, query.inputs)
             parameters = validation.validate_parameters(description, query.parameters)
-            if query.stream:
-                validation.validate_stream(description, many=query.many)
+            if query.stream or query.asks("details"):
+                validation.validate_tokens(description, "stream" if query.stream else "details", many=query.many)
+                request.transcript = Transcript(
+                    given=query.inputs[0],
+                    began=request.started,
+                    live=query.stream,
+                    full_text=query.asks("return_full_text"),
+                    seed=parameters.get("seed"),
+                )
             if on_admitted is not None:
                 on_admitted()
-            return await self.dispatcher.run(
-                request.id, query.inputs, parameters, admitted_at, deadline_at, on_event, request.peer
+            answers = await self.dispatcher.run(
+                request.id,
+                query.inputs,
+                parameters,
+                admitted_at,
+                deadline_at,
+                on_started,
+                request.peer,
+                _scribe(request.transcript, on_token),
             )
+        generation = answers[0].result.generation
+        if request.transcript is not None and generation is not None:
+            request.transcript.finish(generation)
+        return answers
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:
@@ -184,6 +209,8 @@ class Service:
         self.metrics.count(request.transport, _status(error), error.code if error else "", times.total_ms)
         if answers:
             self.metrics.observe(times.queue_ms, times.inference_ms, times.batch_size)
+        if request.transcript is not None and request.transcript.tokens:
+            self.metrics.observe_tokens(request.transcript.first_token_ms, len(request.transcript.tokens))
         self._request_log.record(
             Entry(
                 request_id=request.id,
@@ -204,6 +231,19 @@ class Service:
                 total_ms=times.total_ms,
             )
         )
+
+
+def _scribe(transcript: Transcript | None, on_token: Callable[[Token], None] | None) -> Callable[[Token], None] | None:
+    """Takes tokens down and passes them on; none if nobody wants to know them."""
+    if transcript is None:
+        return None
+
+    def hear(token: Token) -> None:
+        transcript.take(token)
+        if on_token is not None and transcript.live:
+            on_token(token)
+
+    return hear
 
 
 def _padding_ratio(totals: list[Totals]) -> float:

@@ -78,12 +78,12 @@ def _check_characters(where: str, texts: list[str], description: Description) ->
         raise Invalid(f"{where} has half of a surrogate pair in it, which is no character; send whole ones.")
 
 
-def validate_stream(description: Description, *, many: bool) -> None:
-    """Raises ``Invalid`` where a stream was asked for that there cannot be."""
+def validate_tokens(description: Description, field: str, *, many: bool) -> None:
+    """``field`` asks for single tokens. Raises ``Invalid`` where there cannot be any."""
     if not description.streams:
-        raise Invalid(f"{description.task} does not stream; leave 'stream' out.")
+        raise Invalid(f"{description.task} does not stream; leave {field!r} out.")
     if many:
-        raise Invalid("'inputs' is a list, and a stream has one input; send a text, or leave 'stream' out.")
+        raise Invalid(f"{field!r} is for one input, and 'inputs' is a list; send a text, or leave {field!r} out.")
 
 
 def validate_parameters(description: Description, given: Any) -> dict[str, Any]:

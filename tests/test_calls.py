@@ -18,7 +18,7 @@ def make_call(inputs: int = 3, **fields: Any) -> Call:
             "parameters": {"top_k": 3},
             "admitted_at": 10.0,
             "deadline_at": 40.0,
-            "on_event": None,
+            "on_started": None,
             "future": loop.create_future(),
             **fields,
         }
@@ -158,10 +158,10 @@ async def test_whether_it_runs_alone_travels(alone: bool):
 
 
 async def test_events_are_asked_for_only_by_who_listens():
-    assert make_call(1, on_event=lambda event: None).jobs[0].as_job(0.0).events
+    assert make_call(1, on_started=lambda event: None).jobs[0].as_job(0.0).events
     assert not make_call(1).jobs[0].as_job(0.0).events
 
 
 async def test_a_list_asks_for_events_of_its_first_input_only():
-    jobs = make_call(3, on_event=lambda event: None).jobs
+    jobs = make_call(3, on_started=lambda event: None).jobs
     assert [job.as_job(0.0).events for job in jobs] == [True, False, False]

@@ -28,8 +28,10 @@ HISTOGRAMS = {
     "inference_queue_seconds": metrics.SECONDS,
     "inference_model_seconds": metrics.SECONDS,
     "inference_batch_size": metrics.SIZES,
+    "inference_first_token_seconds": metrics.SECONDS,
 }
-COUNTED = ("inference_requests", "inference_slow_readers")
+COUNTED = ("inference_requests", "inference_slow_readers", "inference_tokens")
+OF_STREAMS = "inference_first_token_seconds"
 FIGURES = {
     "inference_pending_inputs": "gauge",
     "inference_queue_depth": "gauge",
@@ -102,13 +104,16 @@ def test_times_are_in_seconds():
     m = Metrics(nothing)
     m.count("http", "ok", "", 1500.0)
     m.observe(20.0, 300.0, 4)
+    m.observe_tokens(250.0, 7)
     sums = {name: value(m, f"{name}_sum") for name in HISTOGRAMS}
     assert sums == {
         "inference_request_seconds": 1.5,
         "inference_queue_seconds": 0.02,
         "inference_model_seconds": 0.3,
         "inference_batch_size": 4,
+        "inference_first_token_seconds": 0.25,
     }
+    assert value(m, "inference_tokens_total") == 7
     assert {value(m, f"{name}_count") for name in HISTOGRAMS} == {1}
 
 
@@ -126,6 +131,7 @@ def test_a_request_without_an_answer_counts_in_no_other_histogram():
         "inference_queue_seconds": 0,
         "inference_model_seconds": 0,
         "inference_batch_size": 0,
+        "inference_first_token_seconds": 0,
     }
 
 
@@ -236,7 +242,8 @@ async def test_an_answered_request_is_counted_once_however_many_inputs_it_has():
     await ask(service, "a [MASK]", "b [MASK]")
     found = service.metrics
     assert value(found, "inference_requests_total", transport="python", status="ok", code="") == 1
-    assert {value(found, f"{name}_count") for name in HISTOGRAMS} == {1}
+    assert {value(found, f"{name}_count") for name in HISTOGRAMS if name != OF_STREAMS} == {1}
+    assert value(found, f"{OF_STREAMS}_count") == 0
     assert value(found, "inference_queue_seconds_sum") == pytest.approx(0.04)
     assert value(found, "inference_model_seconds_sum") == pytest.approx(0.02)
     assert value(found, "inference_batch_size_sum") == 3

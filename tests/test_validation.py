@@ -5,7 +5,7 @@ import pytest
 from inference.errors import EmptyInput, Invalid
 from inference.messages import Description
 from inference.tasks import TASKS
-from inference.validation import is_chat, json_type, validate_inputs, validate_stream
+from inference.validation import is_chat, json_type, validate_inputs, validate_tokens
 
 
 def describe(task: str = "fill-mask", **fields: Any) -> Description:
@@ -173,18 +173,22 @@ def test_a_chat_is_checked_for_half_characters():
 # Streams
 
 
-def test_a_stream_is_fine_for_one_input_of_a_model_that_streams():
-    validate_stream(describe("text-generation", streams=True), many=False)
+@pytest.mark.parametrize("field", ["stream", "details"])
+def test_tokens_are_for_one_input_of_a_model_that_streams(field: str):
+    validate_tokens(describe("text-generation", streams=True), field, many=False)
 
 
-def test_a_stream_is_refused_where_there_is_none():
+def test_tokens_are_refused_where_there_are_none():
     with pytest.raises(Invalid, match=r"^fill-mask does not stream; leave 'stream' out\.$"):
-        validate_stream(describe(), many=False)
+        validate_tokens(describe(), "stream", many=False)
 
 
-def test_a_stream_of_several_inputs_is_refused():
-    with pytest.raises(Invalid, match="'inputs' is a list, and a stream has one input; send a text"):
-        validate_stream(describe("text-generation", streams=True), many=True)
+def test_tokens_of_several_inputs_are_refused():
+    with pytest.raises(Invalid) as raised:
+        validate_tokens(describe("text-generation", streams=True), "details", many=True)
+    assert raised.value.message == (
+        "'details' is for one input, and 'inputs' is a list; send a text, or leave 'details' out."
+    )
 
 
 def test_json_types_are_named_in_words():

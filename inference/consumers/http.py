@@ -9,6 +9,7 @@ import msgspec
 from channels.generic.http import AsyncHttpConsumer
 from django.template.loader import render_to_string
 
+from inference.consumers.event_stream import EventStream
 from inference.consumers.guard import allowed_host, client_address, header, peer
 from inference.errors import InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
 from inference.messages import Description
@@ -16,7 +17,7 @@ from inference.metrics import CONTENT_TYPE
 from inference.models import InferenceRequest
 from inference.service import Request, Service
 from inference.tasks import TASKS
-from inference.wire import Query, huggingface
+from inference.wire import Query, event_stream, huggingface
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +98,29 @@ class Inference(HttpConsumer):
     async def respond(self) -> None:
         body = _Body(self.receive, self.scope, self.service.conf.max_body_bytes)
         await body.read()
-        outputs = await self._watched(self.service.answer(self.request, lambda: self._query(body)))
-        payload = huggingface.write_outputs(outputs, many=self.request.many)
-        await self.answer(200, payload, huggingface.write_headers(self.request.id, self.request.times()))
+        stream = EventStream(self, event_stream.write_headers(self.request.id))
+        try:
+            await self._watched(self._answer(body, stream))
+        finally:
+            stream.abandon()
+
+    async def _answer(self, body: "_Body", stream: EventStream) -> None:
+        request = self.request
+        try:
+            outputs = await self.service.answer(request, lambda: self._query(body), on_token=stream.put)
+        except InferenceError as error:
+            if not stream.begun:
+                raise
+            await stream.end(event_stream.write_error(error))
+            return
+        transcript = request.transcript
+        if transcript is not None and transcript.live:
+            await stream.end(event_stream.write_end(transcript))
+            return
+        payload = huggingface.write_outputs(outputs, many=request.many)
+        if transcript is not None:
+            payload = event_stream.write_details(transcript, payload)
+        await self.answer(200, payload, huggingface.write_headers(request.id, request.times()))
 
     def _query(self, body: "_Body") -> Query:
         return huggingface.read_body(
@@ -109,14 +130,14 @@ class Inference(HttpConsumer):
             self.service.conf.max_deadline_s,
         )
 
-    async def _watched(self, work: "Awaitable[list[bytes]]") -> list[bytes]:
+    async def _watched(self, work: Awaitable[None]) -> None:
         """Do the work, unless the client goes away first."""
         me = asyncio.current_task()
         assert me is not None  # noqa: S101
         gone = asyncio.create_task(self._gone())
         gone.add_done_callback(lambda gone: gone.cancelled() or me.cancel())
         try:
-            return await work
+            await work
         except asyncio.CancelledError:
             if gone.done() and not gone.cancelled():
                 raise Disconnected from None

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any
 
+import msgspec
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
 from inference.consumers.guard import allowed_host, allowed_origin, client_address, peer
 from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
-from inference.messages import Started
+from inference.messages import Started, Token
 from inference.models import InferenceRequest
 from inference.service import Request, Service
 from inference.wire import frames
@@ -102,20 +103,38 @@ class InferenceSocket(AsyncConsumer):
         def started(event: Started) -> None:
             self._say(frames.write("started", client_id, batch_size=event.batch_size))
 
+        def token(event: Token) -> None:
+            self._say(frames.write_token(client_id, event))
+
         try:
             outputs = await self.service.answer(
                 request,
                 lambda: frames.read_infer(frame, self.service.conf.max_deadline_s),
                 on_admitted=accepted,
-                on_event=started,
+                on_started=started,
+                on_token=token,
             )
-            answer = frames.write_result(client_id, request.id, outputs, request.times(), many=request.many)
+            answer = self._result(client_id, request, outputs)
         except InferenceError as error:
             answer = frames.write_error(client_id, error, request.id)
         except asyncio.CancelledError:
-            answer = frames.write_error(client_id, Cancelled("Cancelled, as asked."), request.id)
+            answer = self._cancelled(client_id, request)
         del self.open[client_id]
         self._say(answer)
+
+    def _result(self, client_id: str, request: Request, outputs: list[bytes]) -> str:
+        """The last frame of a request; of a stream, the last token goes before it."""
+        transcript = request.transcript
+        if transcript is not None and transcript.live and transcript.finish_reason != "cancelled":
+            self._say(frames.write_token(client_id, transcript.tokens[-1]))
+        return frames.write_result(client_id, request.id, outputs, request.times(), transcript, many=request.many)
+
+    def _cancelled(self, client_id: str, request: Request) -> str:
+        """A stream that has begun ends in what it was so far."""
+        transcript = request.transcript
+        if transcript is not None and transcript.live and transcript.tokens:
+            return self._result(client_id, request, [msgspec.json.encode(transcript.output())])
+        return frames.write_error(client_id, Cancelled("Cancelled, as asked."), request.id)
 
     def _request(self) -> Request:
         return Request(

@@ -25,10 +25,10 @@ class Query:
         many = isinstance(inputs, list) and not is_chat(inputs)
         return cls(inputs=inputs if many else [inputs], many=many, **fields)
 
-    @property
-    def details(self) -> bool:
-        """The client wants to know how a generated text came about."""
-        return isinstance(self.parameters, dict) and self.parameters.get("details") is True
+    def asks(self, parameter: str) -> bool | None:
+        """What it says of a parameter that is true or false, before anything is checked."""
+        value = self.parameters.get(parameter) if isinstance(self.parameters, dict) else None
+        return value if isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

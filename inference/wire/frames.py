@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from inference.errors import InferenceError, Invalid
+from inference.messages import Token
+from inference.transcript import Transcript
 from inference.validation import json_type
 from inference.wire import Query, Times
 from inference.wire.huggingface import write_outputs
@@ -52,17 +54,42 @@ def write(kind: str, client_id: str | None, **fields: Any) -> str:
     return msgspec.json.encode({name: value for name, value in frame.items() if value is not None}).decode()
 
 
-def write_result(client_id: str, request_id: str, outputs: Sequence[bytes], times: Times, *, many: bool) -> str:
+def write_token(client_id: str, token: Token) -> str:
+    return write("token", client_id, index=token.index, token=token.token, text=token.text)
+
+
+def write_result(  # noqa: PLR0913
+    client_id: str,
+    request_id: str,
+    outputs: Sequence[bytes],
+    times: Times,
+    transcript: Transcript | None = None,
+    *,
+    many: bool,
+) -> str:
     return write(
         "result",
         client_id,
         request_id=request_id,
         output=msgspec.Raw(write_outputs(outputs, many=many)),
+        **({} if transcript is None else _generation(transcript)),
         queue_ms=round(times.queue_ms, 3),
         inference_ms=round(times.inference_ms, 3),
         total_ms=round(times.total_ms, 3),
         batch_size=times.batch_size,
     )
+
+
+def _generation(transcript: Transcript) -> dict[str, Any]:
+    reason = transcript.finish_reason
+    return {
+        "finish_reason": "stop" if reason in ("eos_token", "stop_sequence") else reason,
+        "prompt_tokens": transcript.prompt_tokens,
+        "generated_tokens": len(transcript.tokens),
+        "seed": transcript.seed,
+        "first_token_ms": round(transcript.first_token_ms, 3),
+        "token_ms": round(transcript.token_ms, 3),
+    }
 
 
 def write_error(client_id: str | None, error: InferenceError, request_id: str | None = None) -> str:

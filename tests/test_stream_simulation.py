@@ -1,0 +1,227 @@
+"""Streams under faults: every token is told once, in order, whatever becomes of workers and messages.
+
+Rule 12 of docs/architecture.md, section "The protocol between web and worker". The layer and the model are simulated,
+dispatcher, intake and outbox are real.
+"""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from inference.messages import Generation, Result, Returned, Started, Submit, Token, decode
+from inference.runner import GO_TIMEOUT_S, Item, Runner
+from inference.worker import InferenceWorker
+from tests import virtual_time
+from tests.simulation import SimulatedThread, World
+
+STEP_S = 0.05
+TOKENS = 40
+
+
+def word(text: str, index: int) -> str:
+    return f" {text}{index}"
+
+
+def whole(text: str) -> str:
+    return "".join(word(text, index) for index in range(TOKENS))
+
+
+class Typist(Runner):
+    """Generates one token of each running job per step. What it says depends on the input alone."""
+
+    def __init__(self, pipeline: Any, tokenizer_thread: Any, on_event: Any, on_close: Any) -> None:
+        super().__init__(pipeline, tokenizer_thread, on_event, on_close)
+        self._at: dict[Item, int] = {}
+        self._asked: dict[Item, float] = {}
+
+    async def _run_forever(self) -> None:
+        while True:
+            for key, item in list(self._waiting.items()):
+                if not item.alone or not self._running:
+                    self._running[key] = self._waiting.pop(key)
+                    self._at[item], self._asked[item] = len(item.job.resume), self._clock()
+                    self._on_event(item, Started(item.job.id, 1))
+            await asyncio.sleep(STEP_S)
+            for item in list(self._running.values()):
+                if item.cancelled:
+                    self._close(item, Returned(item.job.id, "cancelled"))
+                elif not item.alone or item.go.is_set():
+                    self._type(item)
+                elif self._clock() > self._asked[item] + GO_TIMEOUT_S:
+                    self._close(item, Returned(item.job.id, "no_go"))
+
+    def _type(self, item: Item) -> None:
+        job, index = item.job, self._at[item]
+        self._at[item] += 1
+        token = Token(job.id, index, 1000 + index, word(job.input, index), -0.5)
+        if index + 1 < TOKENS:
+            self._on_event(item, token)
+            return
+        generation = Generation("length", 3, TOKENS, 1.0, 1.0, token)
+        self._close(item, Result(job.id, whole(job.input).encode(), 0.0, 0.0, 1, generation))
+
+
+@pytest.fixture(autouse=True)
+def _simulated_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.worker.ModelThread", SimulatedThread)
+
+    def runner(worker: InferenceWorker, pipeline: Any, tokenizer_thread: Any, _thread: Any) -> Typist:
+        intake = worker._intake
+        return Typist(pipeline, tokenizer_thread, intake.on_event, intake.on_close)
+
+    monkeypatch.setattr(InferenceWorker, "_runner", runner)
+
+
+class Listener:
+    """A client, and what it was told."""
+
+    def __init__(self, world: World, text: str, deadline_s: float = 60.0) -> None:
+        self.text = text
+        self.tokens: list[Token] = []
+        self._more = asyncio.Event()
+        now = asyncio.get_running_loop().time()
+        run = world.webs[0].run(text, [text], {}, now, now + deadline_s, on_token=self._hear)
+        self.task = asyncio.create_task(run)
+
+    def _hear(self, token: Token) -> None:
+        self.tokens.append(token)
+        self._more.set()
+
+    async def heard(self, count: int) -> None:
+        while len(self.tokens) < count:
+            self._more.clear()
+            await self._more.wait()
+
+    async def check(self) -> None:
+        [answer] = await self.task
+        assert answer.result.generation is not None
+        assert answer.result.generation.last is not None
+        told = [*self.tokens, answer.result.generation.last]
+        assert [token.index for token in told] == list(range(TOKENS))
+        assert "".join(token.text for token in told) == whole(self.text) == answer.result.output.decode()
+
+
+def test_tokens_come_one_by_one_and_in_order():
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        listeners = [Listener(world, f"t{n}") for n in range(3)]
+        await asyncio.sleep(5 * STEP_S)
+        assert 2 <= len(listeners[0].tokens) <= 5
+        await asyncio.gather(*(listener.check() for listener in listeners))
+        await world.settle(3)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_who_does_not_listen_gets_no_tokens():
+    """Nothing to send, and nothing to resume from."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        assert await world.ask("t") == whole("t")
+
+    virtual_time.run(scenario())
+
+
+def test_a_stream_goes_on_where_it_was_after_its_worker_is_killed():
+    async def scenario():
+        world = World(1, workers=2)
+        await world.settle(2)
+        listeners = [Listener(world, f"t{n}") for n in range(4)]
+        await asyncio.sleep(20 * STEP_S)
+        known = [len(listener.tokens) for listener in listeners]
+        assert all(0 < count < TOKENS - 1 for count in known)
+        for worker in list(world.workers):
+            world.kill(worker)
+        world.start_worker()
+        resumed = watch_resumes(world)
+        await asyncio.gather(*(listener.check() for listener in listeners))
+        assert sorted(resumed) == sorted(known)
+
+    virtual_time.run(scenario())
+
+
+def watch_resumes(world: World) -> list[int]:
+    """How many tokens each job brings that is sent from now on."""
+    seen: list[int] = []
+    sent = world.layer.send
+
+    async def send(channel: str, message: dict[str, Any]) -> None:
+        if isinstance(decoded := decode(message), Submit):
+            seen.extend(len(job.resume) for job in decoded.jobs)
+        await sent(channel, message)
+
+    world.layer.send = send  # type: ignore[method-assign]
+    return seen
+
+
+def test_lost_envelopes_are_noticed_and_what_was_in_them_is_generated_again():
+    async def scenario():
+        world = World(3, workers=2)
+        await world.settle(2)
+        listeners = [Listener(world, f"t{n}") for n in range(4)]
+        await asyncio.sleep(5 * STEP_S)
+        world.layer.loss = 0.1
+        await asyncio.sleep(20 * STEP_S)
+        world.layer.loss = 0.0
+        assert any(len(listener.tokens) < 20 for listener in listeners), "some were lost"
+        await asyncio.gather(*(listener.check() for listener in listeners))
+        await world.settle(3)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_a_result_whose_tokens_were_lost_is_not_taken():
+    """Only the envelope right before the result is lost, so that no later token shows the gap."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        listener = Listener(world, "t")
+        await asyncio.wait_for(listener.heard(TOKENS - 2), timeout=10)
+        world.layer.loss = 1.0
+        await asyncio.sleep(1.2 * STEP_S)
+        world.layer.loss = 0.0
+        resumed = watch_resumes(world)
+        await listener.check()
+        assert resumed == [TOKENS - 2]
+
+    virtual_time.run(scenario())
+
+
+def test_who_leaves_frees_the_place_at_the_next_step():
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        listener = Listener(world, "t")
+        await asyncio.sleep(10 * STEP_S)
+        listener.task.cancel()
+        await asyncio.sleep(3 * STEP_S)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_streams_survive_random_trouble(seed: int):
+    async def scenario():
+        world = World(seed, workers=3)
+        await world.settle(2)
+        troubled = asyncio.create_task(world.trouble(rounds=8))
+        listeners: list[Listener] = []
+        pause = random.Random(seed)
+        while not troubled.done():
+            listeners.append(Listener(world, f"t{len(listeners)}", deadline_s=500))
+            await asyncio.sleep(pause.uniform(0.1, 1.5))
+        await troubled
+        await asyncio.gather(*(listener.check() for listener in listeners))
+        await world.settle(10)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario(), limit_s=1000)
