@@ -80,8 +80,12 @@ class Dispatcher:
     @property
     def queue_depth(self) -> int:
         """Jobs that wait here, or at a worker as it last said."""
-        sent = sum(len(worker.records) for worker in self.roster)
-        return max(0, len(self._jobs) - sent) + sum(worker.queue_depth for worker in self.roster)
+        return max(0, len(self._jobs) - self.credit_used) + sum(worker.queue_depth for worker in self.roster)
+
+    @property
+    def credit_used(self) -> int:
+        """Records: jobs that were sent to a worker, whose closing entry has not come back."""
+        return sum(len(worker.records) for worker in self.roster)
 
     @property
     def layer_works(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -61,14 +61,19 @@ class WebProcess:
         if self._embedded:
             self._supervisor = self.loop.create_task(self._keep_worker())
 
-    async def drain(self) -> None:
-        """Answer what was accepted, stop the worker, write the log."""
+    async def drain(self, hang_up: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Answer what was accepted, stop the worker, write the log.
+
+        ``hang_up`` ends the server's connections, before the log is written: what they still ask is refused, and in it.
+        """
         logger.info("Stopping: new requests are refused, %d inputs are answered first", self.service.admission.taken)
         await self.service.drain(self.conf.drain_s)
         if self._worker is not None:
             await self._worker.drain(timeout_s=1)
         if self._supervisor is not None:
             self._supervisor.cancel()
+        if hang_up is not None:
+            await hang_up()
         await self._request_log.stop()
         await self.dispatcher.stop()
         logger.info("Stopped")

@@ -47,9 +47,14 @@ class WorkerView:
         return self.state == "ready"
 
     @property
+    def silent(self) -> bool:
+        """The layer worked for a whole period without a word from it: what it were sent might be lost with it."""
+        return self.silent_periods > 0 and not self.heard
+
+    @property
     def credit(self) -> int:
         """How many more jobs it may be sent now."""
-        if not self.ready or self.closed:
+        if not self.ready or self.closed or self.silent:
             return 0
         return max(0, self.ceiling - len(self.records))
 

@@ -193,6 +193,9 @@ class Service:
         totals = [worker.totals for worker in roster]
         yield gauge("pending_inputs", "Admitted and not yet answered", self.admission.taken)
         yield gauge("queue_depth", "Jobs that wait here or at workers", self.dispatcher.queue_depth)
+        yield gauge(
+            "credit_used", "Jobs that workers have been sent and not yet given back", self.dispatcher.credit_used
+        )
         yield gauge("workers_ready", "Workers that take jobs", roster.ready())
         yield gauge("padding_ratio", "Share of padding in what the known workers computed", _padding_ratio(totals))
         yield gauge("batches", "Batches that the known workers ran", sum(t.batches for t in totals))

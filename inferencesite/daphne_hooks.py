@@ -34,10 +34,10 @@ def _begin(reactor: Any) -> None:
     loop.call_soon(lifecycle.start, die)
     if threading.current_thread() is threading.main_thread():
         # Twisted installs its own handlers after this hook has run.
-        reactor.callLater(0, _handle_signals, loop)
+        reactor.callLater(0, _handle_signals, loop, reactor)
 
 
-def _handle_signals(loop: asyncio.AbstractEventLoop) -> None:
+def _handle_signals(loop: asyncio.AbstractEventLoop, reactor: Any) -> None:
     stopping = False
 
     def stop(signum: int, _frame: object) -> None:
@@ -45,13 +45,13 @@ def _handle_signals(loop: asyncio.AbstractEventLoop) -> None:
         if stopping:
             os._exit(128 + signum)  # asked twice: at once
         stopping = True
-        loop.call_soon_threadsafe(lambda: loop.create_task(_drain_and_exit()))
+        loop.call_soon_threadsafe(lambda: loop.create_task(_drain_and_exit(reactor)))
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
 
 
-async def _drain_and_exit() -> None:
+async def _drain_and_exit(reactor: Any) -> None:
     """Drain, then end without Daphne's own shutdown.
 
     That one fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending
@@ -61,11 +61,22 @@ async def _drain_and_exit() -> None:
     try:
         process = lifecycle.current()
         if process is not None:
-            await process.drain()
-        await asyncio.sleep(LINGER_S)
+            await process.drain(lambda: _hang_up(reactor))
     except Exception:
         logger.exception("Draining failed")
         code = 1
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
+
+
+async def _hang_up(reactor: Any) -> None:
+    """Take no more connections, and end those that are open once what was said on them has left."""
+    from twisted.internet import tcp  # noqa: PLC0415 - a server that is not Daphne has no Twisted
+
+    for open_socket in {*reactor.getReaders(), *reactor.getWriters()}:
+        if isinstance(open_socket, tcp.Port):
+            open_socket.stopListening()
+        elif isinstance(open_socket, tcp.Server):
+            open_socket.loseConnection()
+    await asyncio.sleep(LINGER_S)

@@ -35,6 +35,7 @@ OF_STREAMS = "inference_first_token_seconds"
 FIGURES = {
     "inference_pending_inputs": "gauge",
     "inference_queue_depth": "gauge",
+    "inference_credit_used": "gauge",
     "inference_workers_ready": "gauge",
     "inference_padding_ratio": "gauge",
     "inference_batches": "gauge",
@@ -220,6 +221,7 @@ async def test_the_queue_is_what_waits_here_and_at_workers():
     worker.records = {1: Record(), 2: Record()}
     service.dispatcher._jobs = {number: cast("Any", SimpleNamespace()) for number in range(5)}
     assert value(service.metrics, "inference_queue_depth") == 3 + 1
+    assert value(service.metrics, "inference_credit_used") == 2
 
 
 async def test_permits_that_are_taken_are_pending_inputs():

@@ -4,7 +4,9 @@ import asyncio
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -175,6 +177,26 @@ async def test_after_a_clean_stop_every_request_is_there(own_server: Web, make_t
     ids = [row["request_id"] for row in rows]
     assert len(ids) == len(set(ids))
     assert {last.headers["x-request-id"], cancelled} <= set(ids)
+
+
+async def test_what_is_refused_to_the_very_end_is_there(own_server: Web) -> None:
+    """A client that goes on asking is refused until its connection ends; the log is written after that."""
+    codes: list[str] = []
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        with suppress(httpx.TransportError):
+            while True:
+                codes.append((await http.post("/", content="")).json()["error_type"])
+
+    async with httpx.AsyncClient(base_url=own_server.url, trust_env=False, verify=False) as http:  # noqa: S501
+        asking = asyncio.create_task(ask(http))
+        await asyncio.to_thread(processes.wait_until, lambda: codes, "it was asked")
+        assert await asyncio.to_thread(own_server.terminate) == 0
+        await asking
+
+    rows = own_server.rows()
+    logged = Counter({code: sum(row["count"] for row in rows if row["code"] == code) for code in set(codes)})
+    assert logged == Counter(codes)
 
 
 STATUSES = ("ok", "refused", "failed", "cancelled")

@@ -149,6 +149,24 @@ def test_a_worker_that_is_not_ready_has_no_credit(roster: Roster, state: str):
     assert meet(roster, state=state, credit=3).credit == 0
 
 
+def test_a_silent_worker_gets_nothing_until_it_is_heard(roster: Roster):
+    """What it were sent would be lost with it, and suspected."""
+    worker = meet(roster, credit=3)
+    end_silent_periods(roster, 1)
+    assert worker.credit == 3, "it spoke in that period"
+    end_silent_periods(roster, 1)
+    assert worker.credit == 0
+    worker.heard = True
+    assert worker.credit == 3
+
+
+def test_a_layer_that_does_not_work_costs_no_credit(roster: Roster):
+    worker = meet(roster, credit=3)
+    for _ in range(5):
+        roster.end_period(layer_worked=False)
+    assert worker.credit == 3
+
+
 def test_credit_never_falls_below_nothing(roster: Roster):
     worker = meet(roster, credit=1)
     worker.records = {1: Record(), 2: Record()}
