@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 TESTS ?= tests
 
-.PHONY: help serve test check bench format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test check bench soak format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ coverage: .venv/.dev .env ## The suite under coverage, server processes included
 
 bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 minutes (BENCH="--help" for parts)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 5 minutes (SOAK="--help" for parts)
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 clean: ## Remove the virtual environment and caches; data and .env stay
 	rm -rf .venv .venv-bench .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -39,6 +39,8 @@ STOP_S = 50.0
 POLL_S = 0.02
 TAIL_LINES = 40
 
+WORKER = (sys.executable, "manage.py", "runworker", "inference")
+
 Environment = Mapping[str, str]
 
 
@@ -76,9 +78,14 @@ class Process:
         return self
 
     @property
-    def pid(self) -> int:
+    def popen(self) -> subprocess.Popen[bytes]:
+        """Its newest start."""
         assert self._popen is not None, f"{self.name} was not started"
-        return self._popen.pid
+        return self._popen
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
 
     @property
     def running(self) -> bool:
@@ -232,8 +239,8 @@ class Web(Process):
 class Worker(Process):
     """``manage.py runworker inference``."""
 
-    def __init__(self, env: Environment) -> None:
-        super().__init__("worker", [sys.executable, "manage.py", "runworker", "inference"], env)
+    def __init__(self, env: Environment, command: Sequence[str] = WORKER) -> None:
+        super().__init__("worker", command, env)
 
     def wait_until_ready(self) -> None:
         self.wait_for(lambda: "ready after" in self.log(), "the model is loaded")
@@ -269,9 +276,11 @@ def web(
 
 
 @contextmanager
-def worker(redis: Redis, env: Environment | None = None, *, wait: bool = True) -> Iterator[Worker]:
+def worker(
+    redis: Redis, env: Environment | None = None, *, wait: bool = True, command: Sequence[str] = WORKER
+) -> Iterator[Worker]:
     """A worker process; ``wait`` until it has loaded its model."""
-    process = Worker(environment(redis, new_database(), env))
+    process = Worker(environment(redis, new_database(), env), command)
     with process.runs(process.wait_until_ready if wait else lambda: None):
         yield process
 

@@ -1,0 +1,96 @@
+"""``make soak``: real processes, steady load, and everything that can go wrong; ends with the ledger and an exit code.
+
+make soak                                    everything, about 5 minutes
+make soak SOAK="--only kills,redis"          some phases
+make soak SOAK="--seconds 30 --seed 7"       less of each
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+
+from tests.conftest import Reference
+from tests.soak import cluster, ledger
+from tests.soak.clients import PARAMETERS, Clients
+from tests.soak.ledger import Ledger, Outcome
+from tests.soak.phases import PHASES, Soak
+
+WHOLE_S = 300
+DEADLINE_S = 30.0
+SAMPLE = 500
+"""Right answers that are compared with those of the stock pipeline."""
+
+
+def main() -> int:
+    options = _options()
+    began = time.monotonic()
+    found = Ledger()
+    env = {"INFERENCE_THREADS": "1", "INFERENCE_LOG_INPUTS": "preview"}
+    print(f"seed {options.seed}; two web and two worker processes, {options.rate:g} requests/s", flush=True)
+    with cluster.running(env) as running:
+        broken = asyncio.run(_soak(running, found, options))
+    rows = running.webs[0].rows()  # of both: every process has stopped cleanly, so the log is complete
+    broken += [f"ledger and log differ: {sentence}" for sentence in found.reconcile(rows)]
+    broken += _against_the_pipeline(found, random.Random(options.seed))
+    _print_table(found)
+    if not_answered := [e for e in found.entries if e.outcome in (Outcome.LOST, Outcome.HUNG)]:
+        broken.append(f"{len(not_answered)} accepted requests had no answer")
+    requests, seconds = len(found.entries), time.monotonic() - began
+    print(f"{requests} requests, {len(rows)} rows of the log, {running.restarts} restarts of workers, {seconds:.0f} s")
+    for sentence in broken:
+        print(f"BROKEN: {sentence}")
+    return 1 if broken else 0
+
+
+def _print_table(found: Ledger) -> None:
+    print("\n" + ledger.head())
+    for phase in dict.fromkeys(entry.phase for entry in found.entries):
+        print(ledger.line(phase, found.of(phase)))
+    print(ledger.line("all", found.entries) + "\n")
+
+
+async def _soak(running: cluster.Cluster, found: Ledger, options: argparse.Namespace) -> list[str]:
+    chance = random.Random(options.seed)
+    clients = Clients(running.webs, found, chance, DEADLINE_S)
+    soak = Soak(running, clients, found, chance, options.rate, options.seconds / WHOLE_S)
+    print(ledger.head(), flush=True)
+    await running.all_ready()
+    for phase in options.only:
+        await PHASES[phase](soak)
+    await running.all_ready()
+    await clients.close()
+    return soak.broken
+
+
+def _against_the_pipeline(found: Ledger, chance: random.Random) -> list[str]:
+    right = [entry for entry in found.entries if entry.outcome is Outcome.RIGHT]
+    reference = Reference()
+    wrong = 0
+    for entry in chance.sample(right, min(SAMPLE, len(right))):
+        for text, output in zip(entry.inputs, entry.outputs, strict=True):
+            try:
+                reference.check(output, text, **PARAMETERS)
+            except AssertionError:
+                wrong += 1
+    print(f"{min(SAMPLE, len(right))} answers compared with the stock pipeline: {wrong} differ")
+    return [f"{wrong} answers are not the pipeline's"] if wrong else []
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=WHOLE_S, help="roughly how long (%(default)s)")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PHASES), help=", ".join(PHASES))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=40.0, help="requests per second (%(default)s)")
+    options = parser.parse_args()
+    if unknown := set(options.only) - set(PHASES):
+        parser.error(f"there is no phase {', '.join(sorted(unknown))}; there are {', '.join(PHASES)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The processes of a soak run: Redis, web servers that share a request log, and workers under a supervisor."""
+
+import asyncio
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import processes
+from tests.processes import POLL_S, Environment, Redis, Web, Worker
+
+FAULTY_WORKER = [sys.executable, "-m", "tests.soak.faulty_worker"]
+AT_REST = ("inference_pending_inputs", "inference_credit_used", "inference_queue_depth")
+REST_S = 10.0
+
+
+class Cluster:
+    """Worker processes are started again as soon as they have ended, as a supervisor would."""
+
+    def __init__(self, redis: Redis, webs: list[Web], workers: list[Worker]) -> None:
+        self.redis = redis
+        self.webs = webs
+        self.workers = workers
+        self.restarts = 0
+        self._stopping = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+
+    def start(self) -> None:
+        self._supervisor.start()
+
+    def stop(self) -> None:
+        """No more restarts."""
+        self._stopping.set()
+        self._supervisor.join()
+
+    def ready(self, worker: Worker) -> bool:
+        """Its newest start has loaded the model."""
+        return worker.running and "ready after" in worker.log().rpartition("importing torch")[2]
+
+    async def all_ready(self, deadline_s: float = processes.START_S) -> None:
+        """Wait until the workers are loaded, and every web process knows them."""
+        end = time.monotonic() + deadline_s
+        while not await self._all_known():
+            assert time.monotonic() < end, f"not within {deadline_s:g} s: all workers are ready and known"
+            await asyncio.sleep(POLL_S)
+
+    async def _all_known(self) -> bool:
+        if not all(map(self.ready, self.workers)):
+            return False
+        known = [await figure(web, "inference_workers_ready") for web in self.webs]
+        return known == [len(self.workers)] * len(self.webs)
+
+    async def not_at_rest(self) -> list[str]:
+        """What has not gone back to zero some time after the last answer."""
+        end = time.monotonic() + REST_S
+        while True:
+            found = [
+                f"{name} is {value:g} at web {number}"
+                for number, web in enumerate(self.webs)
+                for name in AT_REST
+                if (value := await figure(web, name)) != 0
+            ]
+            if not found or time.monotonic() > end:
+                return found
+            await asyncio.sleep(0.2)
+
+    def said(self, pattern: str) -> int:
+        """How often a line like this is in the logs of web processes and workers."""
+        return sum(len(re.findall(pattern, process.log())) for process in (*self.webs, *self.workers))
+
+    def _supervise(self) -> None:
+        while not self._stopping.wait(POLL_S):
+            for worker in self.workers:
+                if not worker.running:
+                    worker.start()
+                    self.restarts += 1
+
+
+async def figure(web: Web, name: str) -> float | None:
+    """One figure of its metrics; ``None`` if it does not answer."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        try:
+            text = (await http.get(f"{web.url}/metrics", timeout=5)).text
+        except httpx.TransportError:
+            return None
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return next((sample.value for sample in samples if sample.name == name), None)
+
+
+@contextmanager
+def running(env: Environment, webs: int = 2, workers: int = 2) -> Iterator[Cluster]:
+    """All processes, ready; at the end they must stop cleanly."""
+    database = processes.new_database()
+    with ExitStack() as stack:
+        redis = stack.enter_context(processes.redis_server())
+        all_workers = [
+            stack.enter_context(processes.worker(redis, env, wait=False, command=FAULTY_WORKER)) for _ in range(workers)
+        ]
+        all_webs = [
+            stack.enter_context(processes.web(redis, env, database=database, wait_for=None)) for _ in range(webs)
+        ]
+        for web in all_webs:
+            web.wait_until_answers("/health/ready")
+        cluster = Cluster(redis, all_webs, all_workers)
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop()

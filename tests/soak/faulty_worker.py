@@ -1,0 +1,49 @@
+"""A worker whose model does what some inputs tell it: the faults that cannot be made from outside.
+
+``python -m tests.soak.faulty_worker`` is ``manage.py runworker inference`` with another ``load``, and nothing else.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from inference import pipelines
+from inference.conf import Conf
+from inference.runner import LoadedPipeline, Outcome
+from manage import main
+
+POISON, HANG, BAD = "poison", "endless", "rotten"
+"""Words that end the process, hold the model for ever, and fail the batch they are in."""
+
+real_load = pipelines.load
+
+
+class FaultyPipeline:
+    """The real pipeline, except where the input has one of the words."""
+
+    def __init__(self, pipeline: LoadedPipeline) -> None:
+        self._pipeline = pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def run(self, batch: Sequence[Any]) -> list[Outcome]:
+        words = {word for prepared in batch for word in str(prepared.job.input).split()}
+        if POISON in words:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if HANG in words:
+            threading.Event().wait()
+        if BAD in words:
+            raise RuntimeError(f"this batch of {len(batch)} has a {BAD} input")
+        return self._pipeline.run(batch)
+
+
+def load(conf: Conf, report: Callable[[str], None]) -> Any:
+    return FaultyPipeline(real_load(conf, report))
+
+
+if __name__ == "__main__":
+    pipelines.load = load
+    main(["manage.py", "runworker", "inference"])

@@ -1,0 +1,162 @@
+"""Every request that the clients sent, what became of it, and whether the server's own log says the same."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MARK = "number"
+Kinds = Counter[tuple[str, str, str]]
+"""Transport, status and code, as the request log has them."""
+
+
+class Outcome(StrEnum):
+    RIGHT = "right"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CUT = "cut"
+    """By the client itself."""
+    UNANSWERED = "unanswered"
+    """The connection ended without an answer; the log tells whether a server had taken the request."""
+    NOT_TAKEN = "not taken"
+    LOST = "lost"
+    HUNG = "hung"
+    SWAPPED = "swapped"
+    """An answer to something else."""
+
+
+REFUSALS = {"validation", "empty", "payload_too_large", "overloaded", "draining", "loading"}
+SILENT = {Outcome.CUT, Outcome.NOT_TAKEN, Outcome.LOST, Outcome.HUNG}
+"""Outcomes that the client does not know from an answer."""
+RETRYABLE = {"overloaded", "draining", "loading", "timeout", "worker_lost"}
+
+
+@dataclass(eq=False)
+class Entry:
+    """One request, from the moment it was sent."""
+
+    number: int
+    phase: str
+    transport: str
+    inputs: list[str]
+    deadline_s: float
+    special: bool = False
+    """It was made to fail."""
+    outcome: Outcome = Outcome.HUNG
+    code: str = ""
+    request_id: str = ""
+    outputs: list[Any] = field(default_factory=list)
+    answers: int = 0
+    """Closing answers; more than one is one too many."""
+    seconds: float = 0.0
+
+    def take_outputs(self, outputs: list[Any]) -> None:
+        self.outputs = outputs
+        fits = len(outputs) == len(self.inputs) and all(map(belongs, outputs, self.inputs))
+        self.outcome = Outcome.RIGHT if fits else Outcome.SWAPPED
+
+    def take_error(self, code: str) -> None:
+        self.code = code
+        self.outcome = Outcome.REFUSED if code in REFUSALS else Outcome.FAILED
+
+
+def belongs(output: Any, text: str) -> bool:
+    """Whether a fill-mask output is one for this text: it repeats it, with each candidate in the mask's place."""
+    return bool(output) and all(
+        _letters(candidate["sequence"]) == _letters(text.replace("[MASK]", candidate["token_str"]))
+        for candidate in output
+    )
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\s#]", "", text.lower())
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def of(self, phase: str, *, special: bool | None = None) -> list[Entry]:
+        return [e for e in self.entries if e.phase == phase and (special is None or e.special == special)]
+
+    def reconcile(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Compare with the request log after a clean stop; returns what does not agree, one sentence each.
+
+        A request that got no answer was lost if the log has it, and never taken if not.
+        """
+        row_of: dict[int, dict[str, Any]] = {}
+        for row in rows:
+            if (number := _number_of(row)) is not None:
+                entry = self.entries[number - 1]
+                entry.answers += number in row_of
+                row_of[number] = row
+        for entry in self.entries:
+            if entry.outcome is Outcome.UNANSWERED:
+                taken = entry.number in row_of and row_of[entry.number]["status"] != Outcome.REFUSED
+                entry.outcome = Outcome.LOST if taken or entry.request_id else Outcome.NOT_TAKEN
+        silent = {e.number for e in self.entries if e.outcome in SILENT}
+        logged: Kinds = Counter()
+        for row in rows:
+            if _number_of(row) not in silent:
+                logged[row["transport"], row["status"], row["code"]] += row["count"]
+        expected: Kinds = Counter((e.transport, _status(e), e.code) for e in self.entries if e.number not in silent)
+        return _differences(expected, logged) + [
+            f"request {e.request_id} was accepted and is not in the log"
+            for e in self.entries
+            if e.number in silent and e.request_id and e.number not in row_of
+        ]
+
+
+def _number_of(row: dict[str, Any]) -> int | None:
+    """Of the request that a row is about; rows that several refusals share name one of them at most."""
+    found = re.match(rf"{MARK} (\d+) ", row["preview"]) if row["count"] == 1 else None
+    return int(found[1]) if found else None
+
+
+def _status(entry: Entry) -> str:
+    return entry.outcome.value if entry.outcome in (Outcome.REFUSED, Outcome.FAILED) else "ok"
+
+
+def _differences(expected: Kinds, logged: Kinds) -> list[str]:
+    return [
+        f"{' '.join(filter(None, kind))}: {expected[kind]} in the ledger, {logged[kind]} in the log"
+        for kind in sorted(expected.keys() | logged.keys())
+        if expected[kind] != logged[kind]
+    ]
+
+
+COLUMNS = (
+    Outcome.RIGHT,
+    Outcome.REFUSED,
+    Outcome.FAILED,
+    Outcome.CUT,
+    Outcome.NOT_TAKEN,
+    Outcome.LOST,
+    Outcome.HUNG,
+    "duplicated",
+    Outcome.SWAPPED,
+)
+
+
+def counts(entries: Iterable[Entry]) -> Counter[str]:
+    entries = list(entries)
+    found: Counter[str] = Counter(entry.outcome.value for entry in entries)
+    found["duplicated"] = sum(entry.answers > 1 for entry in entries)
+    return found
+
+
+def head() -> str:
+    return f"{'phase':<18}{'sent':>7}" + "".join(f"{column:>11}" for column in COLUMNS) + f"{'slowest':>9}  codes"
+
+
+def line(phase: str, entries: Sequence[Entry]) -> str:
+    found = counts(entries)
+    codes = Counter(entry.code for entry in entries if entry.code)
+    return (
+        f"{phase:<18}{len(entries):>7}"
+        + "".join(f"{found[column]:>11}" for column in COLUMNS)
+        + f"{max((e.seconds for e in entries), default=0.0):>7.1f} s  "
+        + ", ".join(f"{number} {code}" for code, number in codes.most_common())
+    )

@@ -1,0 +1,213 @@
+"""What is done to the server, phase by phase, and what it promises all the same."""
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.processes import Worker
+from tests.soak.clients import Clients
+from tests.soak.cluster import Cluster
+from tests.soak.faulty_worker import BAD, HANG, POISON
+from tests.soak.ledger import RETRYABLE, Entry, Ledger, Outcome, counts, line
+
+BROKEN = (Outcome.LOST, Outcome.HUNG, Outcome.SWAPPED, "duplicated")
+DOWN_S, FROZEN_S = 2.0, 4.0
+FULL_S = 2.0
+REST_BETWEEN_S = 3.0
+BOTH = 0.2
+"""Share of kills in which the other worker ends within a second, too."""
+LEAVE_S = 0.03
+"""Clients that leave do so while their request waits or runs."""
+BATCH = 16
+
+
+@dataclass
+class Soak:
+    """What phases work with. ``scale`` is 1 for the whole run."""
+
+    cluster: Cluster
+    clients: Clients
+    ledger: Ledger
+    chance: random.Random
+    rate_per_s: float
+    scale: float
+    broken: list[str] = field(default_factory=list)
+
+    def times(self, whole: int) -> int:
+        """How often something is done, at least once."""
+        return max(1, round(whole * self.scale))
+
+    def promise(self, sentence: str, *, kept: bool) -> None:
+        print(f"    {'kept  ' if kept else 'BROKEN'} {sentence}", flush=True)
+        if not kept:
+            self.broken.append(sentence)
+
+    @asynccontextmanager
+    async def load(self, phase: str, *, rate: float = 1.0, stay_s: float | None = None) -> AsyncIterator[None]:
+        """Steady load; at the end every request is answered, and the server comes to rest."""
+        loading = asyncio.create_task(self.clients.load(phase, self.rate_per_s * rate, stay_s=stay_s))
+        try:
+            yield
+        finally:
+            loading.cancel()
+        await asyncio.wait([loading])
+        await self.clients.all_answered()
+        entries = self.ledger.of(phase)
+        print(line(phase, entries), flush=True)
+        found = counts(entries)
+        bad = {str(kind): found[kind] for kind in BROKEN if found[kind]}
+        self.promise(f"no answer is lost, late, doubled or someone else's {bad or ''}", kept=not bad)
+        not_at_rest = await self.cluster.not_at_rest()
+        self.promise(f"permits, credit and queue are back at zero {not_at_rest or ''}", kept=not not_at_rest)
+
+    def promise_only_right(self, entries: Iterable[Entry]) -> None:
+        others = [e for e in entries if e.outcome not in (Outcome.RIGHT, Outcome.CUT, Outcome.NOT_TAKEN)]
+        self.promise(f"others are answered as if nothing had happened {_codes(others)}", kept=not others)
+
+    def promise_only_retryable(self, phase: str, share: float) -> None:
+        entries = self.ledger.of(phase)
+        failed = [e for e in entries if e.outcome in (Outcome.REFUSED, Outcome.FAILED)]
+        final = [e for e in failed if e.code not in RETRYABLE]
+        self.promise(f"errors can be retried {_codes(final)}", kept=not final)
+        part = len(failed) / max(1, len(entries))
+        self.promise(f"errors are below {share:.1%}: {part:.2%} {_codes(failed)}", kept=part < share)
+
+
+def _codes(entries: Iterable[Entry]) -> str:
+    return ", ".join(f"{number} {code}" for code, number in Counter(e.code or e.outcome for e in entries).items())
+
+
+async def steady(soak: Soak) -> None:
+    """Nothing happens."""
+    async with soak.load("steady"):
+        await asyncio.sleep(10 * soak.scale)
+    soak.promise_only_right(soak.ledger.of("steady"))
+
+
+async def kills(soak: Soak) -> None:
+    """Workers end by SIGKILL, mostly with the other one ready, sometimes both."""
+    phase, left = "worker kills", soak.times(20)
+    async with soak.load(phase):
+        while left:
+            await soak.cluster.all_ready()
+            await asyncio.sleep(soak.chance.uniform(0.2, 1))
+            both = left > 1 and soak.chance.random() < BOTH
+            for worker in soak.chance.sample(soak.cluster.workers, 2 if both else 1):
+                worker.signal(signal.SIGKILL)
+                left -= 1
+                await asyncio.sleep(soak.chance.uniform(0, 1))
+        await soak.cluster.all_ready()
+    soak.promise_only_retryable(phase, 0.005)
+
+
+async def redis(soak: Soak) -> None:
+    """Redis is killed, frozen, emptied, full, and cuts its connections."""
+    phase, server, lost_before = "redis", soak.cluster.redis, soak.cluster.said("is lost;")
+    async with soak.load(phase):
+        for _ in range(soak.times(5)):
+            server.kill()
+            await asyncio.sleep(DOWN_S)
+            server.start()
+            await asyncio.to_thread(server.wait_until_ready)
+            await asyncio.sleep(REST_BETWEEN_S)
+        server.pause()
+        await asyncio.sleep(FROZEN_S)
+        server.resume()
+        await asyncio.sleep(REST_BETWEEN_S)
+        for _ in range(soak.times(3)):
+            server.ask("FLUSHALL")
+            await asyncio.sleep(1)
+            server.ask("CLIENT KILL TYPE normal")
+            await asyncio.sleep(1)
+        server.ask("CONFIG SET maxmemory 1")
+        await asyncio.sleep(FULL_S)
+        server.ask("CONFIG SET maxmemory 0")
+        await asyncio.sleep(REST_BETWEEN_S)
+    soak.promise_only_right(soak.ledger.of(phase))
+    lost = soak.cluster.said("is lost;") - lost_before
+    soak.promise(f"no worker is taken for dead ({lost} were)", kept=not lost)
+
+
+async def poison(soak: Soak) -> None:
+    """An input ends every worker that runs it."""
+    await _costs_its_workers(soak, "poison", POISON)
+
+
+async def hang(soak: Soak) -> None:
+    """An input holds the model for ever."""
+    await _costs_its_workers(soak, "hang", HANG)
+
+
+async def _costs_its_workers(soak: Soak, phase: str, word: str) -> None:
+    before = soak.cluster.restarts
+    async with soak.load(phase):
+        await asyncio.sleep(1)
+        entry = await soak.clients.send(phase, word)
+        await soak.cluster.all_ready()
+    soak.promise_only_right(soak.ledger.of(phase, special=False))
+    soak.promise(f"the input itself ends in worker_lost ({entry.code})", kept=entry.code == "worker_lost")
+    cost = soak.cluster.restarts - before
+    soak.promise(f"it costs at most three workers ({cost})", kept=cost <= 3)
+
+
+async def bad(soak: Soak) -> None:
+    """One input in each of many batches fails the batch that it is in."""
+    phase, batches = "bad inputs", soak.times(100)
+    async with soak.load(phase, rate=0.2):
+        for _ in range(batches):
+            sent = [soak.clients.send(phase, single=True) for _ in range(BATCH - 1)]
+            await asyncio.gather(*sent, soak.clients.send(phase, BAD))
+    soak.promise_only_right(soak.ledger.of(phase, special=False))
+    codes = {entry.code for entry in soak.ledger.of(phase, special=True)}
+    soak.promise(f"the bad inputs get their own error {codes}", kept=codes == {"inference"})
+
+
+async def cuts(soak: Soak) -> None:
+    """Clients cancel, hang up, and drop sockets with requests on them."""
+    phase = "cut clients"
+    async with soak.load(phase, stay_s=LEAVE_S):
+        for _ in range(soak.times(10)):
+            await asyncio.sleep(0.5)
+            await soak.clients.cut_a_socket()
+    soak.promise_only_right(soak.ledger.of(phase))
+
+
+async def rolling(soak: Soak) -> None:
+    """Every web and worker process is stopped and started again, one after the other."""
+    phase, cluster = "rolling restart", soak.cluster
+    async with soak.load(phase):
+        for web in cluster.webs:
+            code = await asyncio.to_thread(web.terminate)
+            soak.promise(f"a web process stops cleanly ({code})", kept=code == 0)
+            web.start()
+            await asyncio.to_thread(web.wait_until_answers, "/health/ready")
+        for worker in cluster.workers:
+            code = await asyncio.to_thread(_ended, worker)
+            soak.promise(f"a worker stops cleanly ({code})", kept=code == 0)
+            await cluster.all_ready()
+    failed = [e for e in soak.ledger.of(phase) if e.outcome is Outcome.FAILED]
+    soak.promise(f"no accepted request fails {_codes(failed)}", kept=not failed)
+    refused = {e.code for e in soak.ledger.of(phase) if e.outcome is Outcome.REFUSED}
+    soak.promise(f"refusals say that a server stops {refused or ''}", kept=refused <= {"draining"})
+
+
+def _ended(worker: Worker) -> int:
+    """SIGTERM, and its exit code; its supervisor starts it again."""
+    running = worker.popen
+    running.send_signal(signal.SIGTERM)
+    return running.wait(60)
+
+
+PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {
+    "steady": steady,
+    "kills": kills,
+    "redis": redis,
+    "poison": poison,
+    "bad": bad,
+    "cuts": cuts,
+    "rolling": rolling,
+}
