@@ -29,7 +29,7 @@ from inference.messages import (
     encode,
     reply_channel,
 )
-from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, end, receive_forever
+from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, LayerHealth, end, receive_forever
 from inference.roster import Roster, WorkerView
 from inference.sender import Sender
 
@@ -51,7 +51,8 @@ class Dispatcher:
         self.roster = Roster()
         self._layer = layer
         self._loop = asyncio.get_running_loop()
-        self._sender = Sender(layer, self.channel, self.roster, lambda: self._n, self._report_once)
+        self._health = LayerHealth()
+        self._sender = Sender(layer, self.channel, self.roster, lambda: self._n, self._health.failed)
         self._jobs: dict[int, Pending] = {}
         self._ids = itertools.count(1)
         self._n = 0
@@ -61,7 +62,7 @@ class Dispatcher:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._spawn(receive_forever(self._layer, self.channel, self._take))
+        self._spawn(receive_forever(self._layer, self.channel, self._take, self._health))
         self._spawn(self._say_hello())
 
     async def stop(self) -> None:
@@ -232,7 +233,10 @@ class Dispatcher:
 
     async def _say_hello(self) -> None:
         while True:
-            lost = self.roster.end_period(layer_worked=self._echoed == self._n)
+            layer_worked = self._echoed == self._n
+            if not layer_worked:
+                self._health.failed("a message to ourselves did not come back in time")
+            lost = self.roster.end_period(layer_worked=layer_worked)
             for worker in lost:  # all are removed before anything is sent again
                 self._lose(worker)
             if lost:
@@ -245,7 +249,7 @@ class Dispatcher:
                     await self._layer.send(self.channel, hello)
                     await self._layer.group_send(WORKERS_GROUP, hello)
             except Exception as error:
-                self._report_once(f"The channel layer does not take messages: {error!r}")
+                self._health.failed(f"sending: {error!r}")
             await asyncio.sleep(max(0.0, started + self._period_s() - self._loop.time()))
 
     def _period_s(self) -> float:

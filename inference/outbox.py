@@ -15,6 +15,8 @@ SEND_TIMEOUT_S = 2.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 PACE_S = 0.002
 """Least time between two envelopes to one receiver on a layer that costs round trips."""
+SETTLED_S = 1.0
+"""Time without a failure after which the layer works again, as far as the log is concerned."""
 CANCEL_AGAIN_S = 0.1
 ENTRY_BYTES = 200
 """Of an entry besides its text, roughly."""
@@ -61,7 +63,30 @@ async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
     await asyncio.gather(*all_of_them, return_exceptions=True)
 
 
-async def receive_forever(layer: ChannelLayer, channel: str, take: Callable[[dict[str, Any]], Any]) -> None:
+class LayerHealth:
+    """Tells the log when the channel layer begins to fail and when it works again; between them, nothing."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._began: float | None = None
+        self._last = 0.0
+
+    def failed(self, how: str) -> None:
+        self._last = self._clock()
+        if self._began is None:
+            self._began = self._last
+            logger.warning("The channel layer fails (%s); what is under way waits for it", how)
+
+    def works(self) -> None:
+        """Something went through. One that fails in part is not reported again and again."""
+        if self._began is not None and self._clock() - self._last >= SETTLED_S:
+            logger.warning("The channel layer works again, %.1f s after it failed", self._clock() - self._began)
+            self._began = None
+
+
+async def receive_forever(
+    layer: ChannelLayer, channel: str, take: Callable[[dict[str, Any]], Any], health: LayerHealth
+) -> None:
     """Give every message on ``channel`` to ``take``; survive a layer that fails, with back-off.
 
     ``take`` may be a coroutine function. What it raises is logged: one message never ends the reader.
@@ -71,14 +96,12 @@ async def receive_forever(layer: ChannelLayer, channel: str, take: Callable[[dic
         try:
             message = await layer.receive(channel)
         except Exception as error:
-            if not pause_s:
-                logger.warning("Reading from the channel layer fails: %r; trying again until it works", error)
+            health.failed(f"receiving: {error!r}")
             pause_s = min(max(RETRY_FIRST_S, pause_s * 2), RETRY_LAST_S)
             await asyncio.sleep(pause_s)
             continue
-        if pause_s:
-            logger.info("The channel layer can be read again")
-            pause_s = 0.0
+        pause_s = 0.0
+        health.works()
         try:
             result = take(message)
             if isinstance(result, Awaitable):

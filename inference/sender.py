@@ -20,7 +20,7 @@ class Sender:
     Args:
         channel: of this web process, where workers reply.
         newest_hello: number of the newest hello, with which records are stamped.
-        report: told what is wrong with the layer, in one sentence.
+        failed: told how the layer failed.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Sender:
         channel: str,
         roster: Roster,
         newest_hello: Callable[[], int],
-        report: Callable[[str], None],
+        failed: Callable[[str], None],
     ) -> None:
         self.redispatched = 0
         self.tasks: set[asyncio.Task[None]] = set()
@@ -37,7 +37,7 @@ class Sender:
         self._channel = channel
         self._roster = roster
         self._newest_hello = newest_hello
-        self._report = report
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._pace_s = pace_of(layer)
         self._waiting = WaitingJobs()
@@ -110,6 +110,6 @@ class Sender:
             await send(self._layer, worker.channel, message)
         except Exception as error:
             worker.closed = True
-            self._report(f"Sending to worker {worker.id} fails: {error!r}")
+            self._failed(f"sending to worker {worker.id}: {error!r}")
             return False
         return True

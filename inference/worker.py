@@ -32,7 +32,7 @@ from inference.messages import (
     worker_channel,
 )
 from inference.model_thread import ModelThread
-from inference.outbox import ChannelLayer, end, receive_forever
+from inference.outbox import ChannelLayer, LayerHealth, end, receive_forever
 from inference.runner import LoadedPipeline, Runner
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ class InferenceWorker(Worker):
         self._conf = conf
         self._load = load
         self._drained = asyncio.Event()
+        self._health = LayerHealth()
         self._intake = Intake(channel_layer, self.id, self.job_channel, credit=CREDIT_BATCHES * conf.max_batch_size)
 
     async def arun(self) -> None:
@@ -118,7 +119,7 @@ class InferenceWorker(Worker):
             drained,
             asyncio.create_task(self.application_checker()),
             asyncio.create_task(self._keep_membership()),
-            asyncio.create_task(receive_forever(self.channel_layer, self.job_channel, self._to_consumer)),
+            asyncio.create_task(receive_forever(self.channel_layer, self.job_channel, self._to_consumer, self._health)),
         ]
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
@@ -175,15 +176,13 @@ class InferenceWorker(Worker):
 
     async def _keep_membership(self) -> None:
         """Memberships end silently (Redis emptied, one expired message in memory): renew them."""
-        failing = False
         while True:
             try:
                 await self.channel_layer.group_add(WORKERS_GROUP, self.job_channel)
-                failing = False
             except Exception as error:
-                if not failing:
-                    logger.warning("Worker %s cannot reach the channel layer: %r", self.id, error)
-                failing = True
+                self._health.failed(f"renewing the membership: {error!r}")
+            else:
+                self._health.works()
             await asyncio.sleep(MEMBERSHIP_PERIOD_S)
 
     def _to_consumer(self, message: Any) -> None:

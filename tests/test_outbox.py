@@ -34,6 +34,7 @@ from inference.outbox import (
     RETRY_FIRST_S,
     RETRY_LAST_S,
     SEND_TIMEOUT_S,
+    LayerHealth,
     Outbox,
     end,
     pace_of,
@@ -534,7 +535,7 @@ class Reader:
     def __init__(self, take: Callable[[Any], Any] | None = None) -> None:
         self.layer = FaultyLayer()
         self.got: list[Any] = []
-        self.task = asyncio.create_task(receive_forever(self.layer, WEB, take or self.got.append))
+        self.task = asyncio.create_task(receive_forever(self.layer, WEB, take or self.got.append, LayerHealth()))
 
     def deliver(self, *messages: Any) -> None:
         for message in messages:
@@ -617,6 +618,21 @@ def test_the_pauses_begin_anew_after_the_layer_has_worked():
         assert reader.layer.tried_at_s[-2] - reader.layer.tried_at_s[-3] == pytest.approx(RETRY_FIRST_S)
 
     run(main())
+
+
+def test_each_outage_is_two_lines_of_the_log(caplog: pytest.LogCaptureFixture):
+    async def main() -> None:
+        reader = Reader()
+        for outage in ("first", "second"):
+            reader.deliver("before", OSError(outage), "a last message", OSError("still gone"))
+            await asyncio.sleep(10)
+            reader.deliver("after", "that")
+
+    run(main())
+    failed = "The channel layer fails (receiving: OSError('{}')); what is under way waits for it"
+    works = "The channel layer works again, {} s after it failed"
+    ends = works.format("10.0")
+    assert caplog.messages == [failed.format("first"), ends, failed.format("second"), ends]
 
 
 def test_a_reader_ends_when_it_is_cancelled():
