@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from inference.batch_policy import Limits, choose, computed_tokens
 from inference.errors import InferenceError, InferenceFailed
+from inference.lanes import Lanes
 from inference.messages import Closing, Error, Event, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
 from inference.runner import FAILED, Item, LoadedPipeline, Outcome, Runner, check_number, compute_clock
@@ -15,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Batcher(Runner):
-    """Runs batches of what is tokenised, while the next jobs are being tokenised."""
+    """Runs batches of what is tokenised, side by side where there are lanes, while the next jobs are tokenised."""
 
     _pipeline: LoadedPipeline
 
@@ -23,34 +25,54 @@ class Batcher(Runner):
         self,
         pipeline: LoadedPipeline,
         tokenizer_thread: ModelThread,
-        model_thread: ModelThread,
+        lanes: Lanes,
         limits: Limits,
         on_event: Callable[[Item, Event], None],
         on_close: Callable[[Item, Closing], None],
     ) -> None:
         super().__init__(pipeline, tokenizer_thread, on_event, on_close)
-        self._model_thread = model_thread
+        self._lanes = lanes
         self._limits = limits
+        self._last_end = 0.0
 
     async def _run_forever(self) -> None:
-        while True:
-            self._changed.clear()
-            choice = choose(tuple(self._waiting.values()), self._limits, self.cost.model, self._clock())
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                self._changed.clear()
+                look_again_at = self._start(batches)
+                try:
+                    async with asyncio.timeout_at(look_again_at):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
+
+    def _start(self, batches: asyncio.TaskGroup) -> float | None:
+        """Start a batch on each thread that is free; when to look again."""
+        while (thread := self._lanes.free(lone=len(self._waiting) <= 1)) is not None:
+            choice = choose(tuple(self._waiting.values()), self._share(), self.cost.model, self._clock())
             for item in choice.expired:
                 del self._waiting[item.key]
                 self._on_close(item, Returned(item.job.id, "expired"))
-            if choice.batch:
-                await self._run_batch(choice.batch)
-                continue
-            try:
-                async with asyncio.timeout_at(choice.look_again_at):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            if not choice.batch:
+                return choice.look_again_at
+            if choice.batch[0].alone:
+                if self._running:
+                    return None  # nothing else may be in the model: when that has ended
+                thread = self._lanes.wide
+            for item in choice.batch:
+                self._running[item.key] = self._waiting.pop(item.key)
+            self._lanes.take(thread)
+            batches.create_task(self._run_batch(choice.batch, thread))
+        return None
 
-    async def _run_batch(self, batch: list[Item]) -> None:
-        for item in batch:
-            self._running[item.key] = self._waiting.pop(item.key)
+    def _share(self) -> Limits:
+        """Each lane gets its share of all jobs here, or one would run them all and the others what trickles in."""
+        if self._limits.batch_window_s:
+            return self._limits
+        share = -(-(len(self._waiting) + len(self._running)) // self._lanes.side_by_side)
+        return replace(self._limits, max_batch_size=max(1, min(self._limits.max_batch_size, share)))
+
+    async def _run_batch(self, batch: list[Item], thread: ModelThread) -> None:
         try:
             for item in batch:
                 if item.alone or item.job.events:
@@ -58,19 +80,21 @@ class Batcher(Runner):
             if batch[0].alone:
                 await self._run_alone(batch[0])
             else:
-                await self._run_and_close(batch)
+                await self._run_and_close(batch, thread)
         except Exception:
             logger.exception("A batch of %d failed outside the model", len(batch))
-            for item in list(self._running.values()):
-                self._close(item, Error(item.job.id, "inference", FAILED))
+            for item in batch:
+                if item.key in self._running:
+                    self._close(item, Error(item.job.id, "inference", FAILED))
         finally:
-            self._running.clear()
+            self._lanes.give_back(thread)
+            self._changed.set()
 
-    async def _run_and_close(self, batch: list[Item]) -> None:
+    async def _run_and_close(self, items: list[Item], thread: ModelThread | None = None) -> None:
         started = self._clock()
-        outcomes = await self._outcomes(batch)
+        outcomes = await self._outcomes(items, thread or self._lanes.wide)
         inference_ms = (self._clock() - started) * 1000
-        for item, outcome in zip(batch, outcomes, strict=True):
+        for item, outcome in zip(items, outcomes, strict=True):
             closing: Closing
             if item.cancelled:
                 closing = Returned(item.job.id, "cancelled")
@@ -78,15 +102,15 @@ class Batcher(Runner):
                 closing = Error(item.job.id, outcome.code, outcome.message)
             else:
                 queue_ms = (started - item.received_at) * 1000
-                closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(batch))
+                closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(items))
             self._close(item, closing)
 
-    async def _outcomes(self, batch: Sequence[Item]) -> list[Outcome]:
+    async def _outcomes(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
         """Run a batch; one that fails is halved until the culprit stands alone, so its mates get their answers."""
         prepared = [item.prepared for item in batch]
         began = self._clock()
         try:
-            outcomes, compute_ms = await self._model_thread.run(lambda: self._timed_run(prepared))
+            outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared))
             check_number(outcomes, prepared)
         except Exception as error:
             if len(batch) == 1:
@@ -94,9 +118,11 @@ class Batcher(Runner):
                 return [InferenceFailed(FAILED)]
             logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
             middle = len(batch) // 2
-            return await self._outcomes(batch[:middle]) + await self._outcomes(batch[middle:])
+            return await self._outcomes(batch[:middle], thread) + await self._outcomes(batch[middle:], thread)
         computed = computed_tokens(batch, pads=self._limits.pads)
-        self.cost.learn(len(batch), computed, compute_ms, (self._clock() - began) * 1000)
+        ended = self._clock()
+        self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
+        self._last_end = ended
         t = self.totals
         tokens = sum(item.tokens for item in batch)
         self.totals = Totals(t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + computed)

@@ -52,12 +52,21 @@ class LoadedPipeline(Pipeline, Protocol):
     """One that is run in batches."""
 
     @property
+    def lanes(self) -> int:
+        """How many batches may run at once."""
+        ...
+
+    @property
     def pads(self) -> bool:
         """See ``batch_policy.Limits``."""
         ...
 
     def run(self, batch: Sequence[Any]) -> list[Outcome]:
         """One outcome per prepared job, in order: JSON, or what was wrong with it. Raises if the batch failed."""
+        ...
+
+    def use_threads(self, threads: int) -> None:
+        """How many cores the calls of ``run`` from the calling thread may use."""
         ...
 
 

@@ -19,6 +19,7 @@ from inference.batch_policy import Limits
 from inference.batcher import Batcher
 from inference.conf import Conf
 from inference.intake import Intake
+from inference.lanes import Lanes
 from inference.messages import (
     ROUTE,
     TYPES,
@@ -114,6 +115,7 @@ class InferenceWorker(Worker):
             LoadFailed: the pipeline cannot be served; the message is one sentence for the operator.
         """
         thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}")
+        lanes = Lanes(thread)
         drained = asyncio.create_task(self._drained.wait())
         tasks: list[asyncio.Task[Any]] = [
             drained,
@@ -123,7 +125,8 @@ class InferenceWorker(Worker):
         ]
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
-            runner = self._runner(pipeline, tokenizer_thread, thread)
+            lanes = await self._lanes(pipeline, thread)
+            runner = self._runner(pipeline, tokenizer_thread, lanes)
             running = asyncio.create_task(runner.run())
             tasks.append(running)
             self._intake.open(runner, pipeline.description)
@@ -134,7 +137,7 @@ class InferenceWorker(Worker):
         finally:
             await end([*tasks, *self._intake.close()])
             self.delete_all_instances()
-            thread.close()
+            lanes.close()
             tokenizer_thread.close()
 
     async def drain(self, timeout_s: float) -> None:
@@ -165,14 +168,24 @@ class InferenceWorker(Worker):
         for scope_id in list(self.application_instances):
             self.delete_application_instance(scope_id)
 
-    def _runner(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, thread: ModelThread) -> Runner:
+    async def _lanes(self, pipeline: LoadedPipeline, thread: ModelThread) -> Lanes:
+        """Beside the thread that has loaded, and may use every core, one for each batch that may run at once."""
+        if pipeline.lanes == 1:
+            return Lanes(thread)
+        narrow = [ModelThread(f"model-{self.id}-{number}") for number in range(pipeline.lanes)]
+        share = pipeline.description.threads // pipeline.lanes
+        for each in narrow:
+            await each.run(lambda: pipeline.use_threads(share))
+        return Lanes(thread, narrow)
+
+    def _runner(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, lanes: Lanes) -> Runner:
         limits = Limits(
             max_batch_size=self._conf.max_batch_size,
             max_batch_tokens=self._conf.max_batch_tokens,
             batch_window_s=self._conf.batch_window_ms / 1000,
             pads=pipeline.pads,
         )
-        return Batcher(pipeline, tokenizer_thread, thread, limits, self._intake.on_event, self._intake.on_close)
+        return Batcher(pipeline, tokenizer_thread, lanes, limits, self._intake.on_event, self._intake.on_close)
 
     async def _keep_membership(self) -> None:
         """Memberships end silently (Redis emptied, one expired message in memory): renew them."""

@@ -126,6 +126,7 @@ class SimulatedModel:
 
     description = DESCRIPTION
     pads = True
+    lanes = 2
     warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 1, 1000 * BATCH_S), (1, 32, 1000 * BATCH_S))
 
     def __init__(self, ran: Callable[[list[str]], None]) -> None:
@@ -133,6 +134,9 @@ class SimulatedModel:
 
     def prepare(self, jobs: Sequence[Job]) -> list["SimulatedTokens"]:
         return [SimulatedTokens(job.input) for job in jobs]
+
+    def use_threads(self, threads: int) -> None:
+        pass
 
     def run(self, batch: Sequence["SimulatedTokens"]) -> list[Outcome]:
         texts = [prepared.text for prepared in batch]

@@ -13,6 +13,7 @@ from inference.batch_policy import Limits
 from inference.batcher import Batcher
 from inference.cost_model import MEMORY
 from inference.errors import EmptyInput, InferenceFailed, Invalid
+from inference.lanes import Lanes
 from inference.messages import Closing, Description, Error, Event, Job, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
 from inference.runner import FAILED, GO_TIMEOUT_S, Item, Outcome
@@ -94,6 +95,7 @@ class ControlledPipeline:
     """
 
     pads = True
+    lanes = 1
 
     def __init__(
         self,
@@ -124,6 +126,9 @@ class ControlledPipeline:
         self._enter("run", self.batches, texts, self.gate)
         return show([text.split()[0] for text in texts], [answer_to(text) for text in texts])
 
+    def use_threads(self, threads: int) -> None:
+        pass
+
     def _enter(self, method: str, seen: list[list[str]], texts: list[str], gate: threading.Event) -> None:
         self.threads[method].add(threading.current_thread().name)
         seen.append(texts)
@@ -146,10 +151,10 @@ def show(faults: list[str], good: Sequence[Any]) -> list[Any]:
 class VirtualThread(ModelThread):
     """A call takes a while of virtual time; there is no thread."""
 
-    def __init__(self, call_s: float = BATCH_S) -> None:
+    def __init__(self, call_s: float = BATCH_S, spans: list[tuple[float, float]] | None = None) -> None:
         self._call_s = call_s
-        self.spans: list[tuple[float, float]] = []
-        """From when to when each call took."""
+        self.spans: list[tuple[float, float]] = [] if spans is None else spans
+        """From when to when each call took; threads may share the list."""
 
     async def run(self, call: Callable[[], Any]) -> Any:
         began = asyncio.get_running_loop().time()
@@ -167,14 +172,14 @@ class Bench:
     def __init__(
         self,
         tokenizer: ModelThread,
-        thread: ModelThread,
+        lanes: Lanes,
         limits: Limits,
         task: str = "fill-mask",
         warm_up_costs: Sequence[tuple[int, int, float]] = (),
     ) -> None:
         self._heard = asyncio.Event()
         self.pipeline = ControlledPipeline(task, warm_up_costs, self._heard)
-        self.batcher = Batcher(self.pipeline, tokenizer, thread, limits, self._on_event, self._on_close)
+        self.batcher = Batcher(self.pipeline, tokenizer, lanes, limits, self._on_event, self._on_close)
         self.closings: dict[int, Closing] = {}
         self.closed_at_s: dict[int, float] = {}
         """Seconds from the start of the clock of virtual time."""
@@ -238,7 +243,7 @@ class Bench:
 async def bench(size: int = 8, *, task: str = "fill-mask") -> AsyncIterator[Bench]:
     """With real threads."""
     tokenizer, thread = ModelThread("tokenizer-test"), ModelThread("model-test")
-    opened = Bench(tokenizer, thread, Limits(max_batch_size=size), task, DEAR_BATCHES)
+    opened = Bench(tokenizer, Lanes(thread), Limits(max_batch_size=size), task, DEAR_BATCHES)
     async with running(opened):
         yield opened
     tokenizer.close()
@@ -249,7 +254,7 @@ async def bench(size: int = 8, *, task: str = "fill-mask") -> AsyncIterator[Benc
 async def virtual(size: int = 8, window_s: float = 0.0, tokenize_s: float = 0.0) -> AsyncIterator[Bench]:
     """With neither threads nor waiting."""
     limits = Limits(max_batch_size=size, batch_window_s=window_s)
-    opened = Bench(VirtualThread(tokenize_s), VirtualThread(), limits)
+    opened = Bench(VirtualThread(tokenize_s), Lanes(VirtualThread()), limits)
     async with running(opened):
         yield opened
 
@@ -445,13 +450,73 @@ async def test_what_the_tokenizer_raised_is_not_told_to_the_client():
 
 async def test_a_tokenizer_whose_outcomes_are_nonsense_ends_the_batcher_instead_of_letting_jobs_wait():
     tokenizer, thread = ModelThread("tokenizer-test"), ModelThread("model-test")
-    b = Bench(tokenizer, thread, Limits(max_batch_size=8))
+    b = Bench(tokenizer, Lanes(thread), Limits(max_batch_size=8))
     b.pipeline.prepare = lambda jobs: [None] * len(jobs)  # type: ignore[method-assign]
     b.add("a")
     with pytest.raises(ExceptionGroup):
         await asyncio.wait_for(b.batcher.run(), PATIENCE_S)
     tokenizer.close()
     thread.close()
+
+
+# Lanes
+
+
+@asynccontextmanager
+async def side_by_side(
+    size: int = 8, lanes: int = 2
+) -> AsyncIterator[tuple[Bench, VirtualThread, list[VirtualThread]]]:
+    """A batcher in virtual time, its wide thread and its narrow ones, on which a batch takes twice as long."""
+    wide, narrow = VirtualThread(), [VirtualThread(2 * BATCH_S) for _ in range(lanes)]
+    opened = Bench(VirtualThread(0), Lanes(wide, narrow), Limits(max_batch_size=size))
+    async with running(opened):
+        yield opened, wide, narrow
+
+
+def test_what_waits_is_shared_among_the_lanes():
+    async def main() -> None:
+        async with side_by_side() as (b, wide, narrow):
+            b.add(*"abcdef")
+            await b.all_closed()
+            assert sorted(map(len, b.pipeline.batches)) == [3, 3]
+            assert [thread.spans for thread in narrow] == [[(START_S, START_S + 2 * BATCH_S)]] * 2
+            assert not wide.spans
+
+    run(main())
+
+
+def test_a_lone_job_has_every_core_and_nothing_beside_it():
+    async def main() -> None:
+        async with side_by_side() as (b, wide, narrow):
+            b.add("a")
+            await asyncio.sleep(BATCH_S / 2)
+            b.add("b", "c")
+            await b.all_closed()
+            assert wide.spans == [(START_S, START_S + BATCH_S)]
+            assert {span[0] for thread in narrow for span in thread.spans} == {START_S + BATCH_S}
+
+    run(main())
+
+
+def test_a_lane_that_is_free_takes_what_comes_while_the_other_works():
+    async def main() -> None:
+        async with side_by_side(size=1) as (b, _, narrow):
+            b.add("a", "b", "c", "d")
+            await b.all_closed()
+            assert [len(thread.spans) for thread in narrow] == [2, 2]
+
+    run(main())
+
+
+def test_a_batch_that_fails_in_one_lane_leaves_the_other_alone():
+    async def main() -> None:
+        async with side_by_side() as (b, _, narrow):
+            b.add("a", "poison", "c", "d")
+            outputs = await b.outputs()
+            assert [output is None for output in outputs] == [False, True, False, False]
+            assert sorted(len(thread.spans) for thread in narrow) == [1, 3]
+
+    run(main())
 
 
 # Totals and cost
@@ -866,13 +931,15 @@ def test_nothing_is_left_to_tokenise_after_an_alone_job():
         max_size=16,
     ),
     st.integers(1, 4),
+    st.sampled_from([0, 2]),
 )
 def test_whatever_comes_an_alone_job_is_alone_from_its_tokenising_to_its_end(
-    steps: list[tuple[int, str, int]], size: int
+    steps: list[tuple[int, str, int]], size: int, side_by_side: int
 ):
     async def main() -> None:
         tokenizer, model = VirtualThread(TOKENIZE_S), VirtualThread()
-        b = Bench(tokenizer, model, Limits(max_batch_size=size))
+        lanes = Lanes(model, [VirtualThread(2 * BATCH_S, model.spans) for _ in range(side_by_side)])
+        b = Bench(tokenizer, lanes, Limits(max_batch_size=size))
         b.gives_go = True
         async with running(b):
             for number, (pause, action, job_id) in enumerate(steps):

@@ -8,6 +8,7 @@ import pytest
 from inference.batch_policy import Limits
 from inference.batcher import Batcher
 from inference.intake import FORGET_WEB_AFTER_S, Intake
+from inference.lanes import Lanes
 from inference.messages import (
     Cancel,
     Closing,
@@ -44,7 +45,9 @@ class Worker:
         self.pipeline = ControlledPipeline(warm_up_costs=warm_up_costs)
         limits = Limits(max_batch_size=2)
         intake, tokenizer = self.intake, VirtualThread(0)
-        self.batcher = Batcher(self.pipeline, tokenizer, VirtualThread(), limits, intake.on_event, intake.on_close)
+        self.batcher = Batcher(
+            self.pipeline, tokenizer, Lanes(VirtualThread()), limits, intake.on_event, intake.on_close
+        )
 
     def open(self) -> None:
         self.intake.open(self.batcher, self.pipeline.description)

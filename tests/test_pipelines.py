@@ -264,7 +264,7 @@ def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, 
 
     real = packed_linear.PackedLinear.__init__
 
-    def made(self: Any, linear: Any) -> None:
+    def made(self: Any, linear: Any, activation: str = "none") -> None:
         real(self, linear)
         self._out = linear.out_features
 

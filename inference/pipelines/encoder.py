@@ -34,6 +34,8 @@ class Encoder:
 
     token_outputs: tuple[str, ...] = ()
     """Outputs with one entry per token: each input gets those of its own."""
+    reentrant = True
+    """``run`` may be called from several threads at once: it does not tokenise."""
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
@@ -47,6 +49,15 @@ class Encoder:
     @property
     def pads(self) -> bool:
         return self.layout.pads
+
+    @property
+    def lanes(self) -> int:
+        """Batches side by side: on a CPU two, each with half of the cores."""
+        side_by_side = self.description.device == "cpu" and self.description.threads > 1 and self.reentrant
+        return 2 if side_by_side else 1
+
+    def use_threads(self, threads: int) -> None:
+        torch.set_num_threads(threads)
 
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
         """Tokenise. One outcome per job, in order."""

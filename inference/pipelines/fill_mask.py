@@ -4,6 +4,7 @@ Its head scores every word of the vocabulary at every token, where only the mask
 candidate by candidate. Here both are done for the masks alone, and for the batch at once.
 """
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class PlainFillMask(Encoder):
     """All logits, and the pipeline's own post-processing."""
 
     token_outputs = ("logits",)
+    reentrant = False
 
     def _checked(self, job: Job, rows: list[Row]) -> Prepared:
         [row] = rows
@@ -55,7 +57,7 @@ class FillMask(Encoder):
         self._mask_id = self._tokenizer.mask_token_id
         self._vocabulary: dict[str, int] = self._tokenizer.get_vocab()
         self._words: dict[int, str] = {}
-        self._masks: torch.Tensor | None = None
+        self._call = threading.local()
         self._hook = self._model.base_model.register_forward_hook(self._keep_masks)
 
     def close(self) -> None:
@@ -66,17 +68,17 @@ class FillMask(Encoder):
     def forward(self, rows: Sequence[Row]) -> torch.Tensor:  # type: ignore[override]
         """Logits ``[masks of all rows, vocabulary]`` in float32, in order of rows and positions."""
         arguments = self.layout.arguments(rows)
-        self._masks = arguments["input_ids"] == self._mask_id
+        self._call.masks = arguments["input_ids"] == self._mask_id
         try:
             logits: torch.Tensor = self._model(**arguments).logits
         finally:
-            self._masks = None
+            del self._call.masks
         return logits[0].float().cpu()
 
     def _keep_masks(self, _module: Any, _inputs: Any, output: Any) -> Any:
         """Between base model and head: of ``[rows, tokens, hidden]`` keep ``[1, masks, hidden]``."""
-        if self._masks is not None:
-            output.last_hidden_state = output.last_hidden_state[self._masks].unsqueeze(0)
+        if (masks := getattr(self._call, "masks", None)) is not None:
+            output.last_hidden_state = output.last_hidden_state[masks].unsqueeze(0)
         return output
 
     def _checked(self, job: Job, rows: list[Row]) -> Prepared:

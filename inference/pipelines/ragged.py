@@ -9,6 +9,7 @@ The method is that of "sequence packing" (https://arxiv.org/abs/2107.02027) as F
 serve it on GPUs.
 """
 
+import threading
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -25,6 +26,9 @@ from inference.pipelines.inputs import Row
 NAME = "inference_ragged"
 UNDERSTOOD = {"dropout", "position_ids", "token_type_ids"}
 """Arguments of attention that change nothing here; any other (a sliding window, a position bias) would."""
+
+LONGEST_BY_HAND = 256
+"""Up to so many tokens, two float32 products and a softmax take two thirds of the fused kernel's time."""
 
 Run = tuple[int, int]
 """Sequences of one length that follow each other: how many, and how long."""
@@ -47,7 +51,7 @@ class Ragged:
         self._device = model.device
         self._filler = tokenizer.pad_token_id or 0
         self._first = first_position(model.config)
-        self._starts: torch.Tensor | None = None
+        self._call = threading.local()
         self._before = model.config._attn_implementation
 
     def enter(self) -> None:
@@ -78,7 +82,7 @@ class Ragged:
         starts = [0]
         for length in lengths[:-1]:
             starts.append(starts[-1] + length)
-        self._starts = torch.tensor(starts, device=self._device)
+        self._call.starts = torch.tensor(starts, device=self._device)
         return tensors | {
             "position_ids": self._tensor(positions, excess),
             "runs": [*runs, (1, excess)] if excess else runs,
@@ -101,7 +105,7 @@ class Ragged:
 
     def _at_starts(self, hidden: torch.Tensor) -> torch.Tensor:
         """Of ``[1, tokens, hidden]`` the first token of each sequence: ``[rows, 1, hidden]``."""
-        return hidden[0, self._starts].unsqueeze(1)
+        return hidden[0, self._call.starts].unsqueeze(1)
 
 
 def attention(  # noqa: PLR0913 - transformers' interface
@@ -130,9 +134,18 @@ def attention(  # noqa: PLR0913 - transformers' interface
     for count, length in runs:
         part = slice(first, first := first + count * length)
         q, k, v = (tensor[part].reshape(count, length, heads, size).transpose(1, 2) for tensor in by_token)
-        attended = functional.scaled_dot_product_attention(q, k, v, scale=scaling)
+        attended = _attended(q, k, v, scaling)
         result[part] = attended.transpose(1, 2).flatten(0, 1)
     return result.unsqueeze(0), None
+
+
+def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Attention of tensors ``[count, heads, length, size]``."""
+    length, size = q.shape[-2:]
+    if q.dtype != torch.float32 or length > LONGEST_BY_HAND:
+        return functional.scaled_dot_product_attention(q, k, v, scale=scaling)
+    scores = torch.matmul(q * (scaling or size**-0.5), k.transpose(2, 3))
+    return torch.matmul(scores.softmax(-1), v)
 
 
 AttentionInterface.register(NAME, attention)

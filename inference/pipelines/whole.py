@@ -20,6 +20,7 @@ DEFAULT_NEW_TOKENS = 256
 class Whole:
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
     pads = False
+    lanes = 1
 
     def __init__(self, loaded: Loaded) -> None:
         self.description = describe(loaded)
@@ -28,6 +29,9 @@ class Whole:
 
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
         return [attempt(job, self._prepare, job) for job in jobs]
+
+    def use_threads(self, threads: int) -> None:
+        torch.set_num_threads(threads)
 
     def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
         return [attempt(item.job, self._call, item) for item in prepared]
