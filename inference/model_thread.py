@@ -1,4 +1,4 @@
-"""The one thread that runs the model."""
+"""A thread that runs the model, or its tokenizer."""
 
 import asyncio
 import queue
