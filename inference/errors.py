@@ -50,6 +50,13 @@ class PayloadTooLarge(InferenceError):
     refusal = True
 
 
+class Forbidden(InferenceError):
+    """A browser asks on behalf of a page that is not ours."""
+
+    code, status = "forbidden", 403
+    refusal = True
+
+
 class NotFound(InferenceError):
     code, status = "not_found", 404
     refusal = True
@@ -57,6 +64,18 @@ class NotFound(InferenceError):
 
 class MethodNotAllowed(InferenceError):
     code, status = "method_not_allowed", 405
+    refusal = True
+
+
+class UploadTooSlow(InferenceError):
+    """The connection is closed; the request may be sent again on another."""
+
+    code, status, retryable = "request_timeout", 408, True
+    refusal = True
+
+
+class HeadersTooLarge(InferenceError):
+    code, status = "headers_too_large", 431
     refusal = True
 
 

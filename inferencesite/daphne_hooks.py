@@ -23,9 +23,10 @@ def install() -> None:
         return
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one, if Daphne has not
 
-    from inferencesite import daphne_protocols  # noqa: PLC0415
+    from inferencesite import daphne_http, daphne_websocket  # noqa: PLC0415
 
-    daphne_protocols.install()
+    daphne_http.install()
+    daphne_websocket.install()
     reactor.callWhenRunning(_begin, reactor)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from inference import lifecycle
 from inference.routing import Application
+from inferencesite import security_headers
 
 logger = logging.getLogger("inference.edge")
 
@@ -15,7 +16,7 @@ INTERNAL_ERROR = 1011
 
 
 class Edge:
-    """Gives HTTP and WebSocket consumers the web process's service (``scope["service"]``).
+    """Gives HTTP and WebSocket consumers the web process's service (``scope["service"]``), and answers their headers.
 
     The service starts with the server: through Daphne's reactor (``daphne_hooks``), through ASGI's lifespan where
     a server has one, and with the first connection wherever neither exists.
@@ -39,7 +40,10 @@ class Edge:
 
         async def watched(message: dict[str, Any]) -> None:
             nonlocal started
-            started = started or message["type"] in ("http.response.start", "websocket.accept")
+            if message["type"] == "http.response.start":
+                started = True
+                headers = message.get("headers", [])
+                message = {**message, "headers": [*headers, *security_headers.missing(headers)]}
             await send(message)
 
         try:
@@ -52,8 +56,10 @@ class Edge:
             logger.exception("HTTP %s %s", scope["method"], scope["path"])
             if not started:
                 headers = [(b"content-type", b"application/json")]
-                await send({"type": "http.response.start", "status": 500, "headers": headers})
-            await send({"type": "http.response.body", "body": b"" if started else BUG})
+                await watched({"type": "http.response.start", "status": 500, "headers": headers})
+                await send({"type": "http.response.body", "body": BUG})
+            else:
+                await send({"type": "http.response.body", "body": b""})
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         while True:

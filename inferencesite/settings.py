@@ -1,9 +1,11 @@
 """Settings come from the environment (or a ``.env`` file beside ``manage.py``) and are safe by default."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
@@ -24,10 +26,15 @@ def hosts(name: str, default: list[str]) -> list[str]:
     return [host for host in given if host] or default
 
 
-try:
-    DEBUG = env.bool("DJANGO_DEBUG") if env.str("DJANGO_DEBUG", "") else False
-except EnvError as error:
-    raise ImproperlyConfigured(f"DJANGO_DEBUG is {env.str('DJANGO_DEBUG')!r}; it must be true or false.") from error
+def switch(name: str) -> bool:
+    """Off unless it is set to something that means on."""
+    try:
+        return env.bool(name) if env.str(name, "") else False
+    except EnvError as error:
+        raise ImproperlyConfigured(f"{name} is {env.str(name)!r}; it must be true or false.") from error
+
+
+DEBUG = switch("DJANGO_DEBUG")
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("DJANGO_SECRET_KEY is not set; `make serve` writes one to .env, or set it yourself.")
@@ -43,11 +50,13 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "axes",
     "inference",  # before channels: the first app's runworker wins
     "channels",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -55,6 +64,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last, as it wants
 ]
 ROOT_URLCONF = "inferencesite.urls"
 ASGI_APPLICATION = "inferencesite.asgi.application"
@@ -113,11 +123,38 @@ DATABASES = {"default": database(env.str("DATABASE_URL", ""))}
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the admin's few files, served without a collectstatic step
-SECURE_CONTENT_TYPE_NOSNIFF = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+
+# What follows concerns the admin; the consumers that serve have inference/consumers/guard.py and, for headers,
+# inferencesite/security_headers.py, which sends Strict-Transport-Security by the same settings.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+HTTPS = switch("DJANGO_HTTPS")
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # whether browsers preload the domain is for its owner to decide
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who shares an address with an attacker gets in again
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ALLOWED_CORS_ORIGINS = ""
+AXES_VERBOSE = False
 
 LOGGING = {
     "version": 1,
@@ -126,6 +163,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
         "inference": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for whatever robots send
         "psycopg.pool": {"level": "CRITICAL"},  # repeats itself throughout an outage; the request log says it once
     },
 }

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from inferencesite.pace import Pace
+
 UNWATCHED_BYTES = 64 * 1024
 """Up to here nobody cares: pings and idle limits end a connection that is dead."""
-LEAST_BYTES_PER_S = 1024
-"""What counts as progress, for what is sent and for what is received: a mean over the time that may be stalled."""
 
 
 def unsent_bytes(transport: Any) -> int:
@@ -21,9 +21,9 @@ def unsent_bytes(transport: Any) -> int:
 class Unsent:
     """Watches one connection while much of it is unsent, and cuts it off when its client takes next to nothing.
 
-    A client that takes what it gets may be slow. One that takes fewer than ``LEAST_BYTES_PER_S`` for ``stall_s``, or
-    that has more than ``most_bytes`` unsent when there is more to send, is cut off. Nobody waits meanwhile: what
-    writes to the connection learns of it as of any client that went away.
+    A client that takes what it gets may be slow (see ``Pace``). One that stalls, or that has more than ``most_bytes``
+    unsent when there is more to send, is cut off. Nobody waits meanwhile: what writes to the connection learns of it
+    as of any client that went away.
     """
 
     def __init__(self, call_later: Callable[..., Any], stall_s: float, most_bytes: int) -> None:
@@ -46,7 +46,7 @@ class Unsent:
             self.stop()
             cut_off(unsent)
         elif self._watch is None and unsent > UNWATCHED_BYTES:
-            self._look_later(transport, self._written - unsent, 0.0, cut_off)
+            self._look_later(transport, Pace(self._stall_s, self._written - unsent), cut_off)
 
     def stop(self) -> None:
         """The connection is gone."""
@@ -54,19 +54,15 @@ class Unsent:
             self._watch.cancel()
         self._watch = None
 
-    def _look_later(self, transport: Any, taken: int, stalled_s: float, cut_off: Callable[[int], None]) -> None:
-        self._watch = self._call_later(self._stall_s / 4, self._look, transport, taken, stalled_s, cut_off)
+    def _look_later(self, transport: Any, pace: Pace, cut_off: Callable[[int], None]) -> None:
+        self._watch = self._call_later(pace.look_every_s, self._look, transport, pace, cut_off)
 
-    def _look(self, transport: Any, taken_before: int, stalled_s: float, cut_off: Callable[[int], None]) -> None:
+    def _look(self, transport: Any, pace: Pace, cut_off: Callable[[int], None]) -> None:
         self._watch = None
         unsent = unsent_bytes(transport)
         if unsent <= UNWATCHED_BYTES:
             return
-        stalled_s += self._stall_s / 4
-        taken = self._written - unsent
-        if taken - taken_before >= LEAST_BYTES_PER_S * stalled_s:
-            self._look_later(transport, taken, 0.0, cut_off)
-        elif stalled_s >= self._stall_s:
+        if pace.stalls(self._written - unsent):
             cut_off(unsent)
         else:
-            self._look_later(transport, taken_before, stalled_s, cut_off)
+            self._look_later(transport, pace, cut_off)

@@ -3,8 +3,9 @@
 import json
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import httpx
@@ -12,10 +13,11 @@ import pytest
 from twisted.internet.task import Clock
 from websockets.sync.client import connect
 
-from inferencesite.unsent import LEAST_BYTES_PER_S, UNWATCHED_BYTES, Unsent
+from inferencesite.pace import LEAST_BYTES_PER_S
+from inferencesite.unsent import UNWATCHED_BYTES, Unsent
 from tests import processes
 from tests.conftest import client
-from tests.processes import Web
+from tests.processes import Redis, Web, Worker
 
 pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
 
@@ -190,6 +192,143 @@ def test_a_slow_reader_that_reads_gets_all(impatient: Web) -> None:
             size += len(chunk)
             httpx.get(impatient.url + "/health/live", trust_env=False)  # takes a few milliseconds
     assert size == int(reply.headers["content-length"]) > 2 * 10**6
+
+
+# Uploads
+
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def upload_beyond_the_limit(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"Content-Length: 200000000\r\nExpect: 100-continue\r\n\r\n")
+
+
+def upload_and_do_not_listen(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"Content-Length: 200000000\r\n\r\n" + b"x" * 2**22)
+
+
+def upload_in_chunks_without_end(connection: socket.socket) -> None:
+    connection.sendall(CHUNKED + b"10000\r\n%s\r\n" % (b"x" * 2**16) + b"10000\r\n%s\r\n" % (b"x" * 2**16) * 20)
+
+
+def send_a_long_header(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"X-Long: %s\r\n" % (b"x" * 20_000))
+
+
+def send_many_headers(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"X: y\r\n" * 501 + b"\r\n")
+
+
+def send_a_long_line(connection: socket.socket) -> None:
+    connection.sendall(b"GET /" + b"x" * 20_000)
+
+
+def send_no_http(connection: socket.socket) -> None:
+    connection.sendall(b"hello\r\n\r\n")
+
+
+def send_two_lengths(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+
+def send_chunks_that_are_none(connection: socket.socket) -> None:
+    connection.sendall(CHUNKED + b"zz\r\nx\r\n")
+
+
+def send_a_header_name_that_is_none(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"X(y): z\r\nContent-Length: 0\r\n\r\n")
+
+
+def fail_a_handshake(connection: socket.socket) -> None:
+    connection.sendall(HANDSHAKE.replace(b"Version: 13", b"Version: 99"))
+
+
+def drip(connection: socket.socket, beginning: bytes) -> None:
+    """A byte now and then, until there is an answer."""
+    connection.sendall(beginning)
+    connection.settimeout(0.2)
+    for _ in range(100):
+        with suppress(TimeoutError):
+            connection.recv(1, socket.MSG_PEEK)
+            return
+        connection.sendall(b"x")
+
+
+def drip_a_body(connection: socket.socket) -> None:
+    drip(connection, HEAD + b"Content-Length: 1000\r\n\r\n")
+
+
+def drip_headers(connection: socket.socket) -> None:
+    drip(connection, HEAD + b"X-Slow: ")
+
+
+@pytest.mark.parametrize(
+    ("send", "status", "code"),
+    [
+        (upload_beyond_the_limit, 413, "payload_too_large"),
+        (upload_and_do_not_listen, 413, "payload_too_large"),
+        (upload_in_chunks_without_end, 413, "payload_too_large"),
+        (send_a_long_header, 431, "headers_too_large"),
+        (send_many_headers, 431, "headers_too_large"),
+        (send_a_long_line, 431, "headers_too_large"),
+        (send_no_http, 400, "validation"),
+        (send_two_lengths, 400, "validation"),
+        (send_chunks_that_are_none, 400, "validation"),
+        (send_a_header_name_that_is_none, 400, "validation"),
+        (fail_a_handshake, 400, "validation"),
+        (drip_a_body, 408, "request_timeout"),
+        (drip_headers, 408, "request_timeout"),
+    ],
+)
+def test_what_is_refused_before_the_application_is_answered_and_logged(
+    impatient: Web, send: Callable[[socket.socket], None], status: int, code: str
+) -> None:
+    with closing(socket.create_connection(("127.0.0.1", impatient.port))) as connection:
+        send(connection)
+        connection.settimeout(20)
+        answer = b""
+        while chunk := connection.recv(2**16):  # it is closed: the server says so
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    line, *rest = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (header.split(": ", 1) for header in rest)}
+
+    assert line.split()[1] == str(status)
+    assert json.loads(body).keys() == {"error", "error_type"}
+    assert json.loads(body)["error_type"] == code
+    assert int(headers["content-length"]) == len(body)
+    assert headers["x-content-type-options"] == "nosniff"
+    row = impatient.row(headers["x-request-id"])
+    assert (row["status"], row["code"], row["client"]) == ("refused", code, "127.0.0.1")
+
+
+def test_a_steady_upload_and_an_idle_connection_are_left_alone(impatient: Web) -> None:
+    body = b"[MASK] " + b"x" * 20_000
+    with closing(socket.create_connection(("127.0.0.1", impatient.port))) as connection:
+        connection.settimeout(20)
+        for pause_s in (2 * STALL_S, 0):
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body))
+            for start in range(0, len(body), 1500):
+                connection.sendall(body[start : start + 1500])
+                time.sleep(0.25)
+            assert connection.recv(2**16).startswith(b"HTTP/1.1 200 ")
+            time.sleep(pause_s)
+
+
+def test_uploads_that_are_half_done_do_not_hold_up_a_stop(redis: Redis, shared_worker: Worker) -> None:
+    with processes.web(redis) as server, ExitStack() as stack:
+        for beginning in (HEAD, HEAD + b"Content-Length: 1000\r\n\r\nhalf", CHUNKED + b"4\r\nha", b"POST", b""):
+            connection = stack.enter_context(closing(socket.create_connection(("127.0.0.1", server.port))))
+            connection.sendall(beginning)
+        with client(server) as http:
+            assert http.post("/", content="test [MASK]").status_code == 200
+        began = time.monotonic()
+
+        assert server.terminate() == 0
+        assert time.monotonic() - began < 10
+        assert len(server.rows()) == 1
+        assert "Traceback" not in server.log()
 
 
 # Frames

@@ -43,10 +43,23 @@ def allowed_host(scope: dict[str, Any]) -> bool:
     return _allowed(header(scope, b"host"))
 
 
+def own_address(scope: dict[str, Any]) -> bool:
+    """``Host`` is the address at which the client reached this process, as probes have it.
+
+    A page that has its own name resolve to our address (DNS rebinding) sends that name.
+    """
+    domain, _ = split_domain_port(header(scope, b"host"))
+    address, *_ = scope.get("server") or [None]
+    return bool(domain) and domain.strip("[]") == address
+
+
 def allowed_origin(scope: dict[str, Any]) -> bool:
     """A browser's ``Origin`` must be one of the allowed hosts; a script sends none."""
     origin = header(scope, b"origin")
-    return not origin or _allowed(urlsplit(origin).netloc)
+    try:
+        return not origin or _allowed(urlsplit(origin).netloc)
+    except ValueError:  # http://[
+        return False
 
 
 def _allowed(host: str) -> bool:

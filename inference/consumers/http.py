@@ -10,8 +10,8 @@ from channels.generic.http import AsyncHttpConsumer
 from django.template.loader import render_to_string
 
 from inference.consumers.event_stream import EventStream
-from inference.consumers.guard import allowed_host, client_address, header, peer
-from inference.errors import InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
+from inference.consumers.guard import allowed_host, allowed_origin, client_address, header, own_address, peer
+from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
 from inference.messages import Description
 from inference.metrics import CONTENT_TYPE
 from inference.models import InferenceRequest
@@ -22,14 +22,9 @@ from inference.wire import Query, event_stream, huggingface
 logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    ),
-    (b"referrer-policy", b"same-origin"),
-]
+JSON = (b"content-type", b"application/json")
+PAGE_POLICY = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+SAFE_METHODS = ("GET", "HEAD")
 
 
 class Disconnected(Exception):
@@ -44,7 +39,7 @@ class HttpConsumer(AsyncHttpConsumer):
     """
 
     channel_layer_alias = "none"
-    methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+    methods: ClassVar[tuple[str, ...]] = SAFE_METHODS
     service: Service
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
@@ -65,19 +60,24 @@ class HttpConsumer(AsyncHttpConsumer):
             return
 
     def check(self) -> None:
-        """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``."""
-        if not allowed_host(self.scope):
+        """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``, ``Forbidden``."""
+        if not self.allowed_host():
             raise Malformed("This Host is not served here; see DJANGO_ALLOWED_HOSTS.")
         if self.scope["method"] not in self.methods:
             allowed = ", ".join(self.methods)
             raise MethodNotAllowed(f"{self.scope['method']} is not allowed here; use {allowed}.")
+        if self.scope["method"] not in SAFE_METHODS and not allowed_origin(self.scope):
+            raise Forbidden("A page of this Origin may not ask here; see DJANGO_ALLOWED_HOSTS.")
+
+    def allowed_host(self) -> bool:
+        return allowed_host(self.scope)
 
     async def respond(self) -> None:
         raise NotImplementedError
 
     async def answer(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
         """The whole answer; ``HEAD`` gets its headers only."""
-        headers = headers or [(b"content-type", b"application/json"), *SECURITY_HEADERS]
+        headers = headers or [JSON]
         sent = b"" if self.scope["method"] == "HEAD" else body
         await self.send_response(status, sent, headers=[*headers, (b"content-length", b"%d" % len(body))])
 
@@ -150,14 +150,21 @@ class Inference(HttpConsumer):
             continue
 
 
-class Live(HttpConsumer):
+class Watched(HttpConsumer):
+    """Base of what probes and Prometheus ask, which call a process by its address."""
+
+    def allowed_host(self) -> bool:
+        return super().allowed_host() or own_address(self.scope)
+
+
+class Live(Watched):
     """``GET /health/live``: the process answers."""
 
     async def respond(self) -> None:
         await self.answer(200, b'{"status": "live"}')
 
 
-class Ready(HttpConsumer):
+class Ready(Watched):
     """``GET /health/ready``: 200 only when a request now would be served."""
 
     async def respond(self) -> None:
@@ -166,12 +173,11 @@ class Ready(HttpConsumer):
         await self.answer(503 if reason else 200, msgspec.json.encode(status))
 
 
-class Metrics(HttpConsumer):
+class Metrics(Watched):
     """``GET /metrics``: Prometheus' text format."""
 
     async def respond(self) -> None:
-        headers = [(b"content-type", CONTENT_TYPE.encode()), *SECURITY_HEADERS]
-        await self.answer(200, self.service.metrics.text(), headers)
+        await self.answer(200, self.service.metrics.text(), [(b"content-type", CONTENT_TYPE.encode())])
 
 
 class FrontPage(HttpConsumer):
@@ -189,7 +195,8 @@ class FrontPage(HttpConsumer):
             **_example(roster.description),
         }
         page = render_to_string("inference/front_page.html", context).encode()
-        await self.answer(200, page, [(b"content-type", b"text/html; charset=utf-8"), *SECURITY_HEADERS])
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]
+        await self.answer(200, page, headers)
 
 
 class _Body:

@@ -55,7 +55,6 @@ def write_headers(request_id: str, times: Times, error: InferenceError | None = 
         (b"x-inference-time", b"%.3f" % times.inference_ms),
         (b"x-total-time", b"%.3f" % times.total_ms),
         (b"x-batch-size", b"%d" % times.batch_size),
-        (b"x-content-type-options", b"nosniff"),
     ]
     if error is not None and error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))

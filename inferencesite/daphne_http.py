@@ -1,0 +1,169 @@
+"""Daphne's HTTP, with limits on what a client sends, how fast, and what it leaves unread."""
+
+from typing import Any
+
+from daphne import http_protocol
+from twisted.internet import reactor
+from twisted.web import http
+
+from inference import conf
+from inference.errors import HeadersTooLarge, InferenceError, Internal, Malformed, PayloadTooLarge, UploadTooSlow
+from inference.models import InferenceRequest
+from inferencesite import refusals
+from inferencesite.pace import LEAST_BYTES_PER_S, Pace
+from inferencesite.unsent import Unsent
+
+HTTP = InferenceRequest.Transport.HTTP
+LINGER_S = 5.0
+"""How long a refused upload is still read, and thrown away: closing at once would take the answer from its client."""
+
+
+class Channel(http.HTTPChannel):  # type: ignore[misc]
+    """One HTTP connection.
+
+    A request that is too large, too slow or no HTTP is refused here, as soon as that is known. Daphne starts the
+    application when the whole body is there, and has no limit for either.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conf = conf.current()
+        self._unsent = Unsent(reactor.callLater, self.conf.stall_s, self.conf.max_reply_bytes)
+        self._received = 0
+        self._requests_received = 0
+        self._watch: Any = None
+        self._refused = False
+
+    # What comes in
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._received += len(data)
+        super().dataReceived(data)
+        if self._watch is None and self._receiving():
+            self._look_later(Pace(self.conf.stall_s, self._received), self._requests_received)
+
+    def lineReceived(self, line: bytes) -> None:
+        if not self._refused:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if not self._refused:
+            super().rawDataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        if self.length is not None and self.length > self.conf.max_body_bytes:
+            self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {self.conf.max_body_bytes} are allowed."))
+        else:
+            super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        self._requests_received += 1
+        if not self._refused:
+            super().allContentReceived()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._receivedHeaderSize += len(line)
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
+            limits = f"{self.totalHeadersSize} bytes and {self.maxHeaders} headers"
+            self.refuse(HeadersTooLarge(f"The request line and headers are too large; {limits} are allowed."))
+        else:
+            self.refuse(Malformed("This is not valid HTTP/1.1."))
+
+    def refuse(self, error: InferenceError) -> None:
+        """Answer, and close without reading on."""
+        if self._refused:
+            return
+        self._refused = True
+        headers, body = refusals.refuse(HTTP, self.transport.getPeer(), error)
+        self.setTimeout(None)
+        self._networkProducer.unregisterProducer()
+        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, http.RESPONSES[error.status], headers)
+        self.write(body)
+        getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)()  # TLS cannot close one half
+        self._stop_watch()
+        self._watch = reactor.callLater(LINGER_S, self.transport.abortConnection)
+
+    def _receiving(self) -> bool:
+        """A request has begun and is not complete."""
+        return not self._refused and not self._handlingRequest and bool(self.requests or self._buffer)
+
+    def _look_later(self, pace: Pace, number: int) -> None:
+        self._watch = reactor.callLater(pace.look_every_s, self._look, pace, number)
+
+    def _look(self, pace: Pace, number: int) -> None:
+        self._watch = None
+        if not self._receiving():
+            return
+        if number != self._requests_received:
+            pace = Pace(self.conf.stall_s, self._received)
+        if pace.stalls(self._received):
+            rate = f"{LEAST_BYTES_PER_S} bytes per second over {self.conf.stall_s:g} s"
+            self.refuse(UploadTooSlow(f"The request came too slowly; {rate} are the least."))
+        else:
+            self._look_later(pace, self._requests_received)
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+        self._watch = None
+
+    # What goes out
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._unsent.wrote(self.transport, len(data), self._cut_off)
+
+    def writeSequence(self, iovec: Any) -> None:
+        super().writeSequence(iovec)
+        self._unsent.wrote(self.transport, sum(map(len, iovec)), self._cut_off)
+
+    def loseConnection(self) -> None:
+        """Twisted would wait for ever until the client has taken the last bytes."""
+        self.setTimeout(self.factory.timeOut)
+        super().loseConnection()
+
+    def connectionLost(self, reason: Any) -> None:
+        self._unsent.stop()
+        self._stop_watch()
+        super().connectionLost(reason)
+
+    def _cut_off(self, unsent: int) -> None:
+        """The consumer hears ``http.disconnect``."""
+        refusals.cut_off(HTTP, self.transport.getPeer(), unsent)
+        self.transport.abortConnection()
+
+
+class Request(http_protocol.WebRequest):  # type: ignore[misc]
+    """Leaves forms to the application: Twisted parses them on the event loop, 20 MB of them for seconds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, parsePOSTFormSubmission=False)
+        self._size = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Of a body whose length was not declared, the size is known as it comes."""
+        self._size += len(data)
+        limit = self.channel.conf.max_body_bytes
+        if self._size > limit:
+            self.channel.refuse(PayloadTooLarge(f"The body has more than {limit} bytes; {limit} are allowed."))
+        else:
+            super().handleContentChunk(data)
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """What Daphne itself answers, as the application's errors look."""
+        error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
+        headers, payload = refusals.refuse(HTTP, self.channel.getPeer(), error)
+        self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": payload})
+
+
+def install() -> None:
+    http_protocol.WebRequest = Request
+    http_protocol.HTTPFactory.protocol = staticmethod(lambda: http._GenericHTTPChannelProtocol(Channel()))
+    http.RESPONSES[413], http.RESPONSES[422] = b"Content Too Large", b"Unprocessable Content"
+    http.RESPONSES[431] = b"Request Header Fields Too Large"
