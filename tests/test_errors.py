@@ -13,13 +13,17 @@ HTTP = [
     ("Overloaded", 503, "overloaded", True),
     ("Draining", 503, "draining", True),
     ("Loading", 503, "loading", True),
+    ("Forbidden", 403, "forbidden", False),
+    ("UploadTooSlow", 408, "request_timeout", True),
+    ("HeadersTooLarge", 431, "headers_too_large", False),
     ("DeadlineExceeded", 504, "timeout", True),
     ("WorkerLost", 503, "worker_lost", True),
     ("InferenceFailed", 500, "inference", False),
     ("Internal", 500, "internal", False),
     ("Cancelled", 499, "cancelled", False),
 ]
-"""The table of the design's section "HTTP": a client may retry what is 503 or 504, and nothing else."""
+"""The table of the design's section "HTTP": a client may retry what is 503, 504 or (on a new connection) 408, and
+nothing else."""
 
 REFUSALS = {
     "Malformed",
@@ -31,6 +35,9 @@ REFUSALS = {
     "Overloaded",
     "Draining",
     "Loading",
+    "Forbidden",
+    "UploadTooSlow",
+    "HeadersTooLarge",
 }
 ALL = {kind.__name__: kind for kind in InferenceError.__subclasses__()}
 
