@@ -1,53 +1,129 @@
-"""Who gets in: permits, counted in inputs. A refusal comes before any work is done."""
+"""Who gets in: permits, counted in inputs, and the predicted wait. A refusal comes before any work is done."""
 
+import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+from inference.calls import NOBODY, Peer
+from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
+from inference.permits import Permits
 
-RETRY_AFTER_S = {Overloaded: 1, Loading: 5, Draining: 5}
+OF_DEADLINE = 0.8
+"""A request is let in when its predicted wait is at most so much of its deadline; predictions err."""
+PROCESS_START_S = 2
+MOST_RETRY_AFTER_S = 60
+RETURNS_WITHIN_S = 2.0
+"""After the moment that it was told, a client that was turned away is still expected for so long."""
+
+
+class Objection(NamedTuple):
+    """What speaks against letting a request in now."""
+
+    kind: type[InferenceError]
+    reason: str
+    least_s: float
+    """When it may have gone, at the earliest."""
 
 
 class Admission:
-    """A permit is held from admission until the client is answered or gone, and released once."""
+    """A permit is held from admission until the client is answered or gone, and released once.
 
-    def __init__(self, dispatcher: Dispatcher, *, max_pending: int, max_inputs: int) -> None:
+    Args:
+        embedded: a restart of this process loads the model again, which clients are told when it drains.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, conf: Conf, *, embedded: bool = False) -> None:
         self.draining = False
-        self.taken = 0
         self._dispatcher = dispatcher
-        self._max_pending = max_pending
-        self._max_inputs = max_inputs
+        self._forecast = dispatcher.forecast
+        self._conf = conf
+        self._embedded = embedded
+        self._permits = Permits(conf.max_pending)
+        self._next_place_at = 0.0
+        self._clock = asyncio.get_running_loop().time
 
-    def refusal(self, inputs: int = 1) -> InferenceError | None:
+    @property
+    def taken(self) -> int:
+        """Inputs admitted and not yet answered."""
+        return self._permits.taken
+
+    def predicted_wait_s(self, inputs: int = 1, peer: Peer = NOBODY) -> float:
+        """Until so many more would be answered; 0 while nothing waits, or nothing is known about the workers."""
+        pending, waiting = self._dispatcher.pending, self._dispatcher.waiting
+        if not waiting:
+            return 0.0
+        ahead = min(pending - waiting + self._permits.ahead(peer, inputs), pending + inputs)
+        return self._forecast.seconds_for(ahead)
+
+    def objection(self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None) -> "Objection | None":
         """Why so many inputs would be refused now, if they would."""
+        now, deadline_s = self._clock(), deadline_s or self._conf.deadline_s
+        outage, seconds_for = self._forecast.outage, self._forecast.seconds_for
+        lasts_s = outage.lasts_s(now)
         if self.draining:
-            return _refused(Draining, "This server is stopping")
-        if self.taken + inputs <= self._max_pending:
-            return None
-        if not self._dispatcher.roster.ready():
-            return _refused(Loading, "No worker is ready yet and the queue is full")
-        return _refused(Overloaded, f"{self.taken} inputs are waiting, {self._max_pending} are allowed")
+            restart_s = PROCESS_START_S + (outage.last_s if self._embedded else 0)
+            return Objection(Draining, "This server is stopping", seconds_for(self.taken) + restart_s)
+        if missing := self._permits.missing(peer, inputs, now):
+            if lasts_s:
+                return Objection(Loading, "No worker is ready yet and the queue is full", outage.left_s(now))
+            return Objection(Overloaded, self._crowded(inputs), seconds_for(missing))
+        if lasts_s > max(deadline_s, self._conf.deadline_s):
+            return Objection(Loading, f"No worker has been ready for {lasts_s:.0f} s", outage.left_s(now))
+        wait_s = self.predicted_wait_s(inputs, peer)
+        if seconds_for(inputs) < OF_DEADLINE * deadline_s < wait_s:  # one that is too short anyway gets its 504
+            sentence = f"The predicted wait is {wait_s:.1f} s, too long for a deadline of {deadline_s:g} s"
+            return Objection(Overloaded, sentence, wait_s - OF_DEADLINE * deadline_s)
+        return None
+
+    def check(self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None) -> None:
+        """Raises ``Overloaded``, ``Loading`` or ``Draining`` where there is an objection: come back later."""
+        if (objection := self.objection(inputs, peer, deadline_s)) is None:
+            return
+        seconds = self._retry_after_s(inputs, objection.least_s)
+        if objection.kind is Overloaded:
+            self._permits.turn_away(peer, inputs, self._clock() + seconds + RETURNS_WITHIN_S)
+        raise objection.kind(f"{objection.reason}; try again in {seconds} s.", retry_after_s=seconds)
+
+    def retry_after_s(self, inputs: int) -> int:
+        """Whole seconds in which so many inputs are likely to be answered."""
+        return min(max(1, math.ceil(self._forecast.seconds_for(inputs))), MOST_RETRY_AFTER_S)
 
     @contextmanager
-    def permits(self, inputs: int) -> Iterator[None]:
+    def permits(self, inputs: int, peer: Peer = NOBODY, deadline_s: float | None = None) -> Iterator[None]:
         """Hold a permit for each input.
 
         Raises:
             PayloadTooLarge: more inputs than one request may have.
             Overloaded, Loading, Draining: come back later.
         """
-        if inputs > self._max_inputs:
-            raise PayloadTooLarge(f"There are {inputs} inputs; one request may have {self._max_inputs}.")
-        if (error := self.refusal(inputs)) is not None:
-            raise error
-        self.taken += inputs
+        if inputs > self._conf.max_inputs:
+            raise PayloadTooLarge(f"There are {inputs} inputs; one request may have {self._conf.max_inputs}.")
+        self.check(inputs, peer, deadline_s)
+        self._permits.take(peer, inputs)
         try:
             yield
         finally:
-            self.taken -= inputs
+            self._permits.give_back(peer, inputs)
 
+    def _retry_after_s(self, inputs: int, least_s: float) -> int:
+        """Whole seconds until such a request is likely to be let in.
 
-def _refused(kind: type[InferenceError], reason: str) -> InferenceError:
-    seconds = RETRY_AFTER_S[kind]
-    return kind(f"{reason}; try again in {seconds} s.", retry_after_s=seconds)
+        Those who are turned away get places one behind the other, as fast as the workers make room; or all would be
+        told the same moment, and most of them turned away again. At most as many stand in line as there are permits:
+        who comes unasked does not make the line longer without end.
+        """
+        now = self._clock()
+        line_s = max(self._next_place_at - now, least_s) + self._forecast.seconds_for(inputs)
+        line_s = min(line_s, least_s + self._forecast.seconds_for(self._conf.max_pending))
+        self._next_place_at = now + line_s
+        return min(max(1, math.ceil(line_s)), MOST_RETRY_AFTER_S)
+
+    def _crowded(self, inputs: int) -> str:
+        most = self._conf.max_pending
+        if self.taken + inputs > most:
+            return f"{self.taken} inputs are waiting, {most} are allowed"
+        return f"Others are kept out, and this client would have more than its share of the {most} inputs allowed"

@@ -13,6 +13,7 @@ from typing import Any
 from inference import messages
 from inference.calls import NOBODY, Answer, Call, Peer, Pending
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost, from_worker
+from inference.forecast import Forecast
 from inference.messages import (
     WORKERS_GROUP,
     Closing,
@@ -52,6 +53,7 @@ class Dispatcher:
         self._layer = layer
         self._loop = asyncio.get_running_loop()
         self._health = LayerHealth()
+        self.forecast = Forecast(self.roster, self._loop.time())
         self._sender = Sender(layer, self.channel, self.roster, lambda: self._n, self._health.failed)
         self._jobs: dict[int, Pending] = {}
         self._ids = itertools.count(1)
@@ -79,14 +81,19 @@ class Dispatcher:
         return self._sender.redispatched
 
     @property
-    def queue_depth(self) -> int:
-        """Jobs that wait here, or at a worker as it last said."""
-        return max(0, len(self._jobs) - self.credit_used) + sum(worker.queue_depth for worker in self.roster)
-
-    @property
     def credit_used(self) -> int:
         """Records: jobs that were sent to a worker, whose closing entry has not come back."""
         return sum(len(worker.records) for worker in self.roster)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait here for a worker that may take them."""
+        return max(0, len(self._jobs) - self.credit_used)
+
+    @property
+    def queue_depth(self) -> int:
+        """Jobs that wait here, or at a worker as it last said."""
+        return self.waiting + sum(worker.queue_depth for worker in self.roster)
 
     @property
     def layer_works(self) -> bool:
@@ -168,6 +175,7 @@ class Dispatcher:
         if worker.state == "stopped":
             self.roster.remove(worker)
             self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
+        self.forecast.changed(self._loop.time())
         if worker.ready and not was_ready:
             logger.info("Worker %s is ready: %s", worker.id, status.description)
         if self.roster.description is not None:
@@ -186,6 +194,8 @@ class Dispatcher:
             else:
                 self._on_closing(worker, replies.worker, entry)
         self._sender.pump()
+        answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
+        self.forecast.answered(answered, self._loop.time(), backlog=self.waiting > 0)
 
     def _on_started(self, worker: WorkerView | None, event: Started) -> None:
         job = self._jobs.get(event.id)
@@ -217,6 +227,7 @@ class Dispatcher:
             case Result() if job.continues(entry):
                 waited_ms = (job.sent_at - job.call.admitted_at) * 1000
                 job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
+                del self._jobs[entry.id]  # others of its call may still wait
             case Error():
                 job.call.fail(from_worker(entry.code, entry.message), job)
             case _:  # returned, or tokens are missing
@@ -240,6 +251,7 @@ class Dispatcher:
             for worker in lost:  # all are removed before anything is sent again
                 self._lose(worker)
             if lost:
+                self.forecast.changed(self._loop.time())
                 self._sender.pump()
             self._n += 1
             hello = encode(Hello(self.channel, self._n))
@@ -278,7 +290,7 @@ class Dispatcher:
     def _forget(self, call: Call) -> None:
         self._sender.discard(call)
         for job in call.jobs:
-            del self._jobs[job.job_id]
+            self._jobs.pop(job.job_id, None)
             for worker in self.roster:
                 if job.job_id in worker.records:
                     worker.cancels.add(job.job_id)

@@ -43,11 +43,11 @@ class WebProcess:
         self.conf = conf.current()
         self.loop = asyncio.get_running_loop()
         self.dispatcher = Dispatcher(layer)
-        self.service = Service(self.conf, self.dispatcher, request_log := RequestLog())
-        self._request_log = request_log
+        self._embedded = isinstance(layer, InMemoryChannelLayer)
+        self._request_log = RequestLog()
+        self.service = Service(self.conf, self.dispatcher, self._request_log, embedded=self._embedded)
         self._on_fatal = on_fatal
         self._layer = layer
-        self._embedded = isinstance(layer, InMemoryChannelLayer)
         self._worker: InferenceWorker | None = None
         self._supervisor: asyncio.Task[None] | None = None
 

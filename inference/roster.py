@@ -7,6 +7,8 @@ from inference.messages import CostModel, Description, State, Status, Totals
 
 SILENT_PERIODS = 3
 """Whole hello periods without a word, while the layer worked, after which a worker is lost."""
+TYPICAL_TOKENS = 32
+"""Of a job, until there were some."""
 
 
 @dataclass(slots=True)
@@ -57,6 +59,15 @@ class WorkerView:
         if not self.ready or self.closed or self.silent:
             return 0
         return max(0, self.ceiling - len(self.records))
+
+    @property
+    def promised_jobs_per_s(self) -> float:
+        """At best: full batches of what it had so far, by its cost model; 0 if that is not known."""
+        if self.cost is None:
+            return 0.0
+        tokens = self.totals.tokens // self.totals.jobs if self.totals.jobs else TYPICAL_TOKENS
+        useful_ms = self.cost.useful_ms(1, tokens) or self.job_ms
+        return 1000 / useful_ms if useful_ms else 0.0
 
     @property
     def has_words(self) -> bool:

@@ -56,10 +56,10 @@ class Request:
 class Service:
     """One per web process; lives on the dispatcher's event loop."""
 
-    def __init__(self, conf: Conf, dispatcher: Dispatcher, request_log: RequestLog) -> None:
+    def __init__(self, conf: Conf, dispatcher: Dispatcher, request_log: RequestLog, *, embedded: bool = False) -> None:
         self.conf = conf
         self.dispatcher = dispatcher
-        self.admission = Admission(dispatcher, max_pending=conf.max_pending, max_inputs=conf.max_inputs)
+        self.admission = Admission(dispatcher, conf, embedded=embedded)
         self.metrics = Metrics(self._figures)
         self.draining = asyncio.Event()
         self._request_log = request_log
@@ -114,8 +114,8 @@ class Service:
 
     def unready(self) -> str:
         """Why a request now would not be served; empty if it would."""
-        if (refusal := self.admission.refusal()) is not None:
-            return refusal.message
+        if (objection := self.admission.objection()) is not None:
+            return f"{objection.reason}."
         if not self.dispatcher.layer_works:
             return "The channel layer does not answer."
         if not self.dispatcher.roster.ready():
@@ -147,12 +147,11 @@ class Service:
         on_started: Callable[[Started], None] | None,
         on_token: Callable[[Token], None] | None,
     ) -> list[Answer]:
-        if (refusal := self.admission.refusal()) is not None:  # before the body is even parsed
-            raise refusal
+        self.admission.check(1, request.peer, self.conf.max_deadline_s)  # before the body is even parsed
         query = request.query = read()
         admitted_at = asyncio.get_running_loop().time()
         deadline_at = admitted_at + (query.deadline_s or self.conf.deadline_s)
-        with self.admission.permits(len(query.inputs)):
+        with self.admission.permits(len(query.inputs), request.peer, query.deadline_s):
             description = await self.dispatcher.description(deadline_at)
             validation.validate_inputs(description, query.inputs)
             parameters = validation.validate_parameters(description, query.parameters)
@@ -192,12 +191,15 @@ class Service:
         roster = self.dispatcher.roster
         totals = [worker.totals for worker in roster]
         yield gauge("pending_inputs", "Admitted and not yet answered", self.admission.taken)
+        wait_s = self.admission.predicted_wait_s()
+        yield gauge("predicted_wait_seconds", "Of one more input, if it came now", wait_s)
         yield gauge("queue_depth", "Jobs that wait here or at workers", self.dispatcher.queue_depth)
         yield gauge(
             "credit_used", "Jobs that workers have been sent and not yet given back", self.dispatcher.credit_used
         )
         yield gauge("workers_ready", "Workers that take jobs", roster.ready())
         yield gauge("padding_ratio", "Share of padding in what the known workers computed", _padding_ratio(totals))
+        yield gauge("jobs_run", "Jobs that the known workers ran", sum(t.jobs for t in totals))
         yield gauge("batches", "Batches that the known workers ran", sum(t.batches for t in totals))
         if cost := next((worker.cost for worker in roster if worker.cost), None):
             yield gauge("batch_fixed_ms", "Cost model of a worker: per batch", cost.fixed_ms)

@@ -36,9 +36,11 @@ FIGURES = {
     "inference_pending_inputs": "gauge",
     "inference_queue_depth": "gauge",
     "inference_credit_used": "gauge",
+    "inference_predicted_wait_seconds": "gauge",
     "inference_workers_ready": "gauge",
     "inference_padding_ratio": "gauge",
     "inference_batches": "gauge",
+    "inference_jobs_run": "gauge",
     "inference_redispatched": "counter",
     "inference_log_rows_dropped": "counter",
 }
@@ -211,6 +213,7 @@ async def test_figures_of_workers_are_summed():
     found = service.metrics
     assert value(found, "inference_workers_ready") == 2
     assert value(found, "inference_batches") == 7
+    assert value(found, "inference_jobs_run") == 16
     assert value(found, "inference_padding_ratio") == pytest.approx(0.25)
     assert value(found, "inference_queue_depth") == 7
 

@@ -318,6 +318,23 @@ async def test_requests_per_socket_are_limited(socket: Socket, make_texts: Calla
     assert {frame["type"] for frame in last.values()} == {"result"}
 
 
+async def test_inputs_per_socket_are_limited(socket: Socket, make_texts: Callable[..., list[str]]) -> None:
+    texts = make_texts(128)
+    for client_id in ("a", "b", "c"):
+        await socket.infer(client_id, texts)
+
+    last: dict[str, Frame] = {}
+    while len(last) < 3:
+        frame = await socket.next()
+        if frame["type"] in ("result", "error"):
+            last[frame["id"]] = frame
+    check_error(last["c"], "overloaded", "256 inputs are open", client_id="c")
+    assert last["c"]["retry_after"] >= 1
+    assert {last[client_id]["type"] for client_id in "ab"} == {"result"}
+    await socket.infer("again", texts)
+    await socket.until_closed("again")
+
+
 async def test_bad_requests_harm_no_other(
     socket: Socket, reference: Reference, make_texts: Callable[..., list[str]]
 ) -> None:

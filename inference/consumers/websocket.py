@@ -12,10 +12,12 @@ from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Over
 from inference.messages import Started, Token
 from inference.models import InferenceRequest
 from inference.service import Request, Service
-from inference.wire import frames
+from inference.wire import Query, frames
 
 MOST_OPEN = 128
 """Requests open at once on one socket."""
+MOST_OPEN_INPUTS = 256
+"""Inputs in them; one request may have more if ``INFERENCE_MAX_INPUTS`` allows it."""
 SERVICE_RESTART = 1012
 
 
@@ -32,6 +34,7 @@ class InferenceSocket(AsyncConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.service = scope["service"]
         self.open: dict[str, asyncio.Task[None]] = {}
+        self._inputs: dict[str, int] = {}
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         helpers = [asyncio.create_task(self._write()), asyncio.create_task(self._close_when_draining())]
         try:
@@ -85,7 +88,10 @@ class InferenceSocket(AsyncConsumer):
 
     def _start(self, client_id: str, frame: dict[str, Any]) -> None:
         if len(self.open) >= MOST_OPEN:
-            raise Overloaded(f"{MOST_OPEN} requests are open on this socket; wait for an answer.", retry_after_s=1)
+            retry_after_s = self.service.admission.retry_after_s(1)
+            raise Overloaded(
+                f"{MOST_OPEN} requests are open on this socket; wait for an answer.", retry_after_s=retry_after_s
+            )
         self.open[client_id] = asyncio.create_task(self._infer(client_id, frame))
 
     def _cancel(self, client_id: str) -> None:
@@ -109,7 +115,7 @@ class InferenceSocket(AsyncConsumer):
         try:
             outputs = await self.service.answer(
                 request,
-                lambda: frames.read_infer(frame, self.service.conf.max_deadline_s),
+                lambda: self._read(client_id, frame),
                 on_admitted=accepted,
                 on_started=started,
                 on_token=token,
@@ -120,6 +126,7 @@ class InferenceSocket(AsyncConsumer):
         except asyncio.CancelledError:
             answer = self._cancelled(client_id, request)
         del self.open[client_id]
+        self._inputs.pop(client_id, None)
         self._say(answer)
 
     def _result(self, client_id: str, request: Request, outputs: list[bytes]) -> str:
@@ -135,6 +142,18 @@ class InferenceSocket(AsyncConsumer):
         if transcript is not None and transcript.live and transcript.tokens:
             return self._result(client_id, request, [msgspec.json.encode(transcript.output())])
         return frames.write_error(client_id, Cancelled("Cancelled, as asked."), request.id)
+
+    def _read(self, client_id: str, frame: dict[str, Any]) -> Query:
+        """The request, if this socket has credit for its inputs. Raises ``Overloaded``, and as ``read_infer`` does."""
+        query = frames.read_infer(frame, self.service.conf.max_deadline_s)
+        inputs, others = len(query.inputs), sum(self._inputs.values())
+        if others and others + inputs > MOST_OPEN_INPUTS:
+            raise Overloaded(
+                f"{others} inputs are open on this socket and {MOST_OPEN_INPUTS} are allowed; wait for an answer.",
+                retry_after_s=self.service.admission.retry_after_s(others + inputs - MOST_OPEN_INPUTS),
+            )
+        self._inputs[client_id] = inputs
+        return query
 
     def _request(self) -> Request:
         return Request(
