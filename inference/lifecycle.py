@@ -1,34 +1,24 @@
-"""The life of one web process: what it starts, in which order it stops, and the door for other Python code."""
+"""The life of one web process: what it starts, and in which order it stops."""
 
 import asyncio
-import atexit
 import logging
-import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-import msgspec
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.routing import get_default_application
 
 from inference import checks, conf, pipelines
 from inference.dispatcher import Dispatcher
-from inference.errors import InferenceError, Invalid
-from inference.models import InferenceRequest
 from inference.outbox import ChannelLayer
 from inference.request_log import RequestLog
-from inference.service import Request, Service
-from inference.wire import Query
+from inference.service import Service
 from inference.worker import InferenceWorker
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 RESTART_FIRST_S, RESTART_LAST_S = 1.0, 30.0
-
-
-class CannotServe(Exception):
-    """The process cannot do its job; the message is one sentence for the operator."""
 
 
 class WebProcess:
@@ -104,7 +94,6 @@ def _sentence(error: Exception) -> str:
 
 
 _current: WebProcess | None = None
-_lock = threading.Lock()
 
 
 def current() -> WebProcess | None:
@@ -118,99 +107,3 @@ def start(on_fatal: Callable[[str], None]) -> WebProcess:
         _current = WebProcess(on_fatal)
         _current.start()
     return _current
-
-
-async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
-    """What the pipeline returns for a text, or for each text of a list; through the same door as HTTP requests.
-
-    May be awaited on any event loop and thread. In a process that serves nothing, the first call starts what is
-    needed on a thread of its own.
-
-    Raises:
-        InferenceError: as a client would be told.
-        CannotServe: this process cannot serve (say, the model cannot be loaded).
-    """
-    process = _ensure_somewhere()
-    work = _answer(process.service, inputs, parameters, deadline_s)
-    try:
-        if process.loop is asyncio.get_running_loop():
-            return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
-    except InferenceError:
-        _check_failure()  # found while this call waited
-        raise
-
-
-def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
-    """``infer`` for code without an event loop. Raises as ``infer`` does, and ``RuntimeError`` on a running loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(infer(inputs, parameters, deadline_s))
-    raise RuntimeError("infer_sync() would block the running event loop; use `await infer()`.")
-
-
-async def _answer(service: Service, inputs: Any, parameters: Any, deadline_s: float | None) -> Any:
-    request = Request(transport=InferenceRequest.Transport.PYTHON, client=None)
-    outputs = await service.answer(request, lambda: _query(inputs, parameters, deadline_s))
-    decoded = [msgspec.json.decode(output) for output in outputs]
-    return decoded if request.many else decoded[0]
-
-
-def _query(inputs: Any, parameters: Any, deadline_s: float | None) -> Query:
-    return Query.of(_plain(inputs), parameters=_plain(parameters), deadline_s=deadline_s)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON would have it: Python callers also pass tuples, and texts that Django marked safe.
-
-    Raises:
-        Invalid: what JSON has no word for.
-    """
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain_text))
-    except (TypeError, ValueError) as error:
-        raise Invalid(f"inputs and parameters must be plain JSON values: {error}.") from None
-
-
-def _plain_text(value: Any) -> str:
-    if isinstance(value, str):
-        return "".join(value)
-    raise TypeError(f"{type(value).__name__} is none")
-
-
-def _ensure_somewhere() -> WebProcess:
-    """The running process's, or one on a new thread."""
-    with _lock:
-        if _current is None:
-            started: list[WebProcess] = []
-            ready = threading.Event()
-
-            async def serve() -> None:
-                started.append(start(_raise_later))
-                ready.set()
-                await asyncio.Event().wait()
-
-            threading.Thread(target=lambda: asyncio.run(serve()), name="inference", daemon=True).start()
-            ready.wait()
-            atexit.register(_stop, started[0])
-    _check_failure()
-    assert _current is not None  # noqa: S101
-    return _current
-
-
-def _stop(process: WebProcess) -> None:
-    """As the process ends: the last rows of the log."""
-    asyncio.run_coroutine_threadsafe(process.drain(), process.loop).result(timeout=10)
-
-
-_failure: list[str] = []
-
-
-def _check_failure() -> None:
-    if _failure:
-        raise CannotServe(_failure[0])
-
-
-def _raise_later(sentence: str) -> None:
-    _failure.append(sentence)

@@ -5,7 +5,7 @@ import pytest
 
 from inference.calls import Answer, Call, Pending
 from inference.errors import Cancelled, InferenceError, InferenceFailed, Invalid, Overloaded
-from inference.messages import Result
+from inference.messages import Generation, Result, Token
 
 
 def make_call(inputs: int = 3, **fields: Any) -> Call:
@@ -165,3 +165,51 @@ async def test_events_are_asked_for_only_by_who_listens():
 async def test_a_list_asks_for_events_of_its_first_input_only():
     jobs = make_call(3, on_started=lambda event: None).jobs
     assert [job.as_job(0.0).events for job in jobs] == [True, False, False]
+
+
+# Tokens
+
+
+def hearing(*texts: str) -> tuple[Pending, list[str]]:
+    """A job of a stream, and what its client was told; ``texts`` are its first tokens."""
+    told: list[str] = []
+    (job,) = make_call(1, on_token=lambda token: told.append(token.text)).jobs
+    for index, text in enumerate(texts):
+        assert job.hear(Token(100, index, 7, text, 0.0))
+    return job, told
+
+
+def result(generated: int) -> Result:
+    return Result(100, b"[]", 1.0, 2.0, 3, Generation("length", 1, generated, 1.0, 1.0, None))
+
+
+async def test_tokens_are_asked_for_only_by_who_listens():
+    assert hearing()[0].as_job(0.0).tokens
+    assert not make_call(1, on_started=lambda event: None).jobs[0].as_job(0.0).tokens
+
+
+async def test_a_job_that_is_sent_again_brings_the_tokens_that_are_known():
+    assert hearing()[0].as_job(0.0).resume == ()
+    assert hearing("a", "b")[0].as_job(0.0).resume == (7, 7)
+
+
+async def test_a_token_that_is_known_is_not_told_again():
+    job, told = hearing("a", "b")
+    assert job.hear(Token(100, 0, 7, "a", 0.0))
+    assert told == ["a", "b"]
+
+
+async def test_a_token_after_a_gap_is_not_told():
+    job, told = hearing("a")
+    assert not job.hear(Token(100, 2, 7, "c", 0.0))
+    assert told == ["a"]
+    assert job.as_job(0.0).resume == (7,)
+
+
+@pytest.mark.parametrize(("generated", "right"), [(2, False), (3, True), (4, False)])
+async def test_a_result_brings_the_token_after_those_that_were_told(generated: int, right: bool):
+    assert hearing("a", "b")[0].continues(result(generated)) is right
+
+
+async def test_any_result_is_right_for_who_does_not_listen():
+    assert make_call(1).jobs[0].continues(result(5))

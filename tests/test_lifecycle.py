@@ -48,7 +48,7 @@ for inputs, parameters in ((["a [MASK]", ""], None), ("a [MASK]", {"padding": 1}
 """
 NO_MODEL = """
 from inference import infer_sync
-from inference.lifecycle import CannotServe
+from inference.door import CannotServe
 
 for _ in range(2):
     try:

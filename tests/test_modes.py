@@ -14,7 +14,7 @@ import pytest
 from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from inference import lifecycle
+from inference import infer, lifecycle
 from inference.outbox import end
 from tests import processes
 from tests.conftest import Reference, client
@@ -296,7 +296,7 @@ async def test_batches_do_not_block_the_event_loop(
     monkeypatch.setattr(lifecycle, "_current", None)
     process = lifecycle.start(pytest.fail)
     try:
-        await lifecycle.infer(TEXT)  # waits until the model is loaded
+        await infer(TEXT)  # waits until the model is loaded
         lags = [await longest_lag_s(make_texts(192, 5, 12))]
         while min(lags) >= LOOP_LAG_S and len(lags) < 3:
             lags.append(await longest_lag_s(make_texts(192, 5, 12)))
@@ -317,7 +317,7 @@ async def longest_lag_s(texts: list[str]) -> float:
             lags.append(clock() - slept_at - 0.005)
 
     async def be_client(own: list[str]) -> list[Any]:
-        return [await lifecycle.infer(text) for text in own]
+        return [await infer(text) for text in own]
 
     probing = asyncio.create_task(probe())
     answers = await asyncio.gather(*(be_client(texts[number::64]) for number in range(64)))

@@ -16,9 +16,11 @@ from inference.errors import (
     Malformed,
     Overloaded,
 )
+from inference.messages import Generation
 from inference.wire import Query, Times, frames, huggingface
 from inference.wire.huggingface import read_body, write_headers, write_outputs
 from inference.wire.parsing import decode_object, read_deadline, read_query
+from tests.test_transcript import make_transcript, token
 
 LITERALLY = " To send the text literally, use Content-Type: text/plain."
 LONGEST_S = 120.0
@@ -479,6 +481,43 @@ def test_a_result_has_output_and_times():
 def test_the_outputs_of_a_list_are_joined_in_a_frame():
     written = frames.write_result("a", "r", [b"1", b'{"b": "\xc3\xa9"}'], Times(total_ms=1.0), many=True)
     assert json.loads(written)["output"] == [1, {"b": "é"}]
+
+
+def test_a_token_frame():
+    written = frames.write_token("a", token(2, "é"))
+    assert json.loads(written) == {"type": "token", "id": "a", "index": 2, "token": 102, "text": "é"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), [("eos_token", "stop"), ("stop_sequence", "stop"), ("length", "length")], ids=str
+)
+def test_a_result_of_a_generation_says_how_it_came_about(reason: Any, told: str):
+    transcript = make_transcript("b", seed=3)
+    transcript.finish(Generation(reason, 5, 2, 1.0, 1.0, token(1, "c")))
+    result = json.loads(frames.write_result("a", "r", [b"1"], Times(total_ms=1.0), transcript, many=False))
+    assert result["finish_reason"] == told
+    assert (result["prompt_tokens"], result["generated_tokens"], result["seed"]) == (5, 2, 3)
+    assert {"first_token_ms", "token_ms"} <= result.keys()
+
+
+def test_a_generation_that_was_cancelled_does_not_know_its_prompt():
+    result = json.loads(frames.write_result("a", "r", [b"1"], Times(total_ms=1.0), make_transcript("b"), many=False))
+    assert result["finish_reason"] == "cancelled"
+    assert result["generated_tokens"] == 1
+    assert "prompt_tokens" not in result
+
+
+@pytest.mark.parametrize("chat", [[{"role": "user", "content": "a"}], [{"role": "user"}, {}]], ids=str)
+def test_a_chat_is_one_input(chat: Any):
+    assert read_json(inputs=chat) == Query(inputs=[chat], many=False)
+    assert read_json(inputs=[chat, "a"]) == Query(inputs=[chat, "a"], many=True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "asked"), [({"details": True}, True), ({"details": 1}, None), ({}, None), ("details", None)], ids=str
+)
+def test_what_is_asked_of_a_flag(parameters: Any, asked: bool | None):
+    assert Query.of("a", parameters=parameters).asks("details") is asked
 
 
 def test_an_error_frame_has_code_and_message():

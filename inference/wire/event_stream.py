@@ -20,7 +20,6 @@ def write_headers(request_id: str) -> list[tuple[bytes, bytes]]:
         (b"x-request-id", request_id.encode()),
         (b"cache-control", b"no-cache"),
         (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
-        (b"x-content-type-options", b"nosniff"),
     ]
 
 
