@@ -63,6 +63,11 @@ class RequestLog:
         self._give_up_at = math.inf
         self._thread: threading.Thread | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Rows that the database has not taken yet."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Start the writer thread, also again after ``stop``. What was recorded before is written too."""
         if self._thread is not None and self._thread.is_alive():

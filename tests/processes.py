@@ -60,10 +60,12 @@ class Process:
         self._command = [str(part) for part in command]
         self._env = dict(env or {})
         self._log = scratch() / f"{name}-{secrets.token_hex(4)}.log"
+        self._began_at = 0
         self._popen: subprocess.Popen[bytes] | None = None
         self._expected_to_run = False
 
     def start(self) -> Self:
+        self._began_at = len(self.log())
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self._command,
@@ -94,6 +96,10 @@ class Process:
     def log(self) -> str:
         """Everything it has written so far, of all its starts."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def newest_log(self) -> str:
+        """What its newest start has written."""
+        return self.log()[self._began_at :]
 
     def last_line(self) -> str:
         return (self.log().strip().splitlines() or [""])[-1]
@@ -243,7 +249,11 @@ class Worker(Process):
         super().__init__("worker", command, env)
 
     def wait_until_ready(self) -> None:
-        self.wait_for(lambda: "ready after" in self.log(), "the model is loaded")
+        self.wait_for(lambda: self.loaded, "the model is loaded")
+
+    @property
+    def loaded(self) -> bool:
+        return "ready after" in self.newest_log()
 
 
 @contextmanager

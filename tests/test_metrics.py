@@ -42,6 +42,7 @@ FIGURES = {
     "inference_batches": "gauge",
     "inference_jobs_run": "gauge",
     "inference_redispatched": "counter",
+    "inference_log_rows_waiting": "gauge",
     "inference_log_rows_dropped": "counter",
 }
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import sys
 import time
+from collections.abc import Sequence
 
 from tests.conftest import Reference
 from tests.soak import cluster, ledger
@@ -23,8 +24,9 @@ SAMPLE = 500
 """Right answers that are compared with those of the stock pipeline."""
 
 
-def main() -> int:
-    options = _options()
+def main(arguments: Sequence[str]) -> int:
+    """The exit code: 1 if a promise was broken."""
+    options = _options(arguments)
     began = time.monotonic()
     found = Ledger()
     env = {"INFERENCE_THREADS": "1", "INFERENCE_LOG_INPUTS": "preview"}
@@ -78,7 +80,7 @@ def _against_the_pipeline(found: Ledger, chance: random.Random) -> list[str]:
     return [f"{wrong} answers are not the pipeline's"] if wrong else []
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,11 +88,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(PHASES), help=", ".join(PHASES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=40.0, help="requests per second (%(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if unknown := set(options.only) - set(PHASES):
         parser.error(f"there is no phase {', '.join(sorted(unknown))}; there are {', '.join(PHASES)}")
     return options
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

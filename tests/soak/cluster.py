@@ -38,10 +38,6 @@ class Cluster:
         self._stopping.set()
         self._supervisor.join()
 
-    def ready(self, worker: Worker) -> bool:
-        """Its newest start has loaded the model."""
-        return worker.running and "ready after" in worker.log().rpartition("importing torch")[2]
-
     async def all_ready(self, deadline_s: float = processes.START_S) -> None:
         """Wait until the workers are loaded, and every web process knows them."""
         end = time.monotonic() + deadline_s
@@ -50,7 +46,7 @@ class Cluster:
             await asyncio.sleep(POLL_S)
 
     async def _all_known(self) -> bool:
-        if not all(map(self.ready, self.workers)):
+        if not all(worker.running and worker.loaded for worker in self.workers):
             return False
         known = [await figure(web, "inference_workers_ready") for web in self.webs]
         return known == [len(self.workers)] * len(self.webs)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.processes import Worker
+from tests.processes import STOP_S, Worker
 from tests.soak.clients import Clients
 from tests.soak.cluster import Cluster
 from tests.soak.faulty_worker import BAD, HANG, POISON
@@ -97,7 +97,7 @@ async def kills(soak: Soak) -> None:
             await asyncio.sleep(soak.chance.uniform(0.2, 1))
             both = left > 1 and soak.chance.random() < BOTH
             for worker in soak.chance.sample(soak.cluster.workers, 2 if both else 1):
-                worker.signal(signal.SIGKILL)
+                await asyncio.to_thread(_ended, worker, signal.SIGKILL)
                 left -= 1
                 await asyncio.sleep(soak.chance.uniform(0, 1))
         await soak.cluster.all_ready()
@@ -180,13 +180,13 @@ async def rolling(soak: Soak) -> None:
     """Every web and worker process is stopped and started again, one after the other."""
     phase, cluster = "rolling restart", soak.cluster
     async with soak.load(phase):
-        for web in cluster.webs:
+        for web in cluster.webs[: soak.times(2)]:
             code = await asyncio.to_thread(web.terminate)
             soak.promise(f"a web process stops cleanly ({code})", kept=code == 0)
             web.start()
             await asyncio.to_thread(web.wait_until_answers, "/health/ready")
-        for worker in cluster.workers:
-            code = await asyncio.to_thread(_ended, worker)
+        for worker in cluster.workers[: soak.times(2)]:
+            code = await asyncio.to_thread(_ended, worker, signal.SIGTERM)
             soak.promise(f"a worker stops cleanly ({code})", kept=code == 0)
             await cluster.all_ready()
     failed = [e for e in soak.ledger.of(phase) if e.outcome is Outcome.FAILED]
@@ -195,11 +195,11 @@ async def rolling(soak: Soak) -> None:
     soak.promise(f"refusals say that a server stops {refused or ''}", kept=refused <= {"draining"})
 
 
-def _ended(worker: Worker) -> int:
-    """SIGTERM, and its exit code; its supervisor starts it again."""
+def _ended(worker: Worker, how: signal.Signals) -> int:
+    """Its exit code; its supervisor starts it again."""
     running = worker.popen
-    running.send_signal(signal.SIGTERM)
-    return running.wait(60)
+    running.send_signal(how)
+    return running.wait(STOP_S)
 
 
 PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {

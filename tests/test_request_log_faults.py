@@ -1,0 +1,146 @@
+"""A real server whose database fails: inference goes on, the log says so once, and nothing is missing afterwards."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests import processes
+from tests.conftest import client
+from tests.processes import ROOT, START_S, Process, Redis, Web, Worker, wait_until
+
+pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+
+TEXT = "test [MASK]"
+WHILE_DOWN = 20
+
+
+def check_outage(server: Web, begin: Callable[[], object], end: Callable[[], object], count: Callable[[], int]) -> None:
+    """Requests before, in and after an outage are answered, and afterwards all of them are in the database."""
+    with client(server) as http:
+
+        def ask() -> None:
+            assert http.post("/", content=TEXT).status_code == 200
+
+        ask()
+        wait_until(lambda: count() == 1, "the first request is in the log")
+        begin()
+        try:
+            for _ in range(WHILE_DOWN):
+                ask()
+            wait_until(lambda: "The request log cannot be written" in server.log(), "the outage is reported")
+            ask()
+            assert http.get("/health/ready").status_code == 200
+            assert f"inference_log_rows_waiting {WHILE_DOWN + 1}.0" in http.get("/metrics").text
+        finally:
+            end()
+        wait_until(lambda: count() == WHILE_DOWN + 2, "what was asked meanwhile is in the log")
+        ask()
+        metrics = http.get("/metrics").text
+    assert server.terminate() == 0
+    assert count() == WHILE_DOWN + 3
+    assert "inference_log_rows_dropped_total 0.0" in metrics
+    log = server.log()
+    assert log.count("The request log cannot be written") == 1
+    assert log.count("The request log is written again") == 1
+    assert "0 requests were dropped meanwhile" in log
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def sqlite_server(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
+    with processes.web(redis) as server:
+        yield server
+
+
+def test_sqlite_on_a_full_disk(sqlite_server: Web) -> None:
+    """No file of the process may grow beyond what the database's log of writes has reached."""
+
+    def limit(most: int) -> None:
+        _, hard = resource.prlimit(sqlite_server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(sqlite_server.pid, resource.RLIMIT_FSIZE, (most, hard))
+
+    with closing(sqlite3.connect(sqlite_server.database)) as other:  # while it is open, that file does not begin anew
+
+        def begin() -> None:
+            other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            reached = Path(f"{sqlite_server.database}-wal").stat().st_size
+            assert len(sqlite_server.log()) + 4000 < reached, "the server's own output has room"
+            limit(reached)
+
+        check_outage(sqlite_server, begin, lambda: limit(resource.RLIM_INFINITY), lambda: len(sqlite_server.rows()))
+
+
+def test_sqlite_locked_by_another_process(sqlite_server: Web) -> None:
+    with closing(sqlite3.connect(sqlite_server.database, isolation_level=None)) as other:
+        check_outage(
+            sqlite_server,
+            lambda: other.execute("BEGIN IMMEDIATE"),
+            lambda: other.execute("ROLLBACK"),
+            lambda: len(sqlite_server.rows()),
+        )
+
+
+@pytest.fixture
+def postgres() -> Iterator[Process]:
+    """A PostgreSQL of its own; as another user where tests run as root, which it refuses."""
+    folder = Path(tempfile.mkdtemp(prefix="inference-postgres-"))
+    as_user: list[str] = []
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    make: list[str | Path] = ["initdb", "-D", folder, "-U", "inference", "--auth=trust", "--no-sync", "-E", "UTF8"]
+    subprocess.run([*as_user, *make], env=env, check=True, capture_output=True, cwd="/", timeout=START_S)
+    options: list[str | Path] = ["-D", folder, "-k", "", "-h", "127.0.0.1", "-p", str(PORT), "-c", "fsync=off"]
+    server = Process("postgres", [*as_user, "postgres", *options], env)
+    try:
+        with server.runs(lambda: server.wait_for(accepts, "it takes connections")):
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+PORT = processes.free_port()
+URL = f"postgres://inference@127.0.0.1:{PORT}/postgres"
+
+
+def accepts() -> bool:
+    with suppress(psycopg.OperationalError), psycopg.connect(URL):
+        return True
+    return False
+
+
+def rows_in_postgres() -> int:
+    with psycopg.connect(URL) as connection:
+        [(number,)] = connection.execute("SELECT sum(count) FROM inference_inferencerequest")
+    return int(number or 0)
+
+
+@pytest.mark.skipif(not shutil.which("initdb"), reason="no PostgreSQL is installed")
+def test_postgres_that_crashes_and_comes_back(postgres: Process, redis: Redis, shared_worker: Worker) -> None:
+    env = {"DATABASE_URL": URL}
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    path = processes.new_database()
+    subprocess.run(migrate, cwd=ROOT, env=processes.environment(None, path, env), check=True, timeout=START_S)
+
+    def crash() -> None:
+        postgres.signal(signal.SIGQUIT)
+        postgres.wait()
+
+    def come_back() -> None:
+        postgres.start()
+        postgres.wait_for(accepts, "it takes connections")
+
+    with processes.web(redis, env) as server:
+        check_outage(server, crash, come_back, rows_in_postgres)
