@@ -108,9 +108,11 @@ class Batcher(Runner):
     async def _outcomes(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
         """Run a batch; one that fails is halved until the culprit stands alone, so its mates get their answers."""
         prepared = [item.prepared for item in batch]
+        computed = computed_tokens(batch, pads=self._limits.pads)
+        predicted_ms = self.cost.model.predict_ms(len(batch), computed)
         began = self._clock()
         try:
-            outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared))
+            outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared), predicted_ms)
             check_number(outcomes, prepared)
         except Exception as error:
             if len(batch) == 1:
@@ -119,7 +121,6 @@ class Batcher(Runner):
             logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
             middle = len(batch) // 2
             return await self._outcomes(batch[:middle], thread) + await self._outcomes(batch[middle:], thread)
-        computed = computed_tokens(batch, pads=self._limits.pads)
         ended = self._clock()
         self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
         self._last_end = ended

@@ -13,6 +13,7 @@ from inference.dispatcher import Dispatcher
 from inference.outbox import ChannelLayer
 from inference.request_log import RequestLog
 from inference.service import Service
+from inference.watchdog import ModelHangs
 from inference.worker import InferenceWorker
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,10 @@ class WebProcess:
                 if not self._worker.was_ready:
                     self._on_fatal(_sentence(error))
                     return
-                logger.exception("The worker ended; a new one starts in %g s", pause_s)
+                if isinstance(error, ModelHangs):
+                    logger.critical("A new worker takes the place of the old one in %g s: %s", pause_s, error)
+                else:
+                    logger.exception("The worker ended; a new one starts in %g s", pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RESTART_LAST_S)
             else:

@@ -4,7 +4,10 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
+
+from inference.watchdog import Watchdog
 
 T = TypeVar("T")
 
@@ -14,17 +17,26 @@ class ModelThread:
 
     The thread outlives any call: what a call raises goes to its caller. It is a daemon, so that a model that
     hangs cannot keep the process from ending (a ``ThreadPoolExecutor`` would be joined at exit).
+
+    ``watchdog``, once it is set, watches each call. (Loading may take as long as it likes.)
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
+        self.watchdog = watchdog
+        self._name = name
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun."""
+    async def run(self, call: Callable[[], T], predicted_ms: float | None = None) -> T:
+        """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun.
+
+        ``predicted_ms``: how long it should take, as far as that is known.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.put((call, future))
-        return await future
+        predicted_s = None if predicted_ms is None else predicted_ms / 1000
+        with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
+            self._calls.put((call, future))
+            return await future
 
     def close(self) -> None:
         """End the thread after the calls that are queued."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from channels.consumer import AsyncConsumer
@@ -35,6 +36,7 @@ from inference.messages import (
 from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer, LayerHealth, end, receive_forever
 from inference.runner import LoadedPipeline, Runner
+from inference.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ CREDIT_BATCHES = 4
 MEMBERSHIP_PERIOD_S = 1.0
 LAST_WORDS_S = 2.0
 """How long a stopping worker tries to say ``stopped``."""
+GIVE_BACK_S = 1.0
+"""How long a worker whose model hangs gives back what waits, and answers what another thread still runs."""
 
 Load = Callable[[Conf, Callable[[str], None]], LoadedPipeline]
 """Loads and warms up; reports progress in words; raises ``LoadFailed`` with one sentence."""
@@ -113,8 +117,10 @@ class InferenceWorker(Worker):
 
         Raises:
             LoadFailed: the pipeline cannot be served; the message is one sentence for the operator.
+            ModelHangs: this worker is of no more use. It has given back what waited, and says nothing more.
         """
-        thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}")
+        watchdog = Watchdog(self._conf.deadline_s)
+        thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}", watchdog)
         lanes = Lanes(thread)
         drained = asyncio.create_task(self._drained.wait())
         tasks: list[asyncio.Task[Any]] = [
@@ -125,13 +131,17 @@ class InferenceWorker(Worker):
         ]
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
+            thread.watchdog = watchdog
             lanes = await self._lanes(pipeline, thread)
             runner = self._runner(pipeline, tokenizer_thread, lanes)
-            running = asyncio.create_task(runner.run())
-            tasks.append(running)
+            running, watching = asyncio.create_task(runner.run()), asyncio.create_task(watchdog.bark())
+            tasks += [running, watching]
             self._intake.open(runner, pipeline.description)
             self.was_ready = True
-            await asyncio.wait((drained, running), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((drained, running, watching), return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await self._give_back()
+                watching.result()
             if running.done():
                 running.result()
         finally:
@@ -159,6 +169,13 @@ class InferenceWorker(Worker):
         logger.info("Worker %s has stopped", self.id)
         self._drained.set()
 
+    async def _give_back(self) -> None:
+        """What waits runs elsewhere, at once. What hangs is held on to: only a worker that is lost makes suspects."""
+        self._intake.enter("draining")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_S):
+                await self._intake.emptied()
+
     @property
     def held(self) -> int:
         """Jobs received and not yet answered."""
@@ -172,7 +189,7 @@ class InferenceWorker(Worker):
         """Beside the thread that has loaded, and may use every core, one for each batch that may run at once."""
         if pipeline.lanes == 1:
             return Lanes(thread)
-        narrow = [ModelThread(f"model-{self.id}-{number}") for number in range(pipeline.lanes)]
+        narrow = [ModelThread(f"model-{self.id}-{number}", thread.watchdog) for number in range(pipeline.lanes)]
         share = pipeline.description.threads // pipeline.lanes
         for each in narrow:
             await each.run(lambda: pipeline.use_threads(share))

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,8 +19,10 @@ from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Invalid
 from inference.messages import ROUTE, Description, Job
+from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer
 from inference.runner import Outcome
+from inference.watchdog import ModelHangs, Watchdog
 from inference.worker import InferenceWorker, WorkerConsumer
 
 DESCRIPTION = Description(
@@ -122,7 +125,7 @@ class Connection:
 
 
 class SimulatedModel:
-    """Answers a text with itself. ``bad`` is refused, ``poison`` ends the worker that runs it."""
+    """Answers a text with itself. ``bad`` is refused, ``poison`` ends its worker, ``hang`` holds its model."""
 
     description = DESCRIPTION
     pads = True
@@ -141,6 +144,8 @@ class SimulatedModel:
     def run(self, batch: Sequence["SimulatedTokens"]) -> list[Outcome]:
         texts = [prepared.text for prepared in batch]
         self._ran(texts)
+        if any("hang" in text for text in texts):
+            raise Hangs
         return [Invalid("bad input") if "bad" in text else b'"%s"' % text.encode() for text in texts]
 
 
@@ -152,15 +157,26 @@ class SimulatedTokens:
     sequences: int = 1
 
 
-class SimulatedThread:
+class Hangs(Exception):
+    """The call does not come back."""
+
+
+class SimulatedThread(ModelThread):
     """Takes virtual time for a call instead of a thread."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
+        self.watchdog = watchdog
+        self._name = name
         self._call_s = BATCH_S if name.startswith("model") else 0.001
 
-    async def run(self, call: Callable[[], Any]) -> Any:
-        await asyncio.sleep(self._call_s)
-        return call()
+    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
+        predicted_s = None if predicted_ms is None else predicted_ms / 1000
+        with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
+            await asyncio.sleep(self._call_s)
+            try:
+                return call()
+            except Hangs:
+                await asyncio.Event().wait()
 
     def close(self) -> None:
         pass
@@ -177,7 +193,7 @@ class World:
         self.workers: dict[InferenceWorker, asyncio.Task[None]] = {}
         self._connections: dict[InferenceWorker, Connection] = {}
         self._leaving: list[asyncio.Task[None]] = []
-        self.kills = 0
+        self.kills = self.hangs = 0
         self.batches: list[list[str]] = []
         self._application = ProtocolTypeRouter({"channel": ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})})
         for web in self.webs:
@@ -190,8 +206,16 @@ class World:
         worker = InferenceWorker(self._application, cast("ChannelLayer", connection), self.conf, lambda *_: model)
         self._connections[worker] = connection
         model = SimulatedModel(lambda texts: self._on_batch(worker, texts))
-        self.workers[worker] = asyncio.get_running_loop().create_task(worker.arun())
+        self.workers[worker] = asyncio.get_running_loop().create_task(self._supervise(worker))
         return worker
+
+    async def _supervise(self, worker: InferenceWorker) -> None:
+        try:
+            await worker.arun()
+        except ModelHangs:
+            self.hangs += 1
+            if self.workers.pop(worker, None):
+                asyncio.get_running_loop().call_later(2.0, self.start_worker)
 
     def kill(self, worker: InferenceWorker) -> None:
         """As SIGKILL: not another word from it."""

@@ -156,7 +156,7 @@ class VirtualThread(ModelThread):
         self.spans: list[tuple[float, float]] = [] if spans is None else spans
         """From when to when each call took; threads may share the list."""
 
-    async def run(self, call: Callable[[], Any]) -> Any:
+    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(self._call_s)
         self.spans.append((began, asyncio.get_running_loop().time()))

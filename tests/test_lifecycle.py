@@ -6,6 +6,8 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +17,14 @@ import pytest
 
 import inference
 from inference import conf
+from inference.errors import DeadlineExceeded
 from inference.lifecycle import WebProcess
+from inference.messages import Job
+from inference.service import Request
+from inference.wire import Query
 from tests import processes
 from tests.conftest import Reference
+from tests.simulation import DESCRIPTION, SimulatedTokens
 
 TEXT = "Paris is the capital of [MASK]."
 OTHER = "The [MASK] is blue."
@@ -188,3 +195,48 @@ async def test_settings_without_contradiction_start_in_silence(settings: Any, lo
     process = Quiet()
     process.start()
     assert (process.fatal, log.text) == ([], "")
+
+
+# The embedded worker
+
+
+class Hanging:
+    """A pipeline that never comes back from a text with a certain word."""
+
+    description = DESCRIPTION
+    warm_up_costs = ((1, 1, 1.0), (2, 2, 2.0))
+    lanes = 1
+    pads = True
+
+    def prepare(self, jobs: Sequence[Job]) -> list[SimulatedTokens]:
+        return [SimulatedTokens(job.input) for job in jobs]
+
+    def run(self, batch: Sequence[SimulatedTokens]) -> list[bytes]:
+        if any("endless" in prepared.text for prepared in batch):
+            threading.Event().wait()
+        return [b"%d" % len(prepared.text) for prepared in batch]
+
+
+async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    """Rule 9: a new worker with a new thread; who waited is answered, and the input that hangs gets its 504."""
+    settings.INFERENCE = conf.Conf(deadline_s=3)
+    monkeypatch.setattr("inference.pipelines.load", lambda *_: Hanging())
+    monkeypatch.setattr("inference.lifecycle.RESTART_FIRST_S", 0.1)
+    process = WebProcess(pytest.fail)
+    process._request_log.start = lambda: None  # type: ignore[method-assign]
+    process.start()
+
+    async def ask(text: str, deadline_s: float) -> list[bytes]:
+        request = Request(transport="python", client=None)
+        return await process.service.answer(request, lambda: Query(inputs=[text], many=False, deadline_s=deadline_s))
+
+    assert await ask("first", 20) == [b"5"]
+    first = process._worker
+    hanging = asyncio.create_task(ask("endless", 2.5))
+    await asyncio.sleep(0.1)
+    assert await ask("after", 20) == [b"5"]
+    with pytest.raises(DeadlineExceeded):
+        await hanging
+    assert process._worker is not first
+    assert process.service.admission.taken == 0
+    await process.drain()

@@ -4,6 +4,7 @@ loop that batches do not block."""
 import asyncio
 import json
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -163,6 +164,21 @@ def test_idle_processes_answer_at_once(distributed: Web, shared_worker: Worker) 
     assert float(reply.headers["x-total-time"]) < 2000
     for process, length in zip((distributed, shared_worker), logs, strict=True):
         assert "fails" not in process.log()[length:]
+
+
+def test_a_worker_whose_model_hangs_ends_itself(redis: Redis) -> None:
+    """Rule 9: with a sentence and code 1, so that its supervisor starts another. (The model here hangs at a word.)"""
+    env = {"INFERENCE_LAYER_PREFIX": "hangs", "INFERENCE_DEADLINE_S": "3"}
+    command = [sys.executable, "-m", "tests.soak.faulty_worker"]
+    with (
+        processes.worker(redis, env, command=command) as hanging,
+        processes.web(redis, env) as server,
+        client(server) as http,
+    ):
+        reply = http.post("/", content="endless [MASK]")
+        assert hanging.wait(20) == 1
+    assert (reply.status_code, reply.json()["error_type"]) == (504, "timeout")
+    assert hanging.last_line().endswith("the model hangs.")
 
 
 # Stopping

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost
+from inference.watchdog import LEAST_S
 from tests import virtual_time
 from tests.simulation import BATCH_S, SimulatedThread, World
 
@@ -142,6 +143,43 @@ def test_poison_kills_at_most_three_workers_and_harms_nobody():
     virtual_time.run(scenario())
 
 
+def test_input_that_hangs_costs_at_most_three_workers_and_harms_nobody():
+    """Rules 8 and 9."""
+
+    async def scenario():
+        world = World(1, workers=3, max_batch_size=8)
+        await world.settle(2)
+        texts = [f"t{n}" for n in range(20)] + ["hang"]
+        outcomes = await asyncio.gather(*(outcome_of(world, text, deadline_s=60) for text in texts))
+        assert outcomes == [*texts[:-1], WorkerLost.code]
+        assert world.hangs == 3
+        await world.settle()
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_worker_whose_model_hangs_gives_back_at_once_what_waits():
+    """Rule 9: only those who shared the batch wait until the worker is lost."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        clock = asyncio.get_running_loop().time
+        hanging = asyncio.create_task(outcome_of(world, "hang", deadline_s=12))
+        await asyncio.sleep(BATCH_S / 2)
+        asking = [asyncio.create_task(world.ask(f"t{n}")) for n in range(12)]
+        world.start_worker()
+        await asyncio.sleep(2)
+        began = clock()
+        assert await asyncio.gather(*asking) == [f"t{n}" for n in range(12)]
+        assert clock() - began <= LEAST_S
+        assert await hanging == DeadlineExceeded.code
+        assert not any("hang" in batch and len(batch) > 1 for batch in world.batches)
+
+    virtual_time.run(scenario())
+
+
 @pytest.mark.parametrize("outage_s", [2.0, 20.0])
 def test_layer_that_is_down_is_no_death_of_a_worker(outage_s):
     """Rule 7: periods in which the layer did not work do not count."""
@@ -228,7 +266,7 @@ async def unsteady_client(world: World, number: int) -> tuple[str, str]:
     """Comes at some time with some input, and sometimes leaves early."""
     rng, clock = world.rng, asyncio.get_running_loop().time
     await asyncio.sleep(rng.uniform(0, 15))
-    text = f"{rng.choices(['good', 'bad', 'poison'], [96, 3, 1])[0]}-{number}"
+    text = f"{rng.choices(['good', 'bad', 'poison', 'hang'], [95.5, 3, 1, 0.5])[0]}-{number}"
     started = clock()
     asking = asyncio.create_task(outcome_of(world, text, deadline_s=90, web=rng.randrange(2)))
     if rng.random() < 0.1:
@@ -243,7 +281,10 @@ async def unsteady_client(world: World, number: int) -> tuple[str, str]:
 
 def is_due(text: str, outcome: str) -> bool:
     """What this input must come to, unless its client left or luck never came."""
-    return outcome in ({"good": text, "bad": Invalid.code, "poison": WorkerLost.code}[text.split("-")[0]], "cancelled")
+    return outcome in (
+        {"good": text, "bad": Invalid.code, "poison": WorkerLost.code, "hang": WorkerLost.code}[text.split("-")[0]],
+        "cancelled",
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))

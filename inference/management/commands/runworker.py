@@ -13,7 +13,10 @@ from django.core.management import CommandError
 
 from inference import conf, pipelines
 from inference.messages import ROUTE
+from inference.watchdog import ModelHangs
 from inference.worker import InferenceWorker
+
+logger = logging.getLogger(__name__)
 
 
 class Command(ChannelsCommand):
@@ -53,5 +56,9 @@ async def _serve(layer: Any) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop, signum)
-    await worker.arun()
+    try:
+        await worker.arun()
+    except ModelHangs as error:
+        logger.critical("Worker %s ends, so that another can be started: %s", worker.id, error)
+        return 1
     return 0

@@ -1,0 +1,77 @@
+import asyncio
+import time
+
+import pytest
+
+from inference.model_thread import ModelThread
+from inference.watchdog import TICK_S, ModelHangs, Watchdog
+from tests import virtual_time
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "predicted_s", "limit_s"),
+    [
+        (30, 0.01, 5),
+        (30, 0.4, 8),
+        (30, 2, 10),  # a third of the deadline
+        (30, 6, 18),  # what is slow does not hang
+        (30, None, 10),
+        (12, 0.01, 4),
+        (0.5, 0.01, 1),
+    ],
+)
+def test_how_long_a_call_may_take(deadline_s: float, predicted_s: float | None, limit_s: float):
+    assert Watchdog(deadline_s).limit_s(predicted_s) == limit_s
+
+
+def test_a_call_that_does_not_come_back_is_noticed():
+    async def scenario():
+        watchdog = Watchdog(30)
+        barking = asyncio.create_task(watchdog.bark())
+        began = asyncio.get_running_loop().time()
+        with watchdog.watching("model-a", 0.01), pytest.raises(ModelHangs, match="model-a"):
+            await barking
+        assert 5 <= asyncio.get_running_loop().time() - began <= 5 + 2 * TICK_S
+
+    virtual_time.run(scenario())
+
+
+def test_calls_that_come_back_are_not_noticed_however_many_there_are():
+    async def scenario():
+        watchdog = Watchdog(30)
+        barking = asyncio.create_task(watchdog.bark())
+        for _ in range(20):
+            with watchdog.watching("model-a", 0.01):
+                await asyncio.sleep(4.9)
+        assert not barking.done()
+        assert not watchdog._under_way
+        barking.cancel()
+
+    virtual_time.run(scenario())
+
+
+def test_a_call_that_fails_has_come_back():
+    watchdog = Watchdog(30)
+    with pytest.raises(ValueError, match="no"), watchdog.watching("model-a", None):
+        raise ValueError("no")
+    assert not watchdog._under_way
+
+
+async def test_time_in_which_the_process_stood_still_does_not_count():
+    watchdog = Watchdog(0.5)  # 1 s
+    barking = asyncio.create_task(watchdog.bark())
+    with watchdog.watching("model-a", 0.01):
+        await asyncio.sleep(0)
+        time.sleep(1.5)  # noqa: ASYNC251 - a loop that is held up, or a process that was stopped
+        await asyncio.sleep(TICK_S)
+    assert not barking.done()
+    barking.cancel()
+
+
+async def test_a_thread_is_watched_once_it_is_told_so():
+    watchdog, thread = Watchdog(30), ModelThread("model-watched")
+    assert await thread.run(lambda: len(watchdog._under_way)) == 0
+    thread.watchdog = watchdog
+    assert await thread.run(lambda: len(watchdog._under_way), predicted_ms=10) == 1
+    assert not watchdog._under_way
+    thread.close()
