@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from inference import trace
 from inference.batch_policy import Limits, choose, computed_tokens
 from inference.errors import InferenceError, InferenceFailed
 from inference.lanes import Lanes
@@ -116,7 +117,12 @@ class Batcher(Runner):
             check_number(outcomes, prepared)
         except Exception as error:
             if len(batch) == 1:
-                logger.exception("Request %s failed in the model", batch[0].job.request_id)
+                job = batch[0].job
+                logger.exception(
+                    "Request %s failed in the model",
+                    job.request_id,
+                    extra=trace.fields(job.request_id, job.traceparent),
+                )
                 return [InferenceFailed(FAILED)]
             logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
             middle = len(batch) // 2

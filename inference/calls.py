@@ -53,6 +53,7 @@ class Pending:
             input=self.call.inputs[self.index],
             parameters=self.call.parameters,
             time_left_s=self.call.deadline_at - now,
+            traceparent=self.call.traceparent,
             alone=self.alone,
             events=self.call.on_started is not None and self.index == 0,  # a list starts once
             tokens=self.call.on_token is not None,
@@ -102,6 +103,7 @@ class Call:
     future: "asyncio.Future[None]"
     peer: Peer = NOBODY
     on_token: Callable[[Token], None] | None = None
+    traceparent: str = ""
     jobs: list[Pending] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
     unanswered: int = 0

@@ -125,6 +125,7 @@ class Dispatcher:
         on_started: Callable[[Started], None] | None = None,
         peer: Peer = NOBODY,
         on_token: Callable[[Token], None] | None = None,
+        traceparent: str = "",
     ) -> list[Answer]:
         """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
 
@@ -136,6 +137,7 @@ class Dispatcher:
         """
         future = self._loop.create_future()
         call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_started, future, peer, on_token)
+        call.traceparent = traceparent
         fixed = _size_of(parameters)
         sizes = [fixed + _size_of(text) for text in inputs]
         call.jobs = [Pending(next(self._ids), call, index, size) for index, size in enumerate(sizes)]

@@ -4,17 +4,21 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from inference import trace
 from inference.messages import (
     Cancel,
     Closing,
     Description,
+    Error,
     Event,
     Go,
     Hello,
     Job,
+    Result,
     Returned,
     State,
     Status,
@@ -23,6 +27,9 @@ from inference.messages import (
 )
 from inference.outbox import ChannelLayer, Outbox
 from inference.runner import Item, Runner
+
+jobs = logging.getLogger("inference.jobs")
+"""One record for each job that leaves the worker."""
 
 WORK_MS = 1000.0
 """Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
@@ -123,6 +130,7 @@ class Intake:
             web.outbox.put(event)
 
     def on_close(self, item: Item, closing: Closing) -> None:
+        _report(item, closing)
         if web := self._webs.get(item.key[0]):
             web.outbox.put(closing)
 
@@ -194,3 +202,15 @@ class Intake:
         """The layer has taken these: the jobs are not held any more."""
         web.held.difference_update(closing.id for closing in closings)
         self._changed.set()
+
+
+def _report(item: Item, closing: Closing) -> None:
+    """A job's line in the worker's log, under the names that its request has at the edge."""
+    job = item.job
+    extra: dict[str, object] = {**trace.fields(job.request_id, job.traceparent), "job": job.id}
+    if isinstance(closing, Result):
+        extra |= {"batch_size": closing.batch_size, "inference_ms": closing.inference_ms}
+        outcome = f"answered in a batch of {closing.batch_size}, {closing.inference_ms:.1f} ms"
+    else:
+        outcome = closing.code if isinstance(closing, Error) else f"returned, {closing.reason}"
+    jobs.info("Job %d of request %s: %s", job.id, job.request_id, outcome, extra=extra)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -9,7 +10,11 @@ from datetime import UTC, datetime
 
 from django.db import models
 
+from inference import trace
 from inference.models import InferenceRequest
+
+requests = logging.getLogger("inference.requests")
+"""One record for each request, whatever became of it."""
 
 PREVIEW_CHARS = 200
 REFUSALS_PER_SECOND = 50
@@ -40,6 +45,17 @@ class Entry:
     inference_ms: float | None = None
     total_ms: float
     count: int = 1
+
+
+REPORTED = [f.name for f in fields(Entry) if f.name not in ("request_id", "received_at", "preview", "message", "count")]
+
+
+def report(entry: Entry, traceparent: str) -> None:
+    """The request's line in the process's own log: what its row says, without what the client sent."""
+    if requests.isEnabledFor(logging.INFO):
+        outcome = f"{entry.status} {entry.code}".rstrip()
+        extra = trace.fields(entry.request_id, traceparent) | {name: getattr(entry, name) for name in REPORTED}
+        requests.info("%s %s %s, %.1f ms", entry.transport, entry.request_id, outcome, entry.total_ms, extra=extra)
 
 
 class Refusals:

@@ -108,6 +108,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     input: Any
     parameters: dict[str, Any]
     time_left_s: float
+    traceparent: str = ""
+    """Of the request's span in its client's trace, if it has one; for the worker's log."""
     alone: bool = False
     """A suspect: it runs with nothing else in the model, and only after the web's ``Go``."""
     events: bool = False

@@ -24,7 +24,7 @@ class InferenceRequest(models.Model):
         """Accepted, but answered with an error: deadline, lost workers, the model."""
         CANCELLED = "cancelled", "cancelled"
 
-    request_id = models.CharField(max_length=32, db_index=True)
+    request_id = models.CharField(max_length=64, db_index=True)
     received_at = models.DateTimeField(db_index=True)
     transport = models.CharField(max_length=9, choices=Transport.choices)
     client = models.GenericIPAddressField(null=True, blank=True)

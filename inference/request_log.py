@@ -16,10 +16,10 @@ from itertools import islice
 
 from django.db import DatabaseError, DataError, IntegrityError, connections
 
-from inference.log_entry import Entry, Refusals, preview, to_row
+from inference.log_entry import Entry, Refusals, preview, report, to_row
 from inference.models import InferenceRequest
 
-__all__ = ["Entry", "RequestLog", "preview"]
+__all__ = ["Entry", "RequestLog", "preview", "report"]
 
 logger = logging.getLogger(__name__)
 

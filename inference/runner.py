@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from inference import trace
 from inference.cost_model import CostEstimate
 from inference.errors import InferenceError, InferenceFailed
 from inference.messages import Closing, Description, Error, Event, Job, Returned, Totals
@@ -227,7 +228,12 @@ class Runner:
             check_number(outcomes, jobs)
         except Exception:
             if len(items) == 1:
-                logger.exception("Request %s failed in the tokenizer", items[0].job.request_id)
+                job = items[0].job
+                logger.exception(
+                    "Request %s failed in the tokenizer",
+                    job.request_id,
+                    extra=trace.fields(job.request_id, job.traceparent),
+                )
                 return [InferenceFailed(FAILED)]
             return [(await self._prepared([item]))[0] for item in items]
         return outcomes

@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from inference import validation
+from inference import trace, validation
 from inference.admission import Admission
 from inference.calls import NOBODY, Answer, Peer
 from inference.conf import Conf
@@ -16,7 +15,7 @@ from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarg
 from inference.messages import Started, Token, Totals
 from inference.metrics import Metric, Metrics, counter, gauge
 from inference.models import InferenceRequest
-from inference.request_log import Entry, RequestLog, preview
+from inference.request_log import Entry, RequestLog, preview, report
 from inference.transcript import Transcript
 from inference.wire import Query, Times
 
@@ -30,7 +29,9 @@ class Request:
     transport: str
     client: str | None
     peer: Peer = NOBODY
-    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
+    id: str = field(default_factory=trace.new_request_id)
+    traceparent: str = ""
+    """Of this request's span, in the trace of a client that has one."""
     received_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
     query: Query | None = None
@@ -98,7 +99,7 @@ class Service:
             raise
         except Exception:
             error = Internal(f"This server has a bug; its log has the details under request {request.id}.")
-            logger.exception("Request %s", request.id)
+            logger.exception("Request %s", request.id, extra=trace.fields(request.id, request.traceparent))
             raise error from None
         else:
             return outputs
@@ -175,6 +176,7 @@ class Service:
                 on_started,
                 request.peer,
                 _scribe(request.transcript, on_token),
+                request.traceparent,
             )
         generation = answers[0].result.generation
         if request.transcript is not None and generation is not None:
@@ -217,26 +219,26 @@ class Service:
             self.metrics.observe(times.queue_ms, times.inference_ms, times.batch_size)
         if request.transcript is not None and request.transcript.tokens:
             self.metrics.observe_tokens(request.transcript.first_token_ms, len(request.transcript.tokens))
-        self._request_log.record(
-            Entry(
-                request_id=request.id,
-                received_at=request.received_at,
-                transport=request.transport,
-                client=request.client,
-                pipeline=description.model if description else "",
-                inputs=len(query.inputs) if query else 0,
-                preview=preview(query.inputs, self.conf.log_inputs) if query else "",
-                status=_status(error),
-                code=error.code if error else "",
-                message=error.message if error else "",
-                times_sent=max((answer.times_sent for answer in answers), default=0),
-                worker=answers[0].worker if answers else "",
-                batch_size=times.batch_size,
-                queue_ms=times.queue_ms if answers else None,
-                inference_ms=times.inference_ms if answers else None,
-                total_ms=times.total_ms,
-            )
+        entry = Entry(
+            request_id=request.id,
+            received_at=request.received_at,
+            transport=request.transport,
+            client=request.client,
+            pipeline=description.model if description else "",
+            inputs=len(query.inputs) if query else 0,
+            preview=preview(query.inputs, self.conf.log_inputs) if query else "",
+            status=_status(error),
+            code=error.code if error else "",
+            message=error.message if error else "",
+            times_sent=max((answer.times_sent for answer in answers), default=0),
+            worker=answers[0].worker if answers else "",
+            batch_size=times.batch_size,
+            queue_ms=times.queue_ms if answers else None,
+            inference_ms=times.inference_ms if answers else None,
+            total_ms=times.total_ms,
         )
+        self._request_log.record(entry)
+        report(entry, request.traceparent)
 
 
 def _scribe(transcript: Transcript | None, on_token: Callable[[Token], None] | None) -> Callable[[Token], None] | None:

@@ -1,8 +1,10 @@
 """Daphne's HTTP, with limits on what a client sends, how fast, and what it leaves unread."""
 
+import logging
+import sys
 from typing import Any
 
-from daphne import http_protocol
+from daphne import access, http_protocol
 from twisted.internet import reactor
 from twisted.web import http
 
@@ -13,6 +15,7 @@ from inferencesite import refusals
 from inferencesite.pace import LEAST_BYTES_PER_S, Pace
 from inferencesite.unsent import Unsent
 
+access_log = logging.getLogger("daphne.access")
 HTTP = InferenceRequest.Transport.HTTP
 LINGER_S = 5.0
 """How long a refused upload is still read, and thrown away: closing at once would take the answer from its client."""
@@ -162,8 +165,23 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         self.handle_reply({"type": "http.response.body", "body": payload})
 
 
+write_entry = access.AccessLogGenerator.write_entry
+
+
+def log_access(self: Any, host: str, date: Any, request: str, status: Any = None, *args: Any, **kwargs: Any) -> None:
+    """Where all else goes, at DEBUG, since what concerns the model has a record of its own.
+
+    A file named by ``--access-log`` has it as Daphne writes it.
+    """
+    if self.stream is sys.stdout:
+        access_log.debug("%s %s %s", host, request, status or "-", extra={"client": host, "status": status})
+    else:
+        write_entry(self, host, date, request, status, *args, **kwargs)
+
+
 def install() -> None:
     http_protocol.WebRequest = Request
     http_protocol.HTTPFactory.protocol = staticmethod(lambda: http._GenericHTTPChannelProtocol(Channel()))
+    access.AccessLogGenerator.write_entry = log_access
     http.RESPONSES[413], http.RESPONSES[422] = b"Content Too Large", b"Unprocessable Content"
     http.RESPONSES[431] = b"Request Header Fields Too Large"

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from typing import Any
 
 from inference import lifecycle
@@ -77,5 +76,5 @@ class Edge:
 
 def die(sentence: str) -> None:
     """End the process at once: it cannot serve, and a supervisor or a person must know why."""
-    print(f"Cannot serve: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 - the last word, whatever logging does
+    logger.critical("Cannot serve: %s", sentence)
     os._exit(1)

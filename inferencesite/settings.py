@@ -34,6 +34,14 @@ def switch(name: str) -> bool:
         raise ImproperlyConfigured(f"{name} is {env.str(name)!r}; it must be true or false.") from error
 
 
+def chosen(name: str, choices: list[str]) -> str:
+    """One of the choices; the first unless it is set."""
+    value: str = env.str(name, "") or choices[0]
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+    return value
+
+
 DEBUG = switch("DJANGO_DEBUG")
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", "")
 if not SECRET_KEY:
@@ -156,13 +164,26 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ALLOWED_CORS_ORIGINS = ""
 AXES_VERBOSE = False
 
+LOG_FORMAT = chosen("DJANGO_LOG_FORMAT", ["line", "json"])
+LOG_LEVEL = chosen("DJANGO_LOG_LEVEL", ["INFO", "DEBUG", "WARNING", "ERROR"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,  # True silences daphne.server, and with it every traceback
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(levelname)s %(name)s %(message)s",
+            "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "traceback"},
+            "timestamp": "time",
+        },
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["console"]},  # Daphne has set its level, by -v
     "loggers": {
-        "inference": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "inference": {"level": LOG_LEVEL},
+        "daphne.access": {"level": LOG_LEVEL},
+        "django": {"level": LOG_LEVEL if LOG_LEVEL != "DEBUG" else "INFO"},  # not every SQL statement
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for whatever robots send
         "psycopg.pool": {"level": "CRITICAL"},  # repeats itself throughout an outage; the request log says it once
     },

@@ -132,7 +132,7 @@ def test_a_preview_of_any_json_can_be_stored(inputs: list[object], mode: str):
 
 def test_texts_are_cut_to_their_columns():
     row = to_row(entry(request_id="r" * 99, pipeline="p" * 999, code="c" * 99, worker="w" * 99, preview="i" * 9999))
-    assert [len(text) for text in (row.request_id, row.pipeline, row.code, row.worker)] == [32, 200, 32, 32]
+    assert [len(text) for text in (row.request_id, row.pipeline, row.code, row.worker)] == [64, 200, 32, 32]
     assert len(row.preview) == 9999
 
 

@@ -9,6 +9,7 @@ import msgspec
 from channels.generic.http import AsyncHttpConsumer
 from django.template.loader import render_to_string
 
+from inference import trace
 from inference.consumers.event_stream import EventStream
 from inference.consumers.guard import allowed_host, allowed_origin, client_address, header, own_address, peer
 from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, PayloadTooLarge
@@ -46,7 +47,11 @@ class HttpConsumer(AsyncHttpConsumer):
         self.scope, self.base_send, self.receive = scope, send, receive
         self.service = scope["service"]
         self.request = Request(
-            transport=InferenceRequest.Transport.HTTP, client=client_address(scope), peer=peer(scope)
+            transport=InferenceRequest.Transport.HTTP,
+            client=client_address(scope),
+            peer=peer(scope),
+            id=trace.take_request_id(header(scope, b"x-request-id")),
+            traceparent=trace.child(header(scope, b"traceparent")),
         )
         try:
             self.check()
@@ -72,12 +77,16 @@ class HttpConsumer(AsyncHttpConsumer):
     def allowed_host(self) -> bool:
         return allowed_host(self.scope)
 
+    def trace_headers(self) -> list[tuple[bytes, bytes]]:
+        """For a client that traces: which span of its trace the request was."""
+        return [(b"traceparent", self.request.traceparent.encode())] if self.request.traceparent else []
+
     async def respond(self) -> None:
         raise NotImplementedError
 
     async def answer(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
         """The whole answer; ``HEAD`` gets its headers only."""
-        headers = headers or [JSON]
+        headers = [*(headers or [JSON]), *self.trace_headers()]
         sent = b"" if self.scope["method"] == "HEAD" else body
         await self.send_response(status, sent, headers=[*headers, (b"content-length", b"%d" % len(body))])
 
@@ -98,7 +107,7 @@ class Inference(HttpConsumer):
     async def respond(self) -> None:
         body = _Body(self.receive, self.scope, self.service.conf.max_body_bytes)
         await body.read()
-        stream = EventStream(self, event_stream.write_headers(self.request.id))
+        stream = EventStream(self, [*event_stream.write_headers(self.request.id), *self.trace_headers()])
         try:
             await self._watched(self._answer(body, stream))
         finally:

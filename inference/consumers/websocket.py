@@ -7,7 +7,8 @@ import msgspec
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
-from inference.consumers.guard import allowed_host, allowed_origin, client_address, peer
+from inference import trace
+from inference.consumers.guard import allowed_host, allowed_origin, client_address, header, peer
 from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messages import Started, Token
 from inference.models import InferenceRequest
@@ -101,10 +102,12 @@ class InferenceSocket(AsyncConsumer):
         task.cancel()
 
     async def _infer(self, client_id: str, frame: dict[str, Any]) -> None:
-        request = self._request()
+        request = self._request(frame.get("traceparent"))
 
         def accepted() -> None:
-            self._say(frames.write("accepted", client_id, request_id=request.id))
+            self._say(
+                frames.write("accepted", client_id, request_id=request.id, traceparent=request.traceparent or None)
+            )
 
         def started(event: Started) -> None:
             self._say(frames.write("started", client_id, batch_size=event.batch_size))
@@ -155,9 +158,13 @@ class InferenceSocket(AsyncConsumer):
         self._inputs[client_id] = inputs
         return query
 
-    def _request(self) -> Request:
+    def _request(self, traceparent: object = None) -> Request:
+        """In the trace that the frame names, or else the one of the handshake."""
         return Request(
-            transport=InferenceRequest.Transport.WEBSOCKET, client=client_address(self.scope), peer=peer(self.scope)
+            transport=InferenceRequest.Transport.WEBSOCKET,
+            client=client_address(self.scope),
+            peer=peer(self.scope),
+            traceparent=trace.child(traceparent) or trace.child(header(self.scope, b"traceparent")),
         )
 
     def _say(self, frame: str) -> None:

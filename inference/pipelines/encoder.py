@@ -13,6 +13,7 @@ import msgspec
 import torch
 from transformers.pipelines.base import PipelineException
 
+from inference import trace
 from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messages import Job
@@ -149,7 +150,7 @@ def attempt(job: Job, step: Callable[..., Any], *args: Any) -> Any:
     except PipelineException as error:
         return Invalid(f"The pipeline cannot take this input: {error}.")
     except (ValueError, KeyError, IndexError, TypeError):
-        logger.exception("Request %s failed", job.request_id)
+        logger.exception("Request %s failed", job.request_id, extra=trace.fields(job.request_id, job.traceparent))
         return InferenceFailed(FAILED)
 
 

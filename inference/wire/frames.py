@@ -45,7 +45,7 @@ def read_id(frame: dict[str, Any]) -> str:
 def read_infer(frame: dict[str, Any], longest_s: float) -> Query:
     """An ``infer`` frame. Raises as ``read_query`` and ``read_deadline`` do."""
     deadline_s = read_deadline(frame.get("timeout_s"), "timeout_s", longest_s)
-    return read_query(frame, also=("type", "id", "timeout_s"), deadline_s=deadline_s)
+    return read_query(frame, also=("type", "id", "timeout_s", "traceparent"), deadline_s=deadline_s)
 
 
 def write(kind: str, client_id: str | None, **fields: Any) -> str:
