@@ -18,10 +18,13 @@ from inference import conf
 from inference.errors import Cancelled, InferenceError
 from inference.tasks import ALIASES, TASKS
 from tests.processes import ROOT, Web
+from tests.soak.ledger import COLUMNS
+from tests.soak.phases import PHASES
 
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+RELIABILITY = (ROOT / "docs/reliability.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 ANY_TEXT = "…"
@@ -213,6 +216,21 @@ def test_make_knows_the_targets() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"`make ([a-z-]+)", README + ARCHITECTURE)) | {"serve", "test", "check"}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+# docs/reliability.md
+
+
+def test_the_phases_are_those_of_the_chaos_run() -> None:
+    documented = [row[0].strip("`") for row in table(RELIABILITY, "Phase")]
+    assert documented == list(PHASES)
+    of_promises = " ".join(row[2] for row in table(RELIABILITY, "Promise"))
+    assert set(re.findall(r"`(\w+)`", of_promises)) <= set(PHASES)
+
+
+def test_every_outcome_of_the_ledger_is_explained() -> None:
+    documented = {row[0] for row in table(RELIABILITY, "In the ledger")}
+    assert documented == {str(column) for column in COLUMNS}
 
 
 # docs/architecture.md

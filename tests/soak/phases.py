@@ -90,7 +90,7 @@ async def steady(soak: Soak) -> None:
 
 async def kills(soak: Soak) -> None:
     """Workers end by SIGKILL, mostly with the other one ready, sometimes both."""
-    phase, left = "worker kills", soak.times(20)
+    phase, left = "kills", soak.times(20)
     async with soak.load(phase):
         while left:
             await soak.cluster.all_ready()
@@ -156,7 +156,7 @@ async def _costs_its_workers(soak: Soak, phase: str, word: str) -> None:
 
 async def bad(soak: Soak) -> None:
     """One input in each of many batches fails the batch that it is in."""
-    phase, batches = "bad inputs", soak.times(100)
+    phase, batches = "bad", soak.times(100)
     async with soak.load(phase, rate=0.2):
         for _ in range(batches):
             sent = [soak.clients.send(phase, single=True) for _ in range(BATCH - 1)]
@@ -168,7 +168,7 @@ async def bad(soak: Soak) -> None:
 
 async def cuts(soak: Soak) -> None:
     """Clients cancel, hang up, and drop sockets with requests on them."""
-    phase = "cut clients"
+    phase = "cuts"
     async with soak.load(phase, stay_s=LEAVE_S):
         for _ in range(soak.times(10)):
             await asyncio.sleep(0.5)
@@ -178,7 +178,7 @@ async def cuts(soak: Soak) -> None:
 
 async def rolling(soak: Soak) -> None:
     """Every web and worker process is stopped and started again, one after the other."""
-    phase, cluster = "rolling restart", soak.cluster
+    phase, cluster = "rolling", soak.cluster
     async with soak.load(phase):
         for web in cluster.webs[: soak.times(2)]:
             code = await asyncio.to_thread(web.terminate)
