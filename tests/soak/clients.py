@@ -20,6 +20,8 @@ ADDRESSES = [f"127.0.0.{last}" for last in range(2, 10)]
 PARAMETERS = {"top_k": 2}
 GRACE_S = 5.0
 """On top of the deadline, for a busy machine; after that a request counts as hung."""
+LONG_DEADLINE_S = 90.0
+"""Of inputs that are to fail: what they come to is not to be 504."""
 LISTS = 0.2
 SOCKETS = 0.4
 """Shares of requests with several inputs, and of those that go through a WebSocket."""
@@ -154,7 +156,8 @@ class Clients:
         number = len(self._ledger.entries) + 1
         inputs = [self._text(number, place, word) for place in range(chance.randint(2, 6) if many else 1)]
         transport = "websocket" if chance.random() < SOCKETS else "http"
-        entry = Entry(number, phase, transport, inputs, self._deadline_s, special=word is not None)
+        deadline_s = self._deadline_s if word is None else LONG_DEADLINE_S
+        entry = Entry(number, phase, transport, inputs, deadline_s, special=word is not None)
         webs = chance.sample(self._webs, len(self._webs))
         client = chance.randrange(len(ADDRESSES))
         self._ledger.entries.append(entry)

@@ -207,6 +207,7 @@ PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {
     "kills": kills,
     "redis": redis,
     "poison": poison,
+    "hang": hang,
     "bad": bad,
     "cuts": cuts,
     "rolling": rolling,
