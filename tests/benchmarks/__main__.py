@@ -20,6 +20,7 @@ from typing import Any
 from tests.benchmarks import memory, models, proc, report, servers
 from tests.benchmarks.measure import (
     LIMITS,
+    OFFLINE,
     PIPELINE,
     WAIT_POLICIES,
     Failed,
@@ -30,6 +31,7 @@ from tests.benchmarks.measure import (
     closed_loop,
     folder,
     limit,
+    offline,
     open_loop,
 )
 from tests.benchmarks.padding import PaddingMeter
@@ -37,7 +39,7 @@ from tests.benchmarks.report import say
 
 SECTIONS = ("mixed", "open", "short", "base", "memory")
 CLIENTS = {"mixed": (1, 8, 32, 128), "short": (1, 32), "base": (32, 128)}
-ORDER = ("limit", "limit-bf16", *servers.OURS, PIPELINE, *servers.PEERS)
+ORDER = (*LIMITS, *OFFLINE, *servers.OURS, PIPELINE, *servers.PEERS)
 GROUPS = {"all": ORDER, "peers": tuple(servers.PEERS), "limits": tuple(LIMITS)}
 BASE_PEERS_CLIENTS = (32,)
 NOT_WITH_BASE = ("ours-redis", PIPELINE, "litserve-1", "litserve-8")
@@ -104,7 +106,7 @@ class Bench:
 
     def _measure(self, model: str, server: str) -> None:
         corpora = ["mixed"] if model == "base" else [c for c in ("mixed", "short") if c in self._options.only]
-        if server in (*LIMITS, PIPELINE):
+        if server in (*LIMITS, *OFFLINE, PIPELINE):
             for corpus in corpora:
                 self._direct(model, server, corpus)
         else:
@@ -113,6 +115,10 @@ class Bench:
     def _direct(self, model: str, server: str, corpus: str) -> None:
         """Without a server. The wait policy that was better at first stays; the larger model hardly feels it."""
         key = Key(model, server, corpus, "direct")
+        if server in OFFLINE:
+            windows, extra = offline(model, server, corpus)
+            self._keep(key, windows, **extra)
+            return
         before = [row for key, row in self._results.rows.items() if key.server == server]
         policies = [before[0].extra["wait_policy"]] if before else WAIT_POLICIES if model == "bundled" else ["PASSIVE"]
         if server == PIPELINE:

@@ -16,6 +16,7 @@ from tests.benchmarks.window import Spec
 from tests.processes import ROOT
 
 LIMITS = {"limit": "float32", "limit-bf16": "bfloat16"}
+OFFLINE = {"offline": "float32", "offline-bf16": "bfloat16"}
 PIPELINE = "pipeline"
 WAIT_POLICIES = ("PASSIVE", "default")
 """By default, threads spin for a while: faster where nothing else runs, and far slower where something does."""
@@ -206,6 +207,13 @@ def limit(model: str, name: str, corpus: str, policies: Sequence[str]) -> tuple[
     best = max(found, key=lambda result: float(result["rate"]))
     windows = [{"rate": rate, "other_cores": best["other_cores"]} for rate in best.pop("rates")]
     return windows, best
+
+
+def offline(model: str, name: str, corpus: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Our pipeline without the server. It chooses its wait policy itself."""
+    options = ["--model", folder(model), "--dtype", OFFLINE[name], "--corpus", corpus]
+    found = _json_of("offline", options)
+    return [{"rate": rate, "other_cores": found["other_cores"]} for rate in found.pop("rates")], found
 
 
 def bare_pipeline(
