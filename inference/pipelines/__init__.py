@@ -32,8 +32,6 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
     # a core; asleep, waking them costs 5 ms per batch. A short spin costs neither; docs/performance.md has figures.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # oneDNN compiles each shape of batch that it meets (2 ms) and keeps 1,024 results: a few hundred shapes.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "10000")
     # Between two operators the model's thread takes the interpreter back from the event loop: not after 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     report("importing torch and transformers")
