@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from inference import trace
 from inference.batch_policy import Limits, choose, computed_tokens
-from inference.errors import InferenceError, InferenceFailed
+from inference.culprits import Trial, is_out_of_memory
+from inference.errors import InferenceError
 from inference.lanes import Lanes
 from inference.messages import Closing, Error, Event, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
@@ -93,7 +93,8 @@ class Batcher(Runner):
 
     async def _run_and_close(self, items: list[Item], thread: ModelThread | None = None) -> None:
         started = self._clock()
-        outcomes = await self._outcomes(items, thread or self._lanes.wide)
+        lane = thread or self._lanes.wide
+        outcomes = await Trial(lambda batch: self._run_once(batch, lane)).outcomes(items)
         inference_ms = (self._clock() - started) * 1000
         for item, outcome in zip(items, outcomes, strict=True):
             closing: Closing
@@ -106,27 +107,19 @@ class Batcher(Runner):
                 closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(items))
             self._close(item, closing)
 
-    async def _outcomes(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
-        """Run a batch; one that fails is halved until the culprit stands alone, so its mates get their answers."""
+    async def _run_once(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
+        """Raises whatever the pipeline raises."""
         prepared = [item.prepared for item in batch]
         computed = computed_tokens(batch, pads=self._limits.pads)
         predicted_ms = self.cost.model.predict_ms(len(batch), computed)
         began = self._clock()
         try:
             outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared), predicted_ms)
-            check_number(outcomes, prepared)
         except Exception as error:
-            if len(batch) == 1:
-                job = batch[0].job
-                logger.exception(
-                    "Request %s failed in the model",
-                    job.request_id,
-                    extra=trace.fields(job.request_id, job.traceparent),
-                )
-                return [InferenceFailed(FAILED)]
-            logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
-            middle = len(batch) // 2
-            return await self._outcomes(batch[:middle], thread) + await self._outcomes(batch[middle:], thread)
+            if is_out_of_memory(error):
+                self._lower_cap(computed)
+            raise
+        check_number(outcomes, prepared)
         ended = self._clock()
         self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
         self._last_end = ended
@@ -134,6 +127,17 @@ class Batcher(Runner):
         tokens = sum(item.tokens for item in batch)
         self.totals = Totals(t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + computed)
         return outcomes
+
+    def _lower_cap(self, computed: int) -> None:
+        """Later batches have half of the tokens at most, until this worker ends: memory that was short stays short."""
+        if (cap := max(1, computed // 2)) < self._limits.max_batch_tokens:
+            self._limits = replace(self._limits, max_batch_tokens=cap)
+            logger.error(
+                "A batch of %d tokens was too much for the memory; from now on there are at most %d in one. "
+                "Set INFERENCE_MAX_BATCH_TOKENS to that.",
+                computed,
+                cap,
+            )
 
     def _timed_run(self, prepared: Sequence[Any]) -> tuple[list[Outcome], float]:
         """On the model's thread: what a batch costs the model, without waits for whatever else uses the processor."""

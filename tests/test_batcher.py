@@ -603,6 +603,25 @@ async def test_several_culprits_do_not_cost_their_mates_an_answer():
         assert await b.outputs() == [None, b'"A"', None, b'"B"', b'"C"', None, None]
 
 
+async def test_a_batch_that_is_too_much_for_the_memory_makes_later_ones_smaller():
+    async with bench(size=16) as b:
+        run_all, sizes = b.pipeline.run, []
+
+        def run_some(batch: Sequence[Tokens]) -> list[Outcome]:
+            sizes.append(sum(prepared.tokens for prepared in batch))
+            if sizes[-1] > 6:
+                raise MemoryError
+            return run_all(batch)
+
+        b.pipeline.run = run_some  # type: ignore[method-assign]
+        b.add(*(f"{n}" for n in range(16)))
+        assert None not in await b.outputs()
+        assert sizes == [16, 8, 4, 4, 8, 4, 4]
+        b.add(*(f"{n}" for n in range(16)))
+        assert None not in await b.outputs()
+        assert sizes[7:] == [4, 4, 4, 4]
+
+
 @pytest.mark.parametrize("fault", ["fewer", "more"])
 async def test_a_wrong_number_of_outcomes_is_an_error_and_not_someone_elses_answer(fault: str):
     async with bench() as b:
