@@ -40,6 +40,10 @@ class CostEstimate:
         self.model = self._fit()
         self.job_ms += (1 - MEMORY**jobs) * (wall_ms / jobs - self.job_ms)
 
+    def learn_job(self, model_ms: float) -> None:
+        """Take a job that ran token by token: its share of the model's time."""
+        self.job_ms += (1 - MEMORY) * (model_ms - self.job_ms)
+
     def _fit(self) -> CostModel:
         sums = [[w + v for w, v in zip(*rows, strict=True)] for rows in zip(self._warm_up, self._live, strict=True)]
         return CostModel(*_solve(sums))

@@ -31,8 +31,6 @@ from inference.runner import Item, Runner
 jobs = logging.getLogger("inference.jobs")
 """One record for each job that leaves the worker."""
 
-WORK_MS = 1000.0
-"""Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
 FORGET_WEB_AFTER_S = 30.0
 """A web process that was not heard for so long is gone; what it asked for is dropped."""
 
@@ -182,10 +180,8 @@ class Intake:
         )
 
     def _total_credit(self) -> int:
-        """A few batches, or a second of work if that is less; never below two jobs, so that the model has no gaps."""
-        if self._runner is None or not self._runner.cost.job_ms:
-            return self._credit
-        return min(self._credit, max(2, int(WORK_MS / self._runner.cost.job_ms)))
+        """What the runner asks for, and at most a few batches."""
+        return min(self._credit, self._runner.credit) if self._runner else self._credit
 
     def _forget_silent_webs(self) -> None:
         now = self._clock()

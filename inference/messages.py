@@ -157,10 +157,13 @@ class Token(msgspec.Struct, frozen=True, tag=True):
     special: bool = False
 
 
+FinishReason = Literal["length", "eos_token", "stop_sequence"]
+
+
 class Generation(msgspec.Struct, frozen=True):
     """How a generated text came about."""
 
-    finish_reason: Literal["length", "eos_token", "stop_sequence"]
+    finish_reason: FinishReason
     prompt_tokens: int
     generated_tokens: int
     """All of them, those of earlier workers included."""

@@ -16,6 +16,9 @@ from inference.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
+WORK_MS = 1000.0
+"""Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
+EVERY = 1 << 31
 GO_TIMEOUT_S = 1.0
 """How long an ``alone`` job waits for the web's ``Go`` before it is given back."""
 
@@ -125,6 +128,11 @@ class Runner:
         self._changed = asyncio.Event()
         self._tokenizing = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
+
+    @property
+    def credit(self) -> int:
+        """Jobs that it wants to hold: a second of work, and never below two, so that the model has no gaps."""
+        return max(2, int(WORK_MS / self.cost.job_ms)) if self.cost.job_ms else EVERY
 
     @property
     def depth(self) -> int:

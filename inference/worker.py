@@ -19,6 +19,7 @@ from channels.worker import Worker
 from inference.batch_policy import Limits
 from inference.batcher import Batcher
 from inference.conf import Conf
+from inference.continuous_batcher import ContinuousBatcher, GeneratingPipeline
 from inference.intake import Intake
 from inference.lanes import Lanes
 from inference.messages import (
@@ -202,7 +203,10 @@ class InferenceWorker(Worker):
             batch_window_s=self._conf.batch_window_ms / 1000,
             pads=pipeline.pads,
         )
-        return Batcher(pipeline, tokenizer_thread, lanes, limits, self._intake.on_event, self._intake.on_close)
+        on_event, on_close = self._intake.on_event, self._intake.on_close
+        if isinstance(pipeline, GeneratingPipeline):
+            return ContinuousBatcher(pipeline, tokenizer_thread, lanes.wide, limits, on_event, on_close)
+        return Batcher(pipeline, tokenizer_thread, lanes, limits, on_event, on_close)
 
     async def _keep_membership(self) -> None:
         """Memberships end silently (Redis emptied, one expired message in memory): renew them."""

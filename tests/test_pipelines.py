@@ -289,22 +289,18 @@ def test_decoders_that_can_pad(models: Any, tmp_path: Path, make_texts: Callable
 
 
 def test_text_generation(models: Any, folder_of: Callable[[Make], Path]) -> None:
-    import torch  # noqa: PLC0415
-
     folder = folder_of(models.text_generation)
     pipe = direct(folder, "text-generation")
     texts = ["once upon a time", "a boat", "the old river"]
     kinds: list[dict[str, Any]] = [
         {"max_new_tokens": 6, "do_sample": False},
         {"max_new_tokens": 3, "do_sample": False, "repetition_penalty": 1.5, "return_full_text": False},
-        {"max_new_tokens": 8, "do_sample": True, "temperature": 0.7, "top_k": 5, "top_p": 0.9},
     ]
     asked = [(text, parameters | {"seed": 7}) for text in texts for parameters in kinds]
 
     answers = run(load(folder), asked)
 
     for answer, (text, parameters) in zip(answers, asked, strict=True):
-        torch.manual_seed(parameters["seed"])
         assert answer == pipe(text, **{name: value for name, value in parameters.items() if name != "seed"})
 
 

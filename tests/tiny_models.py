@@ -103,6 +103,47 @@ def gpt2(folder: Path, kind: str, **more: Any) -> Path:
     return folder
 
 
+def decoder(folder: Path, kind: str, longest: int = 512, **more: Any) -> Path:
+    """A causal language model of this architecture (``Llama``, ``Mistral``, ...), small and with a long memory."""
+    torch.manual_seed(3)
+    tokenizer = _byte_level_tokenizer()
+    tokenizer.model_max_length = longest
+    shape = {"vocab_size": len(tokenizer), "max_position_embeddings": longest, "initializer_range": 0.3}
+    heads = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 0}
+    config = getattr(transformers, f"{kind}Config")(**shape | heads | more)
+    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def llama(folder: Path) -> Path:
+    """Rotary positions, and heads that share their keys."""
+    return decoder(folder, "Llama", intermediate_size=48, num_key_value_heads=2)
+
+
+def mistral(folder: Path) -> Path:
+    """Sees 20 tokens back."""
+    return decoder(folder, "Mistral", intermediate_size=48, num_key_value_heads=2, sliding_window=20)
+
+
+def opt(folder: Path) -> Path:
+    """Learned positions, counted from the attention mask unless they are given."""
+    return decoder(folder, "OPT", ffn_dim=48, word_embed_proj_dim=32, init_std=0.3)
+
+
+def gpt_neox(folder: Path) -> Path:
+    return decoder(folder, "GPTNeoX", intermediate_size=48)
+
+
+def qwen(folder: Path) -> Path:
+    return decoder(folder, "Qwen3", intermediate_size=48, num_key_value_heads=1, head_dim=16)
+
+
+def bloom(folder: Path) -> Path:
+    """Attends by distance (ALiBi), in a way of its own."""
+    return decoder(folder, "Bloom", n_layer=2, n_head=4)
+
+
 def _byte_level_tokenizer() -> Any:
     trained = tokenizers.Tokenizer(tokenizers.models.BPE())
     trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)

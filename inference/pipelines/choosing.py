@@ -12,6 +12,7 @@ from inference.conf import Conf
 from inference.pipelines.encoder import Chunked, Encoder, TextClassification, TokenClassification
 from inference.pipelines.feature_extraction import FeatureExtraction
 from inference.pipelines.fill_mask import FillMask, PlainFillMask
+from inference.pipelines.generation.checking import continuous
 from inference.pipelines.loading import Loaded
 from inference.pipelines.packed_linear import pack_linears
 from inference.pipelines.ragged import Ragged
@@ -35,7 +36,7 @@ def choose(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> LoadedP
     """A pipeline that cannot be split is called as a whole; a fast path that fails its self-check is left out."""
     kind = ENCODERS.get(loaded.task)
     if loaded.task == "text-generation":
-        return TextGeneration(loaded)
+        return continuous(loaded, conf, report) or TextGeneration(loaded)
     if kind is None or loaded.pipe.tokenizer.pad_token_id is None:
         return Whole(loaded)
     encoder = kind(loaded, conf)

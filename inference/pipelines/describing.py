@@ -12,7 +12,7 @@ NO_LIMIT = 1_000_000
 """Tokenizers without a limit of their own report 1e30."""
 
 
-def describe(loaded: Loaded) -> Description:
+def describe(loaded: Loaded, *, streams: bool = False) -> Description:
     tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
     longest = _longest_input(tokenizer, config)
     return Description(
@@ -27,6 +27,8 @@ def describe(loaded: Loaded) -> Description:
         longest_input=longest,
         longest_input_chars=longest * CHARS_PER_TOKEN,
         memory_mb=resident_mb(),
+        streams=streams,
+        chat=loaded.task == "text-generation" and bool(tokenizer.chat_template),
     )
 
 

@@ -1,0 +1,51 @@
+"""Text out of tokens, as they come."""
+
+from collections.abc import Callable, Sequence
+
+INCOMPLETE = "\ufffd"
+"""What a decoder makes of the first bytes of a character."""
+CLEANED = 5
+"""Characters that a later token may still change, where the tokenizer cleans up spaces (`` n't`` becomes ``n't``)."""
+
+
+class Pieces:
+    """What each token adds to the text; all pieces and the rest, joined, are the text that ``decode`` makes of all.
+
+    Only the last few tokens are decoded for each: from the last one that brought text on, since a decoder may treat
+    the first token of a text in its own way (the space before it).
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], *, cleans: bool = False) -> None:
+        self._decode = decode
+        self._held_back = CLEANED if cleans else 0
+        self._window: list[int] = []
+        self._known = 0
+        """Tokens of the window whose text is known."""
+        self._known_text = ""
+        self._pending = ""
+        self.text = ""
+        """All pieces so far."""
+
+    def push(self, token: int) -> str:
+        """Nothing while a character is incomplete."""
+        self._window.append(token)
+        text = self._decode(self._window)
+        if len(text) <= len(self._known_text) or text.endswith(INCOMPLETE):
+            return ""
+        self._pending += text[len(self._known_text) :]
+        self._window = self._window[self._known :]
+        self._known = len(self._window)
+        self._known_text = self._decode(self._window)
+        ready = len(self._pending) - self._held_back
+        piece, self._pending = self._pending[: max(0, ready)], self._pending[max(0, ready) :]
+        self.text += piece
+        return piece
+
+    def rest(self, whole: str) -> str:
+        """What is missing when the text has ended. ``whole`` is what the tokenizer makes of all tokens at once."""
+        if whole.startswith(self.text):
+            return whole[len(self.text) :]
+        return self._pending + self._decode(self._window)[len(self._known_text) :]
+
+    def tail(self, characters: int) -> str:
+        return (self.text[-characters:] if characters > 0 else "") + self._pending

@@ -1,0 +1,145 @@
+"""The next token of each text, as ``generate`` chooses it; draws depend on nothing but the seed and the position."""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import torch
+
+NUCLEUS = 1024
+"""Tokens among which ``top_p`` is looked for first: a full sort of the vocabulary is dear."""
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    do_sample: bool
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    """0: any."""
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    processors: Callable[[Any, Any], Any] | None = None
+    """``generate``'s own, in place of all these, where the model's configuration asks for others too."""
+
+    @property
+    def kind(self) -> str:
+        """Which of ``DRAWS``."""
+        if self.processors is not None or not (self.top_k or self.top_p < 1):
+            return "all"
+        return "top_k" if self.top_k else "top_p"
+
+
+class Choice(NamedTuple):
+    token: int
+    logprob: float
+    """Natural logarithm of its probability, before anything was done to the model's scores."""
+
+
+class Drawn(NamedTuple):
+    """A text whose token is to be chosen: its tokens so far, and the position of the next among the generated ones."""
+
+    sampling: Sampling
+    ids: Sequence[int]
+    position: int
+
+
+def choose(logits: torch.Tensor, texts: Sequence[Drawn]) -> list[Choice]:
+    """One per text, in order, for ``logits[text, vocabulary]``.
+
+    Raises:
+        ValueError: there is nothing to draw from, since a score is not a number.
+    """
+    logits = logits.float()
+    scores = _processed(logits, texts)
+    tokens = scores.argmax(-1)
+    drawn = [row for row, text in enumerate(texts) if text.sampling.do_sample]
+    for kind in sorted({texts[row].sampling.kind for row in drawn}):
+        rows = [row for row in drawn if texts[row].sampling.kind == kind]
+        tokens[rows] = DRAWS[kind](scores[rows], [texts[row] for row in rows])
+    logprobs = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+    return [Choice(*choice) for choice in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
+
+
+def uniform(seed: int, index: int) -> float:
+    """From 0 to 1, always the same for a seed and a position."""
+    digest = blake2b(struct.pack("<qq", seed, index), digest_size=8).digest()
+    return float(int.from_bytes(digest, "little") >> 11) / (1 << 53)
+
+
+def _processed(logits: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    """Scores after what ``generate`` applies to greedy search as well."""
+    touched = [text.sampling.processors or text.sampling.repetition_penalty != 1 for text in texts]
+    if not any(touched):
+        return logits
+    scores = logits.clone()
+    for row, text in enumerate(texts):
+        if not touched[row]:
+            continue
+        ids = torch.tensor(text.ids, device=logits.device)
+        if text.sampling.processors is not None:
+            scores[row] = text.sampling.processors(ids[None], scores[row : row + 1])[0]
+        else:
+            seen, penalty = scores[row, ids], text.sampling.repetition_penalty
+            scores[row, ids] = torch.where(seen < 0, seen * penalty, seen / penalty)
+    return scores
+
+
+def _from_all(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    return _pick(_tempered(scores, texts).softmax(-1), texts)
+
+
+def _from_top_k(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    top_k = torch.tensor([min(text.sampling.top_k, scores.shape[-1]) for text in texts], device=scores.device)
+    best, candidates = _tempered(scores, texts).topk(int(top_k.max()))
+    others = torch.arange(best.shape[-1], device=scores.device) >= top_k[:, None]
+    return _from_nucleus(best.masked_fill(others, float("-inf")).softmax(-1), candidates, texts)
+
+
+def _from_top_p(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    scores = _tempered(scores, texts)
+    everything = scores.logsumexp(-1, keepdim=True)
+    for most in (min(NUCLEUS, scores.shape[-1]), scores.shape[-1]):
+        best, candidates = scores.topk(most)
+        probabilities = (best - everything).exp()
+        if bool((probabilities.sum(-1) >= _top_p(texts, scores)[:, 0]).all()):
+            break
+    return _from_nucleus(probabilities, candidates, texts)
+
+
+DRAWS = {"all": _from_all, "top_k": _from_top_k, "top_p": _from_top_p}
+
+
+def _from_nucleus(probabilities: torch.Tensor, candidates: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    """``candidates`` and their probabilities are the likeliest first; they are drawn from in the vocabulary's order.
+
+    So near ties, which may change places with the company that a text has, do not change what is drawn.
+    """
+    before = probabilities.cumsum(-1) - probabilities
+    candidates, order = candidates.sort(-1)
+    kept = probabilities.masked_fill(before >= _top_p(texts, probabilities), 0.0).gather(-1, order)
+    return candidates.gather(-1, _pick(kept, texts)[:, None])[:, 0]
+
+
+def _pick(probabilities: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    """The index at which the sum of probabilities passes the text's random number. They need not sum to 1."""
+    sums = probabilities.cumsum(-1)
+    total = sums[:, -1:]
+    if not bool((total.isfinite() & (total > 0)).all()):
+        raise ValueError("the model's scores are not numbers")
+    number = torch.tensor([[uniform(text.sampling.seed, text.position)] for text in texts], dtype=torch.float64)
+    below = torch.minimum(number.to(total.device) * total, total.nextafter(torch.zeros_like(total)))
+    return torch.searchsorted(sums, below, right=True)[:, 0]
+
+
+def _tempered(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+    temperatures = [1.0 if text.sampling.processors else text.sampling.temperature for text in texts]
+    return scores.double() / torch.tensor(temperatures, dtype=torch.float64, device=scores.device)[:, None]
+
+
+def _top_p(texts: Sequence[Drawn], like: torch.Tensor) -> torch.Tensor:
+    top_p = [min(text.sampling.top_p, 1 - ROUNDING) for text in texts]
+    return torch.tensor(top_p, dtype=torch.float64, device=like.device)[:, None]

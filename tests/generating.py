@@ -1,0 +1,142 @@
+"""Causal language models, driven step by step as a worker does, and compared with ``generate``.
+
+``python -m tests.generating`` compares 200 prompts on each architecture.
+"""
+
+import argparse
+import random
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from inference.conf import Conf
+from inference.continuous_batcher import Generated
+from inference.errors import InferenceError
+from inference.messages import Job
+from inference.pipelines.generation.checking import continuous
+from inference.pipelines.generation.generator import Generator
+from inference.pipelines.generation.text import Text
+from inference.pipelines.loading import load_pipeline
+from tests import tiny_models
+
+ARCHITECTURES = ("text_generation", "llama", "mistral", "opt", "gpt_neox", "qwen")
+WORDS = ["once", "upon", "a", "time", "there", "was", "small", "boat", "on", "the", "old", "river"]
+NEAR_TIE = 1e-4
+GREEDY = {"do_sample": False, "max_new_tokens": 12, "seed": 0}
+
+
+def generator(folder: Path, **options: Any) -> Generator:
+    loaded = load_pipeline(Conf(model=str(folder), threads=1, **options), lambda progress: None)
+    made = continuous(loaded, Conf(**options), lambda progress: None)
+    assert made is not None, "it fell back"
+    return made
+
+
+def job(text: Any = "once upon a time", number: int = 0, resume: Sequence[int] = (), **parameters: Any) -> Job:
+    return Job(
+        id=number,
+        request_id=f"r{number}",
+        input=text,
+        parameters=GREEDY | parameters,
+        time_left_s=60,
+        events=True,
+        resume=tuple(resume),
+    )
+
+
+def one(made: Generator, wanted: Job) -> Text:
+    (text,) = made.prepare([wanted])
+    if isinstance(text, InferenceError):
+        raise text
+    return text
+
+
+@dataclass
+class Course:
+    """What came of a text, token by token."""
+
+    made: list[Generated] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> list[int]:
+        return [step.token for step in self.made]
+
+    @property
+    def text(self) -> str:
+        return "".join(step.text for step in self.made)
+
+    @property
+    def last(self) -> Generated:
+        return self.made[-1]
+
+
+def finish(made: Generator, texts: Iterable[Text], joins: random.Random | None = None) -> list[Course]:
+    """Generate to the end; with ``joins``, texts join the running ones at random times, at most 12 at once."""
+    coming = list(texts)
+    courses = {text: Course() for text in coming}
+    running: list[Text] = []
+    while coming or running:
+        while coming and (joins is None or (len(running) < 12 and joins.random() < 0.4)):
+            running.append(coming.pop(0))
+        made.retain(running)
+        for text, outcome in zip(list(running), made.step(running) if running else (), strict=True):
+            if isinstance(outcome, InferenceError):
+                raise outcome
+            if outcome is not None:
+                courses[text].made.append(outcome)
+                if outcome.finish_reason:
+                    running.remove(text)
+    made.retain(())
+    return list(courses.values())
+
+
+@torch.inference_mode()
+def differs(model: Any, prompt: Sequence[int], tokens: Sequence[int], limit: int) -> str:
+    """How ``tokens`` are not what ``generate`` makes of a prompt: ``""``, ``near tie`` or ``wrong``."""
+    ids = torch.tensor([list(prompt)])
+    wanted = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=limit)
+    expected = wanted[0, len(prompt) :].tolist()
+    if expected == list(tokens):
+        return ""
+    same = next(n for n in range(limit) if list(tokens[: n + 1]) != expected[: n + 1])
+    best = model(wanted[:, : len(prompt) + same]).logits[0, -1].topk(2).values
+    return "near tie" if best[0] - best[1] < NEAR_TIE else "wrong"
+
+
+def compare(folder: Path, prompts: int, seed: int) -> dict[str, int]:
+    """Prompts of mixed length that join at random times, by how they differ from ``generate``."""
+    made, chance = generator(folder), random.Random(seed)
+    room = made.description.longest_input
+    texts = []
+    for number in range(prompts):
+        limit = chance.randint(1, min(40, room // 2))
+        words = " ".join(chance.choices(WORDS, k=chance.choice((1, 3, 8, 40, 70)[: 2 if room < 100 else 5])))
+        texts.append(one(made, job(words, number, max_new_tokens=limit)))
+    courses = finish(made, texts, chance)
+    stock = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    counted = {"": 0, "near tie": 0, "wrong": 0}
+    for text, course in zip(texts, courses, strict=True):
+        prompt = text.ids[: text.prompt_tokens]
+        counted[differs(stock, prompt, course.tokens, text.limits.new_tokens)] += 1
+    return counted
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=compare.__doc__)
+    arguments.add_argument("--prompts", type=int, default=200)
+    arguments.add_argument("--seed", type=int, default=1)
+    given = arguments.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    for name in ARCHITECTURES:
+        with tempfile.TemporaryDirectory() as folder:
+            counted = compare(getattr(tiny_models, name)(Path(folder)), given.prompts, given.seed)
+        print(f"{name:16} equal {counted['']:4}  near ties {counted['near tie']:3}  wrong {counted['wrong']:3}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
