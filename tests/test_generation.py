@@ -1,13 +1,17 @@
 """Continuous batching on real models: what comes out is what ``generate`` makes of each prompt by itself."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inference import pipelines
+from inference.conf import Conf
 from inference.errors import Invalid
+from inference.messages import Job
 from inference.pipelines.generation.kv_cache import ROWS, SMALLEST
 from tests import generating, tiny_models
 from tests.generating import ARCHITECTURES, Course, finish, generator, job, one
@@ -199,12 +203,69 @@ def test_what_could_never_fit_is_refused(folder_of: Callable[[str], Path]) -> No
     assert one(small, job("a", max_new_tokens=40)).reserved <= 64
 
 
+CHAT = [{"role": "user", "content": "once upon a time"}]
+TEMPLATE = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+    "{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("prefix", ["", "there was"])
+def test_a_chat_goes_through_the_models_template(
+    folder_of: Callable[[str], Path], tmp_path: Path, full: bool, prefix: str
+) -> None:
+    import transformers  # noqa: PLC0415
+
+    folder = shutil.copytree(folder_of("llama"), tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    made = generator(folder)
+    pipe = transformers.pipeline("text-generation", model=str(folder))
+    messages = [*CHAT, {"role": "assistant", "content": prefix}] if prefix else CHAT
+
+    (course,) = finish(made, [one(made, job(messages, return_full_text=full))])
+
+    assert made.description.chat
+    expected = pipe(messages, do_sample=False, max_new_tokens=12, return_full_text=full)
+    assert json.loads(course.last.output) == expected
+    with pytest.raises(Invalid, match="chat template does not take these messages: no system here"):
+        one(made, job([{"role": "system", "content": "x"}]))
+
+
+def configured(folder: Path, target: Path, **settings: Any) -> Path:
+    shutil.copytree(folder, target)
+    file = target / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    return target
+
+
+def test_the_models_own_generation_configuration_counts(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    import transformers  # noqa: PLC0415
+
+    settings = {"no_repeat_ngram_size": 1, "min_new_tokens": 3, "max_new_tokens": 9, "eos_token_id": list(range(9))}
+    folder = configured(folder_of("llama"), tmp_path / "model", **settings)
+    made = generator(folder)
+    wanted = Job(id=0, request_id="r", input=WORDS, parameters={"do_sample": False}, time_left_s=9)
+
+    (course,) = finish(made, [one(made, wanted)])
+
+    pipe = transformers.pipeline("text-generation", model=str(folder))
+    assert json.loads(course.last.output) == pipe(WORDS, do_sample=False)
+    assert len(set(course.tokens)) == len(course.tokens) >= 3
+
+
+def test_a_configuration_beyond_token_by_token_is_left_to_the_stock_pipeline(
+    folder_of: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = configured(folder_of("llama"), tmp_path / "model", num_beams=3)
+    made = pipelines.load(Conf(model=str(folder), threads=1), lambda progress: None)
+    assert not made.description.streams
+    assert "its generation configuration sets num_beams" in caplog.text
+
+
 def test_a_model_that_cannot_be_run_like_this_is_called_as_a_whole(
     folder_of: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from inference import pipelines  # noqa: PLC0415
-    from inference.conf import Conf  # noqa: PLC0415
-
     made = pipelines.load(Conf(model=str(folder_of("bloom")), threads=1), lambda progress: None)
 
     assert not made.description.streams
