@@ -16,6 +16,10 @@ from inference.runner import FAILED, Item, LoadedPipeline, Outcome, Runner, chec
 
 logger = logging.getLogger(__name__)
 
+WORTH_A_LANE = 2.0
+"""Work that a batch must have, in its fixed costs, to run beside another: the fixed part is mostly Python, which does
+not run side by side."""
+
 
 class Batcher(Runner):
     """Runs batches of what is tokenised, side by side where there are lanes, while the next jobs are tokenised."""
@@ -49,8 +53,9 @@ class Batcher(Runner):
 
     def _start(self, batches: asyncio.TaskGroup) -> float | None:
         """Start a batch on each thread that is free; when to look again."""
-        while (thread := self._lanes.free(lone=len(self._waiting) <= 1)) is not None:
-            choice = choose(tuple(self._waiting.values()), self._share(), self.cost.model, self._clock())
+        while (thread := self._lanes.free(narrow=(narrow := self._worth_a_lane()))) is not None:
+            limits = self._share() if narrow else self._limits
+            choice = choose(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
             for item in choice.expired:
                 del self._waiting[item.key]
                 self._on_close(item, Returned(item.job.id, "expired"))
@@ -65,6 +70,15 @@ class Batcher(Runner):
             self._lanes.take(thread)
             batches.create_task(self._run_batch(choice.batch, thread))
         return None
+
+    def _worth_a_lane(self) -> bool:
+        """Whether what waits may run in lanes: a little work costs less in one batch, where it has all cores."""
+        waiting, cost = self._waiting.values(), self.cost.model
+        lanes = 1 if self._running else self._lanes.side_by_side
+        if len(waiting) < lanes:
+            return False
+        work_ms = cost.useful_ms(len(waiting), sum(item.tokens for item in waiting))
+        return work_ms >= WORTH_A_LANE * cost.fixed_ms * lanes
 
     def _share(self) -> Limits:
         """Each lane gets its share of all jobs here, or one would run them all and the others what trickles in."""

@@ -10,7 +10,7 @@ class Lanes:
 
     Two batches side by side, with half of the cores each, get more out of a processor than one after the other with all
     of them (decision 0007): no core waits for another at the end of each operator, nor for the next batch. A lone job
-    has all cores, and so has whatever must run with nothing else in the model.
+    or a little work has all cores, and so has whatever must run with nothing else in the model.
 
     Args:
         wide: may use all cores.
@@ -23,9 +23,9 @@ class Lanes:
         self._narrow = tuple(narrow)
         self._busy: set[ModelThread] = set()
 
-    def free(self, *, lone: bool) -> ModelThread | None:
-        """A thread for the next batch, if there is one; ``lone`` says that no other job waits."""
-        if not self._narrow or (lone and not self._busy):
+    def free(self, *, narrow: bool) -> ModelThread | None:
+        """A thread for the next batch, if there is one; ``narrow``: the batch may run beside another."""
+        if not self._narrow or not narrow:
             return None if self._busy else self.wide
         if self.wide in self._busy:
             return None
