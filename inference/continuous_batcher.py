@@ -149,7 +149,7 @@ class ContinuousBatcher(Runner):
             progress.first_token_at, progress.first_index = now, made.index
         token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special)
         if made.finish_reason is None:
-            if item.job.events and not item.cancelled:
+            if item.job.tokens and not item.cancelled:
                 self._on_event(item, token)
             return
         after_first = made.index - progress.first_index
@@ -159,7 +159,7 @@ class ContinuousBatcher(Runner):
             generated_tokens=made.index + 1,
             first_token_ms=(progress.first_token_at - item.received_at) * 1000,
             token_ms=(now - progress.first_token_at) * 1000 / after_first if after_first else 0.0,
-            last=token if item.job.events else None,
+            last=token if item.job.tokens else None,
         )
         self._note_end(item.tokens + generation.generated_tokens, progress.model_ms)
         queue_ms, inference_ms = (progress.joined_at - item.received_at) * 1000, (now - progress.joined_at) * 1000

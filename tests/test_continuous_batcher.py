@@ -94,7 +94,7 @@ class Bench:
             parameters={"length": length} | known,
             time_left_s=time_left_s,
             events=True,
-            **fields,
+            **({"tokens": True} | fields),
         )
         self.batcher.add(Item((CHANNEL, job_id), job, asyncio.get_running_loop().time()))
 
@@ -183,6 +183,18 @@ def test_tokens_are_said_in_order_and_the_last_with_the_result():
     assert abs(generation.token_ms - STEP_S * 1000) < 1
     assert generation.first_token_ms >= STEP_S * 1000
     assert b.result(0).output == b"[4]"
+
+
+def test_whoever_wants_no_tokens_hears_of_none():
+    async def play(b: Bench) -> None:
+        b.add(0, 4, tokens=False)
+        await b.closed(0)
+
+    b = scenario(play)
+    assert b.events[0] == [Started(0, 1)]
+    generation = b.result(0).generation
+    assert generation is not None
+    assert (generation.generated_tokens, generation.last) == (4, None)
 
 
 def test_one_that_resumes_says_only_what_is_new():
