@@ -464,11 +464,11 @@ async def test_a_tokenizer_whose_outcomes_are_nonsense_ends_the_batcher_instead_
 
 @asynccontextmanager
 async def side_by_side(
-    size: int = 8, lanes: int = 2
+    size: int = 8, warm_up_costs: Sequence[tuple[int, int, float]] = ()
 ) -> AsyncIterator[tuple[Bench, VirtualThread, list[VirtualThread]]]:
     """A batcher in virtual time, its wide thread and its narrow ones, on which a batch takes twice as long."""
-    wide, narrow = VirtualThread(), [VirtualThread(2 * BATCH_S) for _ in range(lanes)]
-    opened = Bench(VirtualThread(0), Lanes(wide, narrow), Limits(max_batch_size=size))
+    wide, narrow = VirtualThread(), [VirtualThread(2 * BATCH_S) for _ in range(2)]
+    opened = Bench(VirtualThread(0), Lanes(wide, narrow), Limits(max_batch_size=size), warm_up_costs=warm_up_costs)
     async with running(opened):
         yield opened, wide, narrow
 
@@ -494,6 +494,18 @@ def test_a_lone_job_has_every_core_and_nothing_beside_it():
             await b.all_closed()
             assert wide.spans == [(START_S, START_S + BATCH_S)]
             assert {span[0] for thread in narrow for span in thread.spans} == {START_S + BATCH_S}
+
+    run(main())
+
+
+def test_a_little_work_runs_in_one_batch_on_every_core():
+    """Fixed costs twice would be more than what the lanes save."""
+
+    async def main() -> None:
+        async with side_by_side(warm_up_costs=DEAR_BATCHES) as (b, wide, narrow):
+            b.add(*"abcdef")
+            await b.all_closed()
+            assert [len(thread.spans) for thread in (wide, *narrow)] == [1, 0, 0]
 
     run(main())
 
