@@ -45,6 +45,7 @@ def job(text: Any = "once upon a time", number: int = 0, resume: Sequence[int] =
         parameters=GREEDY | parameters,
         time_left_s=60,
         events=True,
+        tokens=True,
         resume=tuple(resume),
     )
 

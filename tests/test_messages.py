@@ -62,6 +62,7 @@ JOBS = st.builds(
     time_left_s=NUMBERS,
     alone=st.booleans(),
     events=st.booleans(),
+    tokens=st.booleans(),
     resume=st.lists(COUNTS, max_size=5).map(tuple),
 )
 DESCRIPTIONS = st.builds(

@@ -1,22 +1,23 @@
 """Streams under faults: every token is told once, in order, whatever becomes of workers and messages.
 
 Rule 12 of docs/architecture.md, section "The protocol between web and worker". The layer and the model are simulated,
-dispatcher, intake and outbox are real.
+the rest is real.
 """
 
 import asyncio
 import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from inference.messages import Generation, Result, Returned, Started, Submit, Token, decode
-from inference.runner import GO_TIMEOUT_S, Item, Runner
-from inference.worker import InferenceWorker
+from inference.continuous_batcher import Generated
+from inference.messages import Job, Submit, Token, decode
 from tests import virtual_time
-from tests.simulation import SimulatedThread, World
+from tests.simulation import BATCH_S, SimulatedModel, SimulatedThread, World
 
-STEP_S = 0.05
+STEP_S = BATCH_S
 TOKENS = 40
 
 
@@ -28,50 +29,38 @@ def whole(text: str) -> str:
     return "".join(word(text, index) for index in range(TOKENS))
 
 
-class Typist(Runner):
-    """Generates one token of each running job per step. What it says depends on the input alone."""
+@dataclass(eq=False)
+class Writing:
+    job: Job
+    at: int
+    tokens: int = 3
+    longest: int = 3
+    sequences: int = 1
 
-    def __init__(self, pipeline: Any, tokenizer_thread: Any, on_event: Any, on_close: Any) -> None:
-        super().__init__(pipeline, tokenizer_thread, on_event, on_close)
-        self._at: dict[Item, int] = {}
-        self._asked: dict[Item, float] = {}
 
-    async def _run_forever(self) -> None:
-        while True:
-            for key, item in list(self._waiting.items()):
-                if not item.alone or not self._running:
-                    self._running[key] = self._waiting.pop(key)
-                    self._at[item], self._asked[item] = len(item.job.resume), self._clock()
-                    self._on_event(item, Started(item.job.id, 1))
-            await asyncio.sleep(STEP_S)
-            for item in list(self._running.values()):
-                if item.cancelled:
-                    self._close(item, Returned(item.job.id, "cancelled"))
-                elif not item.alone or item.go.is_set():
-                    self._type(item)
-                elif self._clock() > self._asked[item] + GO_TIMEOUT_S:
-                    self._close(item, Returned(item.job.id, "no_go"))
+class SimulatedWriter(SimulatedModel):
+    """Generates one token of each text per step. What it says depends on the input alone."""
 
-    def _type(self, item: Item) -> None:
-        job, index = item.job, self._at[item]
-        self._at[item] += 1
-        token = Token(job.id, index, 1000 + index, word(job.input, index), -0.5)
-        if index + 1 < TOKENS:
-            self._on_event(item, token)
-            return
-        generation = Generation("length", 3, TOKENS, 1.0, 1.0, token)
-        self._close(item, Result(job.id, whole(job.input).encode(), 0.0, 0.0, 1, generation))
+    def prepare(self, jobs: Sequence[Job]) -> list[Any]:
+        return [Writing(job, len(job.resume)) for job in jobs]
+
+    def retain(self, prepared: Collection[Writing]) -> None:
+        pass
+
+    def step(self, prepared: Sequence[Writing]) -> list[Generated]:
+        return [self._next(writing) for writing in prepared]
+
+    def _next(self, writing: Writing) -> Generated:
+        index, text = writing.at, writing.job.input
+        writing.at += 1
+        made = Generated(index=index, token=1000 + index, text=word(text, index), logprob=-0.5, special=False)
+        return made if writing.at < TOKENS else replace(made, finish_reason="length", output=whole(text).encode())
 
 
 @pytest.fixture(autouse=True)
 def _simulated_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.worker.ModelThread", SimulatedThread)
-
-    def runner(worker: InferenceWorker, pipeline: Any, tokenizer_thread: Any, _thread: Any) -> Typist:
-        intake = worker._intake
-        return Typist(pipeline, tokenizer_thread, intake.on_event, intake.on_close)
-
-    monkeypatch.setattr(InferenceWorker, "_runner", runner)
+    monkeypatch.setattr("tests.simulation.SimulatedModel", SimulatedWriter)
 
 
 class Listener:
