@@ -14,7 +14,7 @@ from inferencesite.edge import die
 logger = logging.getLogger("inference.edge")
 
 LINGER_S = 0.2
-"""For consumers to say the last of the last answers, and then for its bytes to leave."""
+"""For the last bytes of the last answers to leave, before the process ends."""
 
 
 def install() -> None:
@@ -75,7 +75,6 @@ async def _hang_up(reactor: Any) -> None:
     """Take no more connections, and end those that are open once what was said on them has left."""
     from twisted.internet import tcp  # noqa: PLC0415 - a server that is not Daphne has no Twisted
 
-    await asyncio.sleep(LINGER_S)
     for open_socket in {*reactor.getReaders(), *reactor.getWriters()}:
         if isinstance(open_socket, tcp.Port):
             open_socket.stopListening()

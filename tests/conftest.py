@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -119,6 +120,47 @@ def distributed(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
     with processes.web(redis) as server:
         yield server
         _check_log(server)
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal language model that talks nonsense, the same in every run, and has a chat template."""
+    from tests import tiny_models  # noqa: PLC0415 - imports torch
+
+    return tiny_models.endless(tmp_path_factory.mktemp("language-model"))
+
+
+@pytest.fixture(scope="session")
+def generation(language_model: Path) -> dict[str, str]:
+    """Settings of servers and workers that generate text."""
+    return {
+        "INFERENCE_MODEL": str(language_model),
+        "INFERENCE_TASK": "text-generation",
+        "INFERENCE_THREADS": "1",
+        "INFERENCE_LAYER_PREFIX": "generation",
+    }
+
+
+@pytest.fixture(scope="session")
+def generating_embedded(generation: dict[str, str]) -> Iterator[Web]:
+    with processes.web(env=generation) as server:
+        yield server
+        _check_log(server)
+
+
+@pytest.fixture(scope="session")
+def generating_distributed(redis: Redis, generation: dict[str, str]) -> Iterator[Web]:
+    with processes.worker(redis, generation) as worker, processes.web(redis, generation) as server:
+        yield server
+        _check_log(server)
+        _check_log(worker)
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def generating(request: pytest.FixtureRequest) -> Web:
+    """A server that generates text, in both modes."""
+    shared: Web = request.getfixturevalue(f"generating_{request.param}")
+    return shared
 
 
 def _check_log(process: processes.Process) -> None:

@@ -1,6 +1,7 @@
 """The documentation says what is so: its examples are run, its tables are compared with the code."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -17,7 +18,8 @@ from websockets.sync.client import connect
 from inference import conf
 from inference.errors import Cancelled, InferenceError
 from inference.tasks import ALIASES, TASKS
-from tests.processes import ROOT, Web
+from tests.conftest import client
+from tests.processes import ROOT, Web, wait_until
 from tests.soak.ledger import COLUMNS
 from tests.soak.phases import PHASES
 
@@ -89,7 +91,7 @@ class HttpExample:
         method, path = line.split()
         headers, body = cls._headers_and_body(rest)
         answer_headers, shown = cls._headers_and_body(answer.removeprefix("\n"))
-        return cls(method, path, headers, body, int(status), answer_headers, json.loads(shown))
+        return cls(method, path, headers, body, int(status), answer_headers, content(shown))
 
     @staticmethod
     def _headers_and_body(text: str) -> tuple[dict[str, str], str]:
@@ -97,29 +99,65 @@ class HttpExample:
         return dict(line.split(": ", 1) for line in head.splitlines()), body.strip("\n")
 
 
+def content(text: str) -> Any:
+    """JSON, or a list of it for server-sent events."""
+    if text.startswith("data: "):
+        return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line]
+    return json.loads(text)
+
+
 HTTP_EXAMPLES = [HttpExample.parse(block) for block in blocks(PROTOCOL, "http-example")]
+HTTP_STREAM_EXAMPLES = [HttpExample.parse(block) for block in blocks(PROTOCOL, "http-stream-example")]
 SOCKET_EXAMPLES = blocks(PROTOCOL, "ws-example")
+SOCKET_STREAM_EXAMPLES = blocks(PROTOCOL, "ws-stream-example")
+
+
+def http_ids(examples: list[HttpExample]) -> list[str]:
+    return [f"{n} {e.method} {e.status}" for n, e in enumerate(examples)]
+
+
+def socket_ids(examples: list[str]) -> list[str]:
+    return [example.splitlines()[0][2:50] for example in examples]
 
 
 def test_every_example_is_found() -> None:
     assert len(HTTP_EXAMPLES) == PROTOCOL.count("\n```http-example\n") > 10
+    assert len(HTTP_STREAM_EXAMPLES) == PROTOCOL.count("\n```http-stream-example\n") > 2
     assert len(SOCKET_EXAMPLES) == PROTOCOL.count("\n```ws-example\n") > 5
+    assert len(SOCKET_STREAM_EXAMPLES) == PROTOCOL.count("\n```ws-stream-example\n") > 1
 
 
-@pytest.mark.parametrize(
-    "example", HTTP_EXAMPLES, ids=[f"{n} {e.method} {e.status}" for n, e in enumerate(HTTP_EXAMPLES)]
-)
-def test_http_example(http: httpx.Client, example: HttpExample) -> None:
-    reply = http.request(example.method, example.path, headers=example.headers, content=example.body.encode())
+@pytest.mark.parametrize("example", HTTP_EXAMPLES, ids=http_ids(HTTP_EXAMPLES))
+def test_http_example(server: Web, example: HttpExample) -> None:
+    run_http(server, example)
+
+
+@pytest.mark.parametrize("example", HTTP_STREAM_EXAMPLES, ids=http_ids(HTTP_STREAM_EXAMPLES))
+def test_http_stream_example(generating: Web, example: HttpExample) -> None:
+    run_http(generating, example)
+
+
+@pytest.mark.parametrize("example", SOCKET_EXAMPLES, ids=socket_ids(SOCKET_EXAMPLES))
+def test_socket_example(server: Web, example: str) -> None:
+    run_socket(server, example)
+
+
+@pytest.mark.parametrize("example", SOCKET_STREAM_EXAMPLES, ids=socket_ids(SOCKET_STREAM_EXAMPLES))
+def test_socket_stream_example(generating: Web, example: str) -> None:
+    run_socket(generating, example)
+
+
+def run_http(server: Web, example: HttpExample) -> None:
+    with client(server) as http:
+        reply = http.request(example.method, example.path, headers=example.headers, content=example.body.encode())
 
     assert reply.status_code == example.status, reply.text
     for name, value in example.answer_headers.items():
         check_part(value, reply.headers[name], name)
-    check_part(example.answer, reply.json())
+    check_part(example.answer, content(reply.text))
 
 
-@pytest.mark.parametrize("example", SOCKET_EXAMPLES, ids=[e.splitlines()[0][2:50] for e in SOCKET_EXAMPLES])
-def test_socket_example(server: Web, example: str) -> None:
+def run_socket(server: Web, example: str) -> None:
     with connect(server.socket_url, proxy=None) as socket:
         for line in example.splitlines():
             direction, _, frame = line.partition(" ")
@@ -129,7 +167,7 @@ def test_socket_example(server: Web, example: str) -> None:
             assert direction == "<", line
             shown = json.loads(frame)
             real = json.loads(socket.recv(timeout=30))
-            while real["type"] == "started" and shown["type"] != "started":  # cancelled or expired too late for this
+            while real["type"] in ("started", "token") and shown["type"] != real["type"]:  # cancelled too late for this
                 real = json.loads(socket.recv(timeout=30))
             check_part(shown, real, "frame")
 
@@ -184,6 +222,20 @@ def test_the_socket_script_runs_as_it_is(server: Web, tmp_path: Path) -> None:
     assert ran.stdout.count("accepted ") == 2
     assert "result test [MASK] [{'score': 0.95" in ran.stdout
     assert "result The sky is [MASK]. [{'score': " in ran.stdout
+
+
+def test_the_streaming_script_runs_as_it_is(generating_embedded: Web, tmp_path: Path) -> None:
+    (script,) = (block for block in blocks(README, "python") if "InferenceClient" in block)
+    assert script.count("http://localhost:8000") == 1
+    path = tmp_path / "client.py"
+    path.write_text(script.replace("http://localhost:8000", generating_embedded.url))
+
+    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "no_proxy": "*"}
+    ran = subprocess.run([sys.executable, path], env=environment, capture_output=True, timeout=40, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout
+    wait_until(lambda: generating_embedded.rows("preview = 'Once upon a time' AND status = 'ok'"), "it is in the log")
 
 
 def test_the_settings_table_is_that_of_the_code() -> None:

@@ -53,6 +53,25 @@ for inputs, parameters in ((["a [MASK]", ""], None), ("a [MASK]", {"padding": 1}
     except InferenceError as error:
         print(error.code, error.message)
 """
+STREAMS = """
+import asyncio, json
+from inference import infer, stream
+from inference.errors import InferenceError
+
+async def main():
+    asked = {"max_new_tokens": 12, "seed": 3, "return_full_text": False}
+    pieces = [piece async for piece in stream("once upon a time", asked)]
+    print(json.dumps([pieces, await infer("once upon a time", asked)]))
+    async for _ in (left := stream("left early", {"max_new_tokens": 4000})):
+        break
+    await left.aclose()
+    try:
+        await anext(stream(["once", "twice"]))
+    except InferenceError as error:
+        print(error.code, error.message)
+
+asyncio.run(main())
+"""
 NO_MODEL = """
 from inference import infer_sync
 from inference.door import CannotServe
@@ -240,3 +259,16 @@ async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, m
     assert process._worker is not first
     assert process.service.admission.taken == 0
     await process.drain()
+
+
+# The door, token by token
+
+
+@pytest.mark.timeout(160)
+def test_tokens_come_to_other_code_too(generation: dict[str, str]):
+    ended = run_python(STREAMS, **generation)
+    pieces, answer = json.loads(ended.lines[0])
+    assert len(pieces) > 5
+    assert [{"generated_text": "".join(pieces)}] == answer
+    assert ended.lines[1].startswith("validation 'stream' is for one input")
+    assert [row["code"] for row in ended.rows] == ["", "", "cancelled", "validation"]

@@ -18,6 +18,7 @@ LONGEST = 48
 """Tokens that the models take."""
 POISON = "zebra"
 """A word that ``poisonable`` models fail on: its token has no embedding."""
+CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
 SHAPE = {
     "hidden_size": 24,
     "intermediate_size": 32,
@@ -81,23 +82,23 @@ def text_generation(folder: Path) -> Path:
     return gpt2(folder, "GPT2LMHeadModel")
 
 
-def gpt2(folder: Path, kind: str, **more: Any) -> Path:
+def endless(folder: Path) -> Path:
+    """A GPT-2 with a chat template that goes on until it is stopped, for longer than any test."""
+    return gpt2(folder, "GPT2LMHeadModel", n_positions=8192, eos_token_id=None, chat_template=CHAT_TEMPLATE)
+
+
+def gpt2(folder: Path, kind: str, *, chat_template: str | None = None, **more: Any) -> Path:
     """A decoder; with ``pad_token_id`` its tokenizer can pad."""
     torch.manual_seed(2)
     tokenizer = _byte_level_tokenizer()
     if "pad_token_id" in more:
         tokenizer.pad_token_id = more["pad_token_id"]
+    shape = {"n_positions": LONGEST, "n_embd": 24, "n_layer": 2, "n_head": 2, "initializer_range": 0.5}
     config = transformers.GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=LONGEST,
-        n_embd=24,
-        n_layer=2,
-        n_head=2,
-        initializer_range=0.5,
-        bos_token_id=0,
-        eos_token_id=0,
-        **more,
+        **{"vocab_size": len(tokenizer), **shape, "bos_token_id": 0, "eos_token_id": 0, **more}
     )
+    tokenizer.chat_template = chat_template
+    tokenizer.model_max_length = config.n_positions
     getattr(transformers, kind)(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
