@@ -18,6 +18,9 @@ PACE_S = 0.002
 SETTLED_S = 1.0
 """Time without a failure after which the layer works again, as far as the log is concerned."""
 CANCEL_AGAIN_S = 0.1
+LISTEN_AGAIN_S = 3.0
+"""In memory, a receiver that has heard nothing for so long listens anew. After the event loop stood still for longer
+than the layer's expiry, the layer may have dropped the queue that it waits on."""
 ENTRY_BYTES = 200
 """Of an entry besides its text, roughly."""
 
@@ -46,7 +49,11 @@ async def send(layer: ChannelLayer, channel: str, message: Message) -> None:
 
 def pace_of(layer: object) -> float:
     """Seconds between envelopes; in memory there is nothing to pace."""
-    return 0.0 if type(layer).__name__ == "InMemoryChannelLayer" else PACE_S
+    return 0.0 if _in_memory(layer) else PACE_S
+
+
+def _in_memory(layer: object) -> bool:
+    return type(layer).__name__ == "InMemoryChannelLayer"
 
 
 async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
@@ -94,8 +101,11 @@ async def receive_forever(
     pause_s = 0.0
     while True:
         try:
-            message = await layer.receive(channel)
+            async with asyncio.timeout(LISTEN_AGAIN_S if _in_memory(layer) else None) as listening:
+                message = await layer.receive(channel)
         except Exception as error:
+            if listening.expired():
+                continue
             health.failed(f"receiving: {error!r}")
             pause_s = min(max(RETRY_FIRST_S, pause_s * 2), RETRY_LAST_S)
             await asyncio.sleep(pause_s)

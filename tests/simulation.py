@@ -185,9 +185,9 @@ class SimulatedThread(ModelThread):
 class World:
     """Webs, workers and the layer between them; made inside a running virtual-time loop."""
 
-    def __init__(self, seed: int, *, webs: int = 1, workers: int = 2, **conf: Any) -> None:
+    def __init__(self, seed: int, *, webs: int = 1, workers: int = 2, layer: Any = None, **conf: Any) -> None:
         self.rng = random.Random(seed)
-        self.layer = FaultyLayer(self.rng)
+        self.layer = layer or FaultyLayer(self.rng)
         self.conf = Conf(**({"max_batch_size": 4, "max_inputs": 16} | conf))
         self.webs = [Dispatcher(self.layer) for _ in range(webs)]
         self.workers: dict[InferenceWorker, asyncio.Task[None]] = {}
