@@ -12,12 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import memory, models, proc, report, servers
+from tests.benchmarks import memory, models, overload, proc, report, servers
 from tests.benchmarks.measure import (
     LIMITS,
     OFFLINE,
@@ -37,7 +37,7 @@ from tests.benchmarks.measure import (
 from tests.benchmarks.padding import PaddingMeter
 from tests.benchmarks.report import say
 
-SECTIONS = ("mixed", "open", "short", "base", "memory")
+SECTIONS = ("mixed", "open", "short", "base", "memory", "overload")
 CLIENTS = {"mixed": (1, 8, 32, 128), "short": (1, 32), "base": (32, 128)}
 ORDER = (*LIMITS, *OFFLINE, *servers.OURS, PIPELINE, *servers.PEERS)
 GROUPS = {"all": ORDER, "peers": tuple(servers.PEERS), "limits": tuple(LIMITS)}
@@ -57,6 +57,7 @@ class Bench:
             warmup_s=options.warmup, window_s=options.seconds, windows=options.windows, cap_s=options.cap
         )
         self._memory: dict[str, Any] = {}
+        self._overload: overload.Found | None = None
         self._width = max(map(len, options.servers)) + 1
         self._failed: list[str] = []
 
@@ -72,6 +73,9 @@ class Bench:
             self._round()
         if "memory" in self._options.only:
             self._memory = memory.measured()
+        if "overload" in self._options.only:
+            self._overload = overload.measured(favour=self._options.favour)
+            say("\n".join(self._overload.lines()))
         if self._options.rounds > 1 or self._options.servers_by_default:
             say()
             report.table(self._results.rows.values(), self._width)
@@ -79,7 +83,14 @@ class Bench:
         judged = report.judgement(self._results)
         say(f"{time.monotonic() - started:.0f} s in all")
         if self._options.json:
-            report.write(Path(self._options.json), facts, self._results, judged, memory=self._memory)
+            report.write(
+                Path(self._options.json),
+                facts,
+                self._results,
+                judged,
+                memory=self._memory,
+                overload=asdict(self._overload) if self._overload else None,
+            )
         return 1 if self._failed else 0
 
     def _round(self) -> None:
