@@ -1,10 +1,73 @@
-"""A short chaos run; ``make soak`` is the long one."""
+"""A short chaos run; ``make soak`` is the long one. And its ledger: what it would notice."""
+
+from typing import Any
 
 import pytest
 
 from tests.soak.__main__ import main
+from tests.soak.ledger import Entry, Ledger, Outcome, belongs, counts
 
 
 @pytest.mark.timeout(240)
 def test_every_promise_is_kept() -> None:
     assert main(["--seconds", "15", "--only", "kills,bad,cuts,rolling", "--rate", "20"]) == 0
+
+
+def output_for(text: str) -> list[dict[str, str]]:
+    return [{"token_str": word, "sequence": text.replace("[MASK]", word).lower()} for word in ("sea", "sky")]
+
+
+def make_ledger(*outcomes: Outcome) -> Ledger:
+    ledger = Ledger()
+    for number, outcome in enumerate(outcomes, 1):
+        entry = Entry(number, "steady", "http", [f"number {number} 0 The [MASK]"], 30, outcome=outcome, answers=1)
+        ledger.entries.append(entry)
+    return ledger
+
+
+def row(number: int, status: str = "ok", code: str = "", count: int = 1) -> dict[str, Any]:
+    preview = f"number {number} 0 The [MASK]"
+    return {"preview": preview, "transport": "http", "status": status, "code": code, "count": count}
+
+
+def test_an_answer_belongs_to_its_input_alone() -> None:
+    assert belongs(output_for("number 1 0 The [MASK]"), "number 1 0 The [MASK]")
+    assert not belongs(output_for("number 2 0 The [MASK]"), "number 1 0 The [MASK]")
+    assert not belongs([], "number 1 0 The [MASK]")
+
+
+def test_answers_in_another_order_are_swapped() -> None:
+    entry = Entry(1, "steady", "http", ["a [MASK]", "b [MASK]"], 30)
+    entry.take_outputs([output_for("a [MASK]"), output_for("b [MASK]")])
+    assert entry.outcome is Outcome.RIGHT
+    entry.take_outputs([output_for("b [MASK]"), output_for("a [MASK]")])
+    assert entry.outcome is Outcome.SWAPPED
+
+
+def test_without_an_answer_the_log_tells_what_was_lost() -> None:
+    ledger = make_ledger(Outcome.UNANSWERED, Outcome.UNANSWERED, Outcome.UNANSWERED)
+    assert ledger.reconcile([row(1), row(2, "refused", "draining")]) == []
+    assert [entry.outcome for entry in ledger.entries] == [Outcome.LOST, Outcome.NOT_TAKEN, Outcome.NOT_TAKEN]
+
+
+def test_two_rows_are_two_answers() -> None:
+    ledger = make_ledger(Outcome.RIGHT)
+    assert ledger.reconcile([row(1), row(1)]) == ["http ok: 1 in the ledger, 2 in the log"]
+    assert counts(ledger.entries)["duplicated"] == 1
+
+
+def test_a_row_that_is_missing_is_noticed() -> None:
+    assert make_ledger(Outcome.RIGHT, Outcome.RIGHT).reconcile([row(1)]) == ["http ok: 2 in the ledger, 1 in the log"]
+
+
+def test_rows_that_refusals_share_count_for_each() -> None:
+    ledger = make_ledger(Outcome.REFUSED, Outcome.REFUSED, Outcome.CUT)
+    for entry in ledger.entries[:2]:
+        entry.code = "overloaded"
+    assert ledger.reconcile([row(1, "refused", "overloaded", count=2), row(3, "failed", "cancelled")]) == []
+
+
+def test_a_cut_request_that_was_accepted_is_in_the_log() -> None:
+    ledger = make_ledger(Outcome.CUT)
+    ledger.entries[0].request_id = "abc"
+    assert ledger.reconcile([]) == ["request abc was accepted and is not in the log"]

@@ -18,8 +18,6 @@ BROKEN = (Outcome.LOST, Outcome.HUNG, Outcome.SWAPPED, "duplicated")
 DOWN_S, FROZEN_S = 2.0, 4.0
 FULL_S = 2.0
 REST_BETWEEN_S = 3.0
-BOTH = 0.2
-"""Share of kills in which the other worker ends within a second, too."""
 LEAVE_S = 0.03
 """Clients that leave do so while their request waits or runs."""
 BATCH = 16
@@ -74,7 +72,7 @@ class Soak:
         final = [e for e in failed if e.code not in RETRYABLE]
         self.promise(f"errors can be retried {_codes(final)}", kept=not final)
         part = len(failed) / max(1, len(entries))
-        self.promise(f"errors are below {share:.1%}: {part:.2%} {_codes(failed)}", kept=part < share)
+        self.promise(f"they are below {share:.1%}: {part:.2%} {_codes(failed)}", kept=part < share)
 
 
 def _codes(entries: Iterable[Entry]) -> str:
@@ -89,19 +87,28 @@ async def steady(soak: Soak) -> None:
 
 
 async def kills(soak: Soak) -> None:
-    """Workers end by SIGKILL, mostly with the other one ready, sometimes both."""
-    phase, left = "kills", soak.times(20)
+    """Workers end by SIGKILL, one after the other."""
+    phase = "kills"
     async with soak.load(phase):
-        while left:
+        for _ in range(soak.times(20)):
             await soak.cluster.all_ready()
             await asyncio.sleep(soak.chance.uniform(0.2, 1))
-            both = left > 1 and soak.chance.random() < BOTH
-            for worker in soak.chance.sample(soak.cluster.workers, 2 if both else 1):
-                await asyncio.to_thread(_ended, worker, signal.SIGKILL)
-                left -= 1
-                await asyncio.sleep(soak.chance.uniform(0, 1))
+            await asyncio.to_thread(_ended, soak.chance.choice(soak.cluster.workers), signal.SIGKILL)
         await soak.cluster.all_ready()
     soak.promise_only_retryable(phase, 0.005)
+
+
+async def outage(soak: Soak) -> None:
+    """All workers end by SIGKILL at once. What the permits have room for waits; the rest is told when to come back."""
+    phase = "outage"
+    async with soak.load(phase):
+        for _ in range(soak.times(2)):
+            await soak.cluster.all_ready()
+            await asyncio.sleep(1)
+            for worker in soak.cluster.workers:
+                await asyncio.to_thread(_ended, worker, signal.SIGKILL)
+        await soak.cluster.all_ready()
+    soak.promise_only_retryable(phase, 1.0)
 
 
 async def redis(soak: Soak) -> None:
@@ -205,6 +212,7 @@ def _ended(worker: Worker, how: signal.Signals) -> int:
 PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {
     "steady": steady,
     "kills": kills,
+    "outage": outage,
     "redis": redis,
     "poison": poison,
     "hang": hang,
