@@ -115,7 +115,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         refusals.cut_off(WEBSOCKET, self.transport.getPeer(), unsent)
         self.muted = True
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": POLICY_VIOLATION})
-        self.closeHandshakeTimeout = conf.current().stall_s
+        self.closeHandshakeTimeout = 1 if Unsent.crowded() else conf.current().stall_s
         self.sendCloseFrame(code=POLICY_VIOLATION)
 
 

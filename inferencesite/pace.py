@@ -8,7 +8,9 @@ class Pace:
     """A stream stalls when it makes no progress for ``stall_s`` seconds. To be looked at every ``look_every_s``."""
 
     def __init__(self, stall_s: float, moved: int) -> None:
-        self.look_every_s = stall_s / 4
+        self.look_every_s = stall_s / 10
+        self.progresses = True
+        """Whether it did when it was last looked at."""
         self._stall_s = stall_s
         self._moved = moved
         self._stalled_s = 0.0
@@ -16,6 +18,7 @@ class Pace:
     def stalls(self, moved: int) -> bool:
         """``moved`` is the number of bytes so far."""
         self._stalled_s += self.look_every_s
-        if moved - self._moved >= LEAST_BYTES_PER_S * self._stalled_s:
+        self.progresses = moved - self._moved >= LEAST_BYTES_PER_S * self._stalled_s
+        if self.progresses:
             self._moved, self._stalled_s = moved, 0.0
-        return self._stalled_s >= self._stall_s
+        return self._stalled_s > self._stall_s - self.look_every_s / 2

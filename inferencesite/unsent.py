@@ -1,12 +1,14 @@
 """What a connection was given to send and its client does not take: bounded, as read from the transport."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from inferencesite.pace import Pace
 
 UNWATCHED_BYTES = 64 * 1024
 """Up to here nobody cares: pings and idle limits end a connection that is dead."""
+CROWD_BYTES = 16 * 1024 * 1024
+"""Unsent to clients that take nothing at the moment; while there is more, others that stall get no patience."""
 
 
 def unsent_bytes(transport: Any) -> int:
@@ -25,6 +27,9 @@ class Unsent:
     unsent when there is more to send, is cut off. Nobody waits meanwhile: what writes to the connection learns of it
     as of any client that went away.
     """
+
+    _stalled: ClassVar[dict["Unsent", int]] = {}
+    """Of the whole process: bytes unsent on each connection that made no progress when it was last looked at."""
 
     def __init__(self, call_later: Callable[..., Any], stall_s: float, most_bytes: int) -> None:
         """``call_later`` is the reactor's."""
@@ -50,6 +55,7 @@ class Unsent:
 
     def stop(self) -> None:
         """The connection is gone."""
+        self._stalled.pop(self, None)
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
         self._watch = None
@@ -60,9 +66,17 @@ class Unsent:
     def _look(self, transport: Any, pace: Pace, cut_off: Callable[[int], None]) -> None:
         self._watch = None
         unsent = unsent_bytes(transport)
+        self._stalled.pop(self, None)
         if unsent <= UNWATCHED_BYTES:
             return
-        if pace.stalls(self._written - unsent):
+        if pace.stalls(self._written - unsent) or (not pace.progresses and self.crowded()):
             cut_off(unsent)
-        else:
-            self._look_later(transport, pace, cut_off)
+            return
+        if not pace.progresses:
+            self._stalled[self] = unsent
+        self._look_later(transport, pace, cut_off)
+
+    @classmethod
+    def crowded(cls) -> bool:
+        """Many clients do not read: this process holds much for them."""
+        return sum(cls._stalled.values()) > CROWD_BYTES

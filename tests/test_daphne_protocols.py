@@ -42,6 +42,12 @@ def metric(server: Web, line: str) -> float:
 # What is unsent
 
 
+@pytest.fixture(autouse=True)
+def _nobody_stalls() -> None:
+    """Before a test: what is stalled counts for the whole process."""
+    Unsent._stalled.clear()
+
+
 class Transport:
     """Takes nothing until told to."""
 
@@ -55,7 +61,7 @@ class Transport:
 
 
 class Connection:
-    def __init__(self, *, stall_s: float = 8.0, most_bytes: int = 10**9) -> None:
+    def __init__(self, *, stall_s: float = 10.0, most_bytes: int = 10**9) -> None:
         self.clock = Clock()
         self.transport = Transport()
         self.unsent = Unsent(self.clock.callLater, stall_s, most_bytes)
@@ -75,7 +81,7 @@ class Connection:
 def test_a_client_that_takes_nothing_is_cut_off_in_time() -> None:
     connection = Connection()
     connection.write(UNWATCHED_BYTES + 1)
-    connection.advance(7)
+    connection.advance(9)
     assert not connection.cut_off
     connection.advance(1)
     assert connection.cut_off == [UNWATCHED_BYTES + 1]
@@ -101,7 +107,7 @@ def test_a_slow_client_that_goes_on_taking_is_kept() -> None:
 def test_drops_are_no_progress_and_what_is_written_meanwhile_neither() -> None:
     connection = Connection()
     connection.write(200 * 1024)
-    for _ in range(9):
+    for _ in range(11):
         connection.write(5000)
         connection.advance(1, taking=LEAST_BYTES_PER_S // 2)
     assert len(connection.cut_off) == 1
@@ -123,6 +129,27 @@ def test_more_than_the_bound_is_cut_off_at_once_but_one_answer_may_be_larger() -
     connection.write(1)
     assert connection.cut_off == [5 * 10**6 + 1]
     assert not connection.clock.getDelayedCalls()
+
+
+def test_a_crowd_that_does_not_read_gets_less_patience() -> None:
+    crowd = [Connection() for _ in range(10)]
+    for connection in crowd:
+        connection.write(2 * 2**20)
+        connection.advance(1)
+
+    assert [bool(connection.cut_off) for connection in crowd] == [False] * 9 + [True]
+
+
+def test_one_is_no_crowd_and_who_takes_something_is_none_of_it() -> None:
+    alone = Connection()
+    alone.write(30 * 2**20)
+    alone.advance(9)
+    slow = Connection()
+    slow.write(10**6)
+    slow.advance(9, taking=2 * LEAST_BYTES_PER_S)
+
+    assert not alone.cut_off
+    assert not slow.cut_off
 
 
 def test_a_socket_that_is_not_read_is_closed_with_a_code(impatient: Web) -> None:

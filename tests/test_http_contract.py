@@ -256,6 +256,20 @@ def test_too_many_tokens_are_refused_with_limit_and_actual(http: httpx.Client, w
     assert "512" in sentence
 
 
+@pytest.mark.parametrize(
+    ("text", "top_k", "advice"),
+    [("[MASK] " + "stone " * 509, 1000, "a top_k of 195 is possible"), ("[MASK]" * 400, 1, "send fewer masks")],
+)
+def test_answers_far_larger_than_the_question_are_refused(
+    http: httpx.Client, text: str, top_k: int, advice: str
+) -> None:
+    """Each candidate has the whole text: a few hundred masks would keep the model for a minute."""
+    reply = post_json(http, {"inputs": text, "parameters": {"top_k": top_k}})
+
+    assert error_of(reply)[:2] == (422, "validation")
+    assert advice in reply.json()["error"]
+
+
 def test_the_longest_input_is_answered(http: httpx.Client, reference: Reference) -> None:
     text = "[MASK] " + "stone " * 509
 

@@ -22,6 +22,9 @@ from inference.runner import Outcome
 
 TOP_K = 5
 """The pipeline's default."""
+MOST_TOKENS_OUT = 100_000
+"""In the sequences of one input's answer. Each candidate of each mask has the whole text: 300 masks and a ``top_k`` of
+1000 would be 90 million, which keep the model for a minute."""
 
 
 class PlainFillMask(Encoder):
@@ -32,10 +35,22 @@ class PlainFillMask(Encoder):
 
     def _checked(self, job: Job, rows: list[Row]) -> Prepared:
         [row] = rows
+        check_answer(row.inputs["input_ids"], self._tokenizer.mask_token_id, job.parameters)
         return super()._checked(job, [Row(row.inputs, {"input_ids": torch.tensor([row.inputs["input_ids"]])})])
 
     def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
         return super().finish(item, [rows[0] | {"logits": rows[0]["logits"].float()}])
+
+
+def check_answer(tokens: Sequence[int], mask_id: int, parameters: dict[str, Any]) -> None:
+    """Raises ``Invalid`` where the answer would be far larger than what was asked."""
+    masks, each = tokens.count(mask_id), parameters.get("top_k", TOP_K)
+    if targets := parameters.get("targets"):
+        each = min(each, len(targets))
+    if masks * each * len(tokens) > MOST_TOKENS_OUT:
+        most = MOST_TOKENS_OUT // (masks * len(tokens))
+        advice = f"a top_k of {most} is possible" if most else "send fewer masks"
+        raise Invalid(f"{masks} masks in {len(tokens)} tokens with {each} answers each are too much; {advice}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,7 @@ class FillMask(Encoder):
         check_length(rows[0].length, self.description.longest_input)
         if self._mask_id not in rows[0].inputs["input_ids"]:
             raise Invalid(f"The input has no {self._tokenizer.mask_token}; put one where a word is to be filled in.")
+        check_answer(rows[0].inputs["input_ids"], self._mask_id, job.parameters)
         targets = job.parameters.get("targets")
         post = {"top_k": job.parameters.get("top_k", TOP_K), "target_ids": self._target_ids(targets)}
         return Prepared(job, rows, post)
