@@ -172,7 +172,8 @@ class InferenceWorker(Worker):
 
     async def _give_back(self) -> None:
         """What waits runs elsewhere, at once. What hangs is held on to: only a worker that is lost makes suspects."""
-        self._intake.enter("draining")
+        if self._intake.state == "ready":
+            self._intake.enter("draining")
         with suppress(TimeoutError):
             async with asyncio.timeout(GIVE_BACK_S):
                 await self._intake.emptied()
