@@ -36,12 +36,11 @@ def test_an_answer_belongs_to_its_input_alone() -> None:
     assert not belongs([], "number 1 0 The [MASK]")
 
 
-def test_answers_in_another_order_are_swapped() -> None:
+@pytest.mark.parametrize(("order", "outcome"), [("ab", Outcome.RIGHT), ("ba", Outcome.SWAPPED), ("a", Outcome.SWAPPED)])
+def test_answers_in_another_order_are_swapped(order: str, outcome: Outcome) -> None:
     entry = Entry(1, "steady", "http", ["a [MASK]", "b [MASK]"], 30)
-    entry.take_outputs([output_for("a [MASK]"), output_for("b [MASK]")])
-    assert entry.outcome is Outcome.RIGHT
-    entry.take_outputs([output_for("b [MASK]"), output_for("a [MASK]")])
-    assert entry.outcome is Outcome.SWAPPED
+    entry.take_outputs([output_for(f"{letter} [MASK]") for letter in order])
+    assert entry.outcome is outcome
 
 
 def test_without_an_answer_the_log_tells_what_was_lost() -> None:

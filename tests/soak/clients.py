@@ -63,7 +63,7 @@ class Socket:
                 async with asyncio.timeout(stay_s):
                     await done.wait()
             if not done.is_set():
-                entry.outcome = Outcome.CUT
+                entry.outcome, entry.cancelled = Outcome.CUT, True
                 await self._say({"type": "cancel", "id": client_id})
         async with asyncio.timeout(entry.deadline_s + GRACE_S):
             await done.wait()
@@ -104,6 +104,9 @@ class Socket:
         entry.request_id = frame.get("request_id", entry.request_id)
         if frame["type"] not in ("result", "error"):
             return
+        if client_id not in self._open and entry.cancelled and frame.get("code") == "validation":
+            entry.late_cancels += 1
+            return
         entry.answers += 1
         if client_id not in self._open:
             return
@@ -128,7 +131,9 @@ class Clients:
         self._deadline_s = deadline_s
         self._http = [
             httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(local_address=address), trust_env=False, timeout=deadline_s + GRACE_S
+                transport=httpx.AsyncHTTPTransport(local_address=address),
+                trust_env=False,
+                timeout=LONG_DEADLINE_S + GRACE_S,
             )
             for address in ADDRESSES
         ]

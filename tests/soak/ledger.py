@@ -50,6 +50,9 @@ class Entry:
     outputs: list[Any] = field(default_factory=list)
     answers: int = 0
     """Closing answers; more than one is one too many."""
+    cancelled: bool = False
+    late_cancels: int = 0
+    """Cancels that crossed the answer: refused, and a row of the log each."""
     seconds: float = 0.0
 
     def take_outputs(self, outputs: list[Any]) -> None:
@@ -102,6 +105,7 @@ class Ledger:
             if _number_of(row) not in silent:
                 logged[row["transport"], row["status"], row["code"]] += row["count"]
         expected: Kinds = Counter((e.transport, _status(e), e.code) for e in self.entries if e.number not in silent)
+        expected["websocket", "refused", "validation"] += sum(e.late_cancels for e in self.entries)
         return _differences(expected, logged) + [
             f"request {e.request_id} was accepted and is not in the log"
             for e in self.entries
