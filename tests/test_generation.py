@@ -232,6 +232,18 @@ def test_a_chat_goes_through_the_models_template(
         one(made, job([{"role": "system", "content": "x"}]))
 
 
+def test_a_chat_with_a_model_that_is_called_as_a_whole(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(folder_of("bloom"), tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    made = pipelines.load(Conf(model=str(folder), threads=1), lambda progress: None)
+    answers = made.run(made.prepare([job(CHAT, max_new_tokens=3)]))
+    assert isinstance(answers[0], bytes)
+    [answer] = json.loads(answers[0])
+    assert [message["role"] for message in answer["generated_text"]] == ["user", "assistant"]
+    [refused] = made.prepare([job([{"role": "system", "content": "x"}])])
+    assert "no system here" in str(refused)
+
+
 def configured(folder: Path, target: Path, **settings: Any) -> Path:
     shutil.copytree(folder, target)
     file = target / "generation_config.json"

@@ -90,7 +90,7 @@ def endless(folder: Path) -> Path:
 def gpt2(folder: Path, kind: str, *, chat_template: str | None = None, **more: Any) -> Path:
     """A decoder; with ``pad_token_id`` its tokenizer can pad."""
     torch.manual_seed(2)
-    tokenizer = _byte_level_tokenizer()
+    tokenizer = byte_level_tokenizer()
     if "pad_token_id" in more:
         tokenizer.pad_token_id = more["pad_token_id"]
     shape = {"n_positions": LONGEST, "n_embd": 24, "n_layer": 2, "n_head": 2, "initializer_range": 0.5}
@@ -107,7 +107,7 @@ def gpt2(folder: Path, kind: str, *, chat_template: str | None = None, **more: A
 def decoder(folder: Path, kind: str, longest: int = 512, **more: Any) -> Path:
     """A causal language model of this architecture (``Llama``, ``Mistral``, ...), small and with a long memory."""
     torch.manual_seed(3)
-    tokenizer = _byte_level_tokenizer()
+    tokenizer = byte_level_tokenizer()
     tokenizer.model_max_length = longest
     shape = {"vocab_size": len(tokenizer), "max_position_embeddings": longest, "initializer_range": 0.3}
     heads = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 0}
@@ -145,7 +145,7 @@ def bloom(folder: Path) -> Path:
     return decoder(folder, "Bloom", n_layer=2, n_head=4)
 
 
-def _byte_level_tokenizer() -> Any:
+def byte_level_tokenizer() -> Any:
     trained = tokenizers.Tokenizer(tokenizers.models.BPE())
     trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trained.decoder = tokenizers.decoders.ByteLevel()

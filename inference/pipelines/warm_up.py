@@ -12,6 +12,8 @@ from inference.tasks import TASKS
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
 SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
 """Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
+STREAMED = SHAPES[:2]
+"""The same where texts are generated step by step: nothing is chosen by what batches of prompts cost."""
 
 
 def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1) -> Job:
@@ -52,7 +54,7 @@ def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
     d = pipeline.description
     return [
         _measure(pipeline, [example(d.task, d.mask_token, longer=longer)] * size)
-        for size, longer in SHAPES
+        for size, longer in (STREAMED if d.streams else SHAPES)
         if longer == 0 or takes(pipeline, longer)
     ]
 

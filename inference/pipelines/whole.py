@@ -2,8 +2,10 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from inference.errors import InferenceError, Invalid
 from inference.messages import Job
@@ -37,17 +39,21 @@ class Whole:
         return [attempt(item.job, self._call, item) for item in prepared]
 
     def _prepare(self, job: Job) -> Prepared:
-        tokens = self._tokenizer(job.input, verbose=False)["input_ids"]
+        tokens = self._tokens(job.input)
         limit = self.description.longest_input
         check_length(len(tokens), limit)
         return Prepared(job, [Row({"input_ids": tokens})])
+
+    def _tokens(self, given: Any) -> list[int]:
+        tokens: list[int] = self._tokenizer(given, verbose=False)["input_ids"]
+        return tokens
 
     def _call(self, item: Prepared) -> bytes:
         return to_json(self._pipe(item.job.input, **item.job.parameters))
 
 
 class TextGeneration(Whole):
-    """Whole texts, one after the other."""
+    """Whole texts, one after the other. What an earlier worker generated of one is generated again."""
 
     def _prepare(self, job: Job) -> Prepared:
         prepared = super()._prepare(job)
@@ -62,6 +68,15 @@ class TextGeneration(Whole):
         if wanted is None and room < default:
             prepared.postprocess["max_new_tokens"] = room  # the default is more than the model has places for
         return prepared
+
+    def _tokens(self, given: Any) -> list[int]:
+        if isinstance(given, str):
+            return super()._tokens(given)
+        try:
+            tokens: list[int] = self._tokenizer.apply_chat_template(given, return_dict=True)["input_ids"]
+        except TemplateError as error:
+            raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
+        return tokens
 
     def _call(self, item: Prepared) -> bytes:
         parameters = item.job.parameters | item.postprocess

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import memory, models, overload, proc, report, servers
+from tests.benchmarks import generation, memory, models, overload, proc, report, servers
 from tests.benchmarks.measure import (
     LIMITS,
     OFFLINE,
@@ -37,7 +37,7 @@ from tests.benchmarks.measure import (
 from tests.benchmarks.padding import PaddingMeter
 from tests.benchmarks.report import say
 
-SECTIONS = ("mixed", "open", "short", "base", "memory", "overload")
+SECTIONS = ("mixed", "open", "short", "base", "memory", "overload", "generation")
 CLIENTS = {"mixed": (1, 8, 32, 128), "short": (1, 32), "base": (32, 128)}
 ORDER = (*LIMITS, *OFFLINE, *servers.OURS, PIPELINE, *servers.PEERS)
 GROUPS = {"all": ORDER, "peers": tuple(servers.PEERS), "limits": tuple(LIMITS)}
@@ -71,11 +71,7 @@ class Bench:
         report.heading(self._width)
         for _ in range(self._options.rounds):
             self._round()
-        if "memory" in self._options.only:
-            self._memory = memory.measured()
-        if "overload" in self._options.only:
-            self._overload = overload.measured(favour=self._options.favour)
-            say("\n".join(self._overload.lines()))
+        self._apart()
         if self._options.rounds > 1 or self._options.servers_by_default:
             say()
             report.table(self._results.rows.values(), self._width)
@@ -92,6 +88,17 @@ class Bench:
                 overload=asdict(self._overload) if self._overload else None,
             )
         return 1 if self._failed else 0
+
+    def _apart(self) -> None:
+        """Sections with measurements of their own."""
+        if "memory" in self._options.only:
+            self._memory = memory.measured()
+        if "overload" in self._options.only:
+            self._overload = overload.measured(favour=self._options.favour)
+            say("\n".join(self._overload.lines()))
+        if "generation" in self._options.only:
+            for line in generation.lines(generation.measured()):
+                say(line)
 
     def _round(self) -> None:
         sections = self._options.only

@@ -1,6 +1,6 @@
 """The models that are served: the bundled one, and one of BERT-base's shape with random weights, made when needed.
 
-.venv/bin/python -m tests.benchmarks.models FOLDER
+.venv/bin/python -m tests.benchmarks.models KIND FOLDER
 """
 
 import shutil
@@ -23,10 +23,16 @@ def cache() -> Path:
 
 
 def bert_base() -> Path:
-    if not (BASE / "model.safetensors").exists():
+    return made(BASE, "bert_base")
+
+
+def made(folder: Path, kind: str) -> Path:
+    """The model in this folder, made in a process of its own if it is not there yet."""
+    if not (folder / "model.safetensors").exists():
         cache()
-        subprocess.run([sys.executable, "-m", "tests.benchmarks.models", BASE], cwd=ROOT, check=True, timeout=300)
-    return BASE
+        command = [sys.executable, "-m", "tests.benchmarks.models", kind, str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    return folder
 
 
 def make_bert_base(folder: Path) -> None:
@@ -44,5 +50,34 @@ def make_bert_base(folder: Path) -> None:
     part.rename(folder)
 
 
+def make_llama(folder: Path) -> None:
+    """6 layers, hidden size 512, 30,000 words, heads that share keys; it never ends a text by itself."""
+    import torch  # noqa: PLC0415 - seconds, and only here
+    import transformers  # noqa: PLC0415
+
+    from tests import tiny_models  # noqa: PLC0415
+
+    transformers.utils.logging.disable_progress_bar()
+    torch.manual_seed(0)
+    part = folder.with_suffix(".part")
+    tokenizer = tiny_models.byte_level_tokenizer()
+    tokenizer.model_max_length = 1024
+    tokenizer.add_tokens([f" w{number}" for number in range(30_000 - len(tokenizer))])
+    config = transformers.LlamaConfig(
+        vocab_size=30_000,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=6,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        bos_token_id=0,
+        eos_token_id=None,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(part)
+    tokenizer.save_pretrained(part)
+    part.rename(folder)
+
+
 if __name__ == "__main__":
-    make_bert_base(Path(sys.argv[1]))
+    {"bert_base": make_bert_base, "llama": make_llama}[sys.argv[1]](Path(sys.argv[2]))
