@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from inference.continuous_batcher import Generated
-from inference.messages import Job, Submit, Token, decode
+from inference.messages import Job, Replies, Submit, Token, decode
 from tests import virtual_time
 from tests.simulation import BATCH_S, SimulatedModel, SimulatedThread, World
 
@@ -128,25 +128,44 @@ def test_a_stream_goes_on_where_it_was_after_its_worker_is_killed():
         for worker in list(world.workers):
             world.kill(worker)
         world.start_worker()
-        resumed = watch_resumes(world)
+        messages = watch(world)
         await asyncio.gather(*(listener.check() for listener in listeners))
-        assert sorted(resumed) == sorted(known)
+        assert sorted(resumes(messages)) == sorted(known)
 
     virtual_time.run(scenario())
 
 
-def watch_resumes(world: World) -> list[int]:
-    """How many tokens each job brings that is sent from now on."""
-    seen: list[int] = []
+def watch(world: World) -> list[Any]:
+    """Every message that is sent from now on."""
+    seen: list[Any] = []
     sent = world.layer.send
 
     async def send(channel: str, message: dict[str, Any]) -> None:
-        if isinstance(decoded := decode(message), Submit):
-            seen.extend(len(job.resume) for job in decoded.jobs)
+        seen.append(decode(message))
         await sent(channel, message)
 
     world.layer.send = send  # type: ignore[method-assign]
     return seen
+
+
+def resumes(messages: list[Any]) -> list[int]:
+    """How many tokens each job brings that was sent."""
+    return [len(job.resume) for message in messages if isinstance(message, Submit) for job in message.jobs]
+
+
+def test_tokens_of_a_step_travel_together():
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        listeners = [Listener(world, f"t{n}") for n in range(4)]
+        await asyncio.sleep(5 * STEP_S)
+        messages = watch(world)
+        await asyncio.gather(*(listener.check() for listener in listeners))
+        sizes = [len(message.entries) for message in messages if isinstance(message, Replies)]
+        assert len(sizes) <= TOKENS
+        assert sizes.count(4) >= len(sizes) - 2, "those that began a step earlier end a step earlier"
+
+    virtual_time.run(scenario())
 
 
 def test_lost_envelopes_are_noticed_and_what_was_in_them_is_generated_again():
@@ -177,9 +196,9 @@ def test_a_result_whose_tokens_were_lost_is_not_taken():
         world.layer.loss = 1.0
         await asyncio.sleep(1.2 * STEP_S)
         world.layer.loss = 0.0
-        resumed = watch_resumes(world)
+        messages = watch(world)
         await listener.check()
-        assert resumed == [TOKENS - 2]
+        assert resumes(messages) == [TOKENS - 2]
 
     virtual_time.run(scenario())
 

@@ -1,7 +1,9 @@
 """Generated text as it comes, from a real model: over HTTP, over WebSocket, to Hugging Face's own client."""
 
 import asyncio
+import html
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -168,6 +170,14 @@ def test_details_without_a_stream(http: httpx.Client) -> None:
     assert answer["details"]["finish_reason"] == "length"
     assert answer["details"]["generated_tokens"] == len(answer["details"]["tokens"]) == 12
     assert float(reply.headers["x-inference-time"]) > 0
+
+
+def test_the_front_page_shows_how_to_stream(generating: Web, http: httpx.Client) -> None:
+    page = html.unescape(http.get("/").text)
+    shown = re.search(r"curl -N .*?-d '(.*?)'", page, re.DOTALL)
+    assert shown
+    with http.stream("POST", "/", json=json.loads(shown[1]) | {"parameters": {"max_new_tokens": 3}}) as reply:
+        assert len(list(events(reply))) == 3
 
 
 # Hugging Face's own client
