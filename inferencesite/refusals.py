@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from inference import lifecycle
+from inference.consumers.guard import peer
 from inference.errors import InferenceError
 from inference.service import Request
 from inference.wire import huggingface
@@ -12,20 +13,40 @@ from inferencesite import security_headers
 logger = logging.getLogger("inference.edge")
 
 
-def refuse(transport: str, peer: Any, error: InferenceError) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Log it; returns headers and body of the answer, after which the connection is to be closed.
+def at_the_door(client: Any) -> InferenceError | None:
+    """What admission says to any request of this client now: to refuse it, the application need not be started.
+
+    Args:
+        client: Twisted's address.
+    """
+    process = lifecycle.current()
+    if process is None or not hasattr(client, "host"):
+        return None
+    try:
+        process.service.admission.check(1, peer({"client": (client.host, client.port)}), process.conf.max_deadline_s)
+    except InferenceError as error:
+        return error
+    return None
+
+
+def refuse(
+    transport: str, client: Any, error: InferenceError, *, close: bool = True
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Log it; returns headers and body of the answer.
 
     Args:
         transport: as in the request log.
-        peer: Twisted's address of the client, or of the proxy before it.
+        client: Twisted's address of it, or of the proxy before it.
+        close: the answer says that the connection is closed after it.
     """
-    request = Request(transport=transport, client=getattr(peer, "host", None))
+    request = Request(transport=transport, client=getattr(client, "host", None))
     process = lifecycle.current()
     if process is not None:
         process.service.refused(request, error)
     body = huggingface.write_error(error)
     headers = huggingface.write_headers(request.id, request.times(), error)
-    headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    headers += [(b"content-length", b"%d" % len(body))]
+    headers += [(b"connection", b"close")] if close else []
     return [*headers, *security_headers.missing(headers)], body
 
 

@@ -98,7 +98,7 @@ def measured(*, favour: bool = False) -> Found:
         capacity_per_s=capacity,
         answered_per_s=in_time / SECONDS,
         refused_per_s=len(refused) / SECONDS,
-        refusal_p99_ms=quantiles(refused, n=100)[98] * 1000,
+        refusal_p99_ms=quantiles(refused, n=100)[98] * 1000 if len(refused) > 1 else 0.0,
         cpu_ms_per_refusal=(spent - cpu_of_an_answer * every.get(OK, 0)) / max(1, every.get(REFUSED, 0)) * 1000,
         late=len(answered) - in_time,
         timeouts=every.get(LATE, 0),
