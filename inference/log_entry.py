@@ -14,7 +14,7 @@ from inference import trace
 from inference.models import InferenceRequest
 
 requests = logging.getLogger("inference.requests")
-"""One record for each request, whatever became of it."""
+"""One record for each request, whatever became of it; refusals that share a row have none."""
 
 PREVIEW_CHARS = 200
 REFUSALS_PER_SECOND = 50

@@ -77,13 +77,18 @@ class RequestLog:
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         self._thread.start()
 
-    def record(self, entry: Entry) -> None:
-        """Hand over an entry; called from the event loop. A full buffer drops it."""
+    def record(self, entry: Entry) -> bool:
+        """Hand over an entry; called from the event loop. A full buffer drops it.
+
+        Returns whether it stands for itself: one of many refusals is counted in a row that they share.
+        """
         with self._changed:
             refused = entry.status == InferenceRequest.Status.REFUSED
-            self._keep(self._refusals.add(entry, time.monotonic()) if refused else (entry,))
+            complete = self._refusals.add(entry, time.monotonic()) if refused else [entry]
+            self._keep(complete)
             if len(self._waiting) >= BATCH_ROWS:
                 self._changed.notify()
+        return entry in complete
 
     async def stop(self, timeout_s: float = 5) -> None:
         """Write everything, then end the thread. Gives up after ``timeout_s`` and says how much is unwritten."""

@@ -237,8 +237,8 @@ class Service:
             inference_ms=times.inference_ms if answers else None,
             total_ms=times.total_ms,
         )
-        self._request_log.record(entry)
-        report(entry, request.traceparent)
+        if self._request_log.record(entry):
+            report(entry, request.traceparent)
 
 
 def _scribe(transcript: Transcript | None, on_token: Callable[[Token], None] | None) -> Callable[[Token], None] | None:

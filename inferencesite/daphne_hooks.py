@@ -10,6 +10,7 @@ from typing import Any
 
 from inference import lifecycle
 from inferencesite.edge import die
+from inferencesite.few_events import take_few
 
 logger = logging.getLogger("inference.edge")
 
@@ -32,6 +33,7 @@ def install() -> None:
 
 def _begin(reactor: Any) -> None:
     loop = asyncio.get_event_loop()
+    take_few(loop)
     loop.call_soon(lifecycle.start, die)
     if threading.current_thread() is threading.main_thread():
         # Twisted installs its own handlers after this hook has run.

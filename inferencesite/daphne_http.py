@@ -162,7 +162,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         """Under overload most requests are refused: here, at less than two thirds of what it costs further in."""
         behind_proxy = self.server.proxy_forwarded_address_header  # whose clients are told apart later
         if self.method == b"POST" and self.path == b"/" and not behind_proxy:
-            error = refusals.at_the_door(self.client)
+            error = refusals.at_the_door(self.client, self.getHeader("x-request-timeout-seconds"))
             if error is not None:
                 self.request_start = time.time()
                 headers, payload = refusals.refuse(HTTP, self.client, error, close=False)

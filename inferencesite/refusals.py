@@ -13,17 +13,22 @@ from inferencesite import security_headers
 logger = logging.getLogger("inference.edge")
 
 
-def at_the_door(client: Any) -> InferenceError | None:
+def at_the_door(client: Any, timeout: str | None) -> InferenceError | None:
     """What admission says to any request of this client now: to refuse it, the application need not be started.
 
     Args:
         client: Twisted's address.
+        timeout: the header with the request's own deadline.
     """
     process = lifecycle.current()
     if process is None or not hasattr(client, "host"):
         return None
     try:
-        process.service.admission.check(1, peer({"client": (client.host, client.port)}), process.conf.max_deadline_s)
+        deadline_s = huggingface.read_timeout(timeout, process.conf.max_deadline_s)
+    except InferenceError:
+        return None  # the application says what is wrong
+    try:
+        process.service.admission.check(1, peer({"client": (client.host, client.port)}), deadline_s)
     except InferenceError as error:
         return error
     return None

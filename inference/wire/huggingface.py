@@ -15,6 +15,11 @@ from inference.wire.parsing import decode_object, read_deadline, read_query
 _LITERALLY = " To send the text literally, use Content-Type: text/plain."
 
 
+def read_timeout(header: str | None, longest_s: float) -> float | None:
+    """The deadline of ``x-request-timeout-seconds``. Raises as ``read_deadline`` does."""
+    return read_deadline(header or None, "x-request-timeout-seconds", longest_s)
+
+
 def read_body(body: bytes, content_type: str, timeout_header: str | None, longest_s: float) -> Query:
     """A request's body.
 
@@ -23,7 +28,7 @@ def read_body(body: bytes, content_type: str, timeout_header: str | None, longes
     Raises:
         Malformed, EmptyInput, Invalid: what is wrong, in one sentence.
     """
-    deadline_s = read_deadline(timeout_header, "x-request-timeout-seconds", longest_s)
+    deadline_s = read_timeout(timeout_header, longest_s)
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json" or (kind != "text/plain" and body.lstrip()[:1] == b"{"):
         hint = "" if kind == "application/json" else _LITERALLY

@@ -56,8 +56,7 @@ class Bench:
         self._timing = Timing(
             warmup_s=options.warmup, window_s=options.seconds, windows=options.windows, cap_s=options.cap
         )
-        self._memory: dict[str, Any] = {}
-        self._overload: overload.Found | None = None
+        self._apart: dict[str, Any] = {}
         self._width = max(map(len, options.servers)) + 1
         self._failed: list[str] = []
 
@@ -71,7 +70,7 @@ class Bench:
         report.heading(self._width)
         for _ in range(self._options.rounds):
             self._round()
-        self._apart()
+        self._measure_apart()
         if self._options.rounds > 1 or self._options.servers_by_default:
             say()
             report.table(self._results.rows.values(), self._width)
@@ -79,26 +78,26 @@ class Bench:
         judged = report.judgement(self._results)
         say(f"{time.monotonic() - started:.0f} s in all")
         if self._options.json:
-            report.write(
-                Path(self._options.json),
-                facts,
-                self._results,
-                judged,
-                memory=self._memory,
-                overload=asdict(self._overload) if self._overload else None,
-            )
+            report.write(Path(self._options.json), facts, self._results, judged, **self._apart)
         return 1 if self._failed else 0
 
-    def _apart(self) -> None:
+    def _measure_apart(self) -> None:
         """Sections with measurements of their own."""
         if "memory" in self._options.only:
-            self._memory = memory.measured()
+            self._apart["memory"] = memory.measured()
         if "overload" in self._options.only:
-            self._overload = overload.measured(favour=self._options.favour)
-            say("\n".join(self._overload.lines()))
+            self._apart["overload"] = []
+            for server in overload.SERVERS:
+                found = overload.measured(server, favour=self._options.favour)
+                say("\n".join(found.lines()))
+                self._apart["overload"].append(asdict(found))
         if "generation" in self._options.only:
-            for line in generation.lines(generation.measured()):
-                say(line)
+            figures = generation.measured()
+            say("\n".join(generation.lines(figures)))
+            self._apart["generation"] = {
+                kind: {streams: asdict(each) for streams, each in by_streams.items()}
+                for kind, by_streams in figures.items()
+            }
 
     def _round(self) -> None:
         sections = self._options.only

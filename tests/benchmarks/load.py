@@ -61,10 +61,10 @@ class Load:
     def run(self) -> list[Window]:
         """The complete windows; the incomplete one if the cap came before the first was over."""
         spec = self._spec
+        self._start()
         now = time.perf_counter()
         end = now + spec.cap_s
         arrival = now if spec.arrivals_per_s else end
-        self._start(now)
         while not self._finished() and (now := time.perf_counter()) < end:
             while arrival <= now:
                 self._arrive()
@@ -85,9 +85,9 @@ class Load:
             for fd, _ in self._poll.poll(end - now):
                 self._read(self._connections[fd])
 
-    def _start(self, now: float) -> None:
-        self._open(now)
+    def _start(self) -> None:
         self._free = [self._connect() for _ in range(self._spec.clients)]
+        self._open(time.perf_counter())
         if not self._spec.arrivals_per_s:
             while self._free:
                 self._send(self._free.pop())
