@@ -449,7 +449,7 @@ def test_a_wrong_timeout_of_a_frame_is_refused(timeout_s: Any):
 def test_an_unknown_field_of_a_frame_is_named_with_the_known_ones():
     with pytest.raises(Invalid) as raised:
         frames.read_infer(frame(type="infer", id="a", inputs="a", timeout=3), LONGEST_S)
-    known = "type, id, timeout_s, inputs, parameters, stream"
+    known = "type, id, timeout_s, traceparent, inputs, parameters, stream"
     assert raised.value.message == f"There is no field 'timeout'; known are: {known}."
 
 
