@@ -14,7 +14,7 @@ from inference.errors import HeadersTooLarge, InferenceError, Internal, Malforme
 from inference.models import InferenceRequest
 from inferencesite import refusals
 from inferencesite.pace import LEAST_BYTES_PER_S, Pace
-from inferencesite.unsent import Unsent
+from inferencesite.unsent import Unsent, forget_unsent
 
 access_log = logging.getLogger("daphne.access")
 HTTP = InferenceRequest.Transport.HTTP
@@ -134,6 +134,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
     def connectionLost(self, reason: Any) -> None:
         self._unsent.stop()
         self._stop_watch()
+        forget_unsent(self.transport)
         super().connectionLost(reason)
 
     def _cut_off(self, unsent: int) -> None:

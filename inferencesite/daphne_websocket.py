@@ -10,10 +10,12 @@ from inference import conf
 from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
 from inferencesite import refusals
-from inferencesite.unsent import Unsent
+from inferencesite.unsent import Unsent, forget_unbegun, forget_unsent
 
 WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
 POLICY_VIOLATION = 1008
+CLOSE_S, CROWDED_CLOSE_S = 5.0, 0.5
+"""How long a client that was cut off has to find the code."""
 MOST_UNREAD_FRAMES = 256
 """Frames that the application has not taken; the client is not read until there are fewer."""
 PAUSE_S = 0.01
@@ -105,6 +107,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
 
     def onClose(self, *args: Any) -> None:
         self._unsent.stop()
+        forget_unsent(self.transport)
         if self._paused is not None:
             self._paused.cancel()
             self._paused = None
@@ -115,7 +118,8 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         refusals.cut_off(WEBSOCKET, self.transport.getPeer(), unsent)
         self.muted = True
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": POLICY_VIOLATION})
-        self.closeHandshakeTimeout = 1 if Unsent.crowded() else conf.current().stall_s
+        forget_unbegun(self.transport)
+        self.closeHandshakeTimeout = CROWDED_CLOSE_S if Unsent.crowded() else CLOSE_S
         self.sendCloseFrame(code=POLICY_VIOLATION)
 
 

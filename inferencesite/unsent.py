@@ -13,11 +13,28 @@ CROWD_BYTES = 16 * 1024 * 1024
 
 def unsent_bytes(transport: Any) -> int:
     """Bytes in this process that wait for the kernel to take them; the kernel's own buffers come on top."""
-    while not hasattr(transport, "dataBuffer"):
-        transport = getattr(transport, "transport", None)  # below TLS
-        if transport is None:
-            return 0
-    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+    descriptor = _descriptor(transport)
+    return int(len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen) if descriptor else 0
+
+
+def forget_unsent(transport: Any) -> None:
+    """Of a connection that is gone. It is part of reference cycles, so its buffers would wait for the collector."""
+    if descriptor := _descriptor(transport):
+        descriptor.dataBuffer, descriptor.offset = b"", 0
+        descriptor._tempDataBuffer, descriptor._tempDataLen = [], 0
+
+
+def forget_unbegun(transport: Any) -> None:
+    """Drop the writes of which nothing has been sent; what is under way stays. Below TLS that cannot be known."""
+    if hasattr(transport, "dataBuffer"):
+        transport._tempDataBuffer, transport._tempDataLen = [], 0
+
+
+def _descriptor(transport: Any) -> Any:
+    """Twisted's ``FileDescriptor``, which may be below TLS."""
+    while transport is not None and not hasattr(transport, "dataBuffer"):
+        transport = getattr(transport, "transport", None)
+    return transport
 
 
 class Unsent:
@@ -29,7 +46,8 @@ class Unsent:
     """
 
     _stalled: ClassVar[dict["Unsent", int]] = {}
-    """Of the whole process: bytes unsent on each connection that made no progress when it was last looked at."""
+    """Of the whole process: bytes unsent on each connection that made no progress when it was last looked at, or that
+    was cut off and is not gone yet."""
 
     def __init__(self, call_later: Callable[..., Any], stall_s: float, most_bytes: int) -> None:
         """``call_later`` is the reactor's."""
@@ -69,12 +87,13 @@ class Unsent:
         self._stalled.pop(self, None)
         if unsent <= UNWATCHED_BYTES:
             return
-        if pace.stalls(self._written - unsent) or (not pace.progresses and self.crowded()):
-            cut_off(unsent)
-            return
+        too_slow = pace.stalls(self._written - unsent) or (not pace.progresses and self.crowded())
         if not pace.progresses:
             self._stalled[self] = unsent
-        self._look_later(transport, pace, cut_off)
+        if too_slow:
+            cut_off(unsent)
+        else:
+            self._look_later(transport, pace, cut_off)
 
     @classmethod
     def crowded(cls) -> bool:
