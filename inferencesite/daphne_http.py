@@ -163,14 +163,20 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         """Under overload most requests are refused: here, at less than two thirds of what it costs further in."""
         behind_proxy = self.server.proxy_forwarded_address_header  # whose clients are told apart later
         if self.method == b"POST" and self.path == b"/" and not behind_proxy:
-            error = refusals.at_the_door(self.client, self.getHeader("x-request-timeout-seconds"))
+            error = refusals.at_the_door(self.client, self._header(b"x-request-timeout-seconds") or None)
             if error is not None:
                 self.request_start = time.time()
-                headers, payload = refusals.refuse(HTTP, self.client, error, close=False)
+                names = self._header(b"x-request-id"), self._header(b"traceparent")
+                headers, payload = refusals.refuse(HTTP, self.client, error, names, close=False)
                 self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
                 self.handle_reply({"type": "http.response.body", "body": payload})
                 return
         super().process()
+
+    def _header(self, name: bytes) -> str:
+        """As the consumers read it: any byte is a character."""
+        value: bytes = self.getHeader(name) or b""
+        return value.decode("latin-1")
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What Daphne itself answers, as the application's errors look."""

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from inference import lifecycle
+from inference import lifecycle, trace
 from inference.consumers.guard import peer
 from inference.errors import InferenceError
 from inference.service import Request
@@ -35,16 +35,18 @@ def at_the_door(client: Any, timeout: str | None) -> InferenceError | None:
 
 
 def refuse(
-    transport: str, client: Any, error: InferenceError, *, close: bool = True
+    transport: str, client: Any, error: InferenceError, names: tuple[str, str] = ("", ""), *, close: bool = True
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Log it; returns headers and body of the answer.
 
     Args:
         transport: as in the request log.
         client: Twisted's address of it, or of the proxy before it.
+        names: the client's own ``x-request-id`` and ``traceparent``, where they are known.
         close: the answer says that the connection is closed after it.
     """
-    request = Request(transport=transport, client=getattr(client, "host", None))
+    request_id, traceparent = trace.take_request_id(names[0]), trace.child(names[1])
+    request = Request(transport=transport, client=getattr(client, "host", None), id=request_id, traceparent=traceparent)
     process = lifecycle.current()
     if process is not None:
         process.service.refused(request, error)
@@ -52,6 +54,7 @@ def refuse(
     headers = huggingface.write_headers(request.id, request.times(), error)
     headers += [(b"content-length", b"%d" % len(body))]
     headers += [(b"connection", b"close")] if close else []
+    headers += [(b"traceparent", traceparent.encode())] if traceparent else []
     return [*headers, *security_headers.missing(headers)], body
 
 

@@ -24,6 +24,7 @@ from tests.processes import Redis, Web, Worker
 pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
 
 TEXT = "test [MASK]"
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MODEL_LIBRARIES = ("torch", "tokenizers", "safetensors")
 LOOP_LAG_S = 0.05
 
@@ -84,13 +85,18 @@ def test_without_a_worker_requests_wait_for_their_deadline(redis: Redis) -> None
         client(server) as http,
         connect_and_infer(server, timeout_s=1.5),
     ):
-        refused = http.post("/", content=TEXT)
+        names = [(b"x-request-id", b"mine"), (b"traceparent", TRACEPARENT), (b"x-request-timeout-seconds", b"\xf5")]
+        refused = http.post("/", content=TEXT, headers=names[:2])
+        odd = http.post("/", content=TEXT, headers=names[2:])
         unready = http.get("/health/ready")
         wait_until_free(http)
         late = http.post("/", content=TEXT, headers={"x-request-timeout-seconds": "0.2"})
 
     assert (refused.status_code, refused.json()["error_type"]) == (503, "loading")
     assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["x-request-id"] == "mine"
+    assert refused.headers["traceparent"].startswith(TRACEPARENT.decode()[:35])
+    assert odd.status_code in (422, 503)
     assert unready.status_code == 503
     assert (late.status_code, late.json()["error_type"]) == (504, "timeout")
     assert "worker" in late.json()["error"]
