@@ -15,7 +15,7 @@ from inferencesite.few_events import take_few
 logger = logging.getLogger("inference.edge")
 
 LINGER_S = 0.2
-"""For the last bytes of the last answers to leave, before the process ends."""
+"""For consumers to say the last of the last answers, and then for its bytes to leave."""
 
 
 def install() -> None:
@@ -77,6 +77,7 @@ async def _hang_up(reactor: Any) -> None:
     """Take no more connections, and end those that are open once what was said on them has left."""
     from twisted.internet import tcp  # noqa: PLC0415 - a server that is not Daphne has no Twisted
 
+    await asyncio.sleep(LINGER_S)
     for open_socket in {*reactor.getReaders(), *reactor.getWriters()}:
         if isinstance(open_socket, tcp.Port):
             open_socket.stopListening()

@@ -205,6 +205,8 @@ async def test_a_stopping_web_process_answers_what_it_accepted(
         unready = await until_draining(http)
         refused = await http.post("/", content=TEXT)
         live = await http.get("/health/live")
+        async with connect(own_server.socket_url, proxy=None) as too_late:
+            assert await until_closed(too_late) == ([], 1012), "as sockets that were open, not a refused handshake"
         await socket.send(json.dumps({"type": "infer", "id": "late", "inputs": TEXT}))
         replies = await asyncio.gather(*asked)
         frames, close_code = await until_closed(socket)

@@ -37,6 +37,7 @@ class InferenceSocket(AsyncConsumer):
         self.open: dict[str, asyncio.Task[None]] = {}
         self._inputs: dict[str, int] = {}
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._answered = asyncio.Event()
         helpers = [asyncio.create_task(self._write()), asyncio.create_task(self._close_when_draining())]
         try:
             await super().__call__(scope, receive, send)
@@ -50,6 +51,7 @@ class InferenceSocket(AsyncConsumer):
             case "websocket.connect":
                 allowed = allowed_host(self.scope) and allowed_origin(self.scope)
                 self._outgoing.put_nowait({"type": "websocket.accept" if allowed else "websocket.close"})
+                self._answered.set()
             case "websocket.receive":
                 self._receive(message)
             case "websocket.disconnect":
@@ -175,6 +177,7 @@ class InferenceSocket(AsyncConsumer):
             await self.send(await self._outgoing.get())
 
     async def _close_when_draining(self) -> None:
+        await self._answered.wait()  # a close before it would be 403: a lie, and no reason to come back
         await self.service.draining.wait()
         while self.open:
             await asyncio.wait(self.open.values())
