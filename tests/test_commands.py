@@ -8,6 +8,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from inference import conf
@@ -141,7 +142,7 @@ def test_the_first_admin_can_log_in_with_the_printed_password():
     out = run("create_first_admin")
     assert "/admin/" in out
     (password,) = re.findall(r", password (\S+)", out)
-    user = authenticate(username="admin", password=password)
+    user = authenticate(RequestFactory().get("/admin/"), username="admin", password=password)
     assert user is not None
     assert user.is_superuser
 
