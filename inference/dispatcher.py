@@ -296,6 +296,8 @@ class Dispatcher:
             for worker in self.roster:
                 if job.job_id in worker.records:
                     worker.cancels.add(job.job_id)
+        if not self.waiting:
+            self.forecast.caught_up()
         call.jobs = []  # no reference cycle: its answers, perhaps megabytes, would wait for the garbage collector
         if any(worker.has_words for worker in self.roster):
             self._sender.pump()

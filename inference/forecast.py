@@ -37,6 +37,10 @@ class Throughput:
             self._worker_s = MEMORY * self._worker_s + took
         self._since = now if backlog else None
 
+    def caught_up(self) -> None:
+        """Nothing waits any more, answered or not: what comes next says nothing about the time until then."""
+        self._since = None
+
 
 class Outage:
     """No worker is ready. The first one begins with the process: a worker has yet to be found, or to load."""
@@ -86,6 +90,10 @@ class Forecast:
     def changed(self, now: float) -> None:
         """Something was heard of a worker, or it was lost."""
         self.outage.note(now, ready=self._roster.ready() > 0)
+
+    def caught_up(self) -> None:
+        """Nothing waits any more: it may have been cancelled, or too late."""
+        self._throughput.caught_up()
 
     def answered(self, jobs: int, now: float, *, backlog: bool) -> None:
         """Jobs came back from a worker with an answer; ``backlog``: others wait that no worker may take yet."""

@@ -49,6 +49,16 @@ def test_a_pause_counts_for_little():
     assert throughput.per_worker > 200 / OUTLIER
 
 
+def test_a_backlog_that_goes_away_unanswered_is_not_waited_for():
+    """Cancelled, say. The next answer may come an hour later, and nothing may be known yet to judge that by."""
+    throughput = Throughput()
+    throughput.answered(1, workers=1, backlog=True, now=0.0)
+    throughput.caught_up()
+    throughput.answered(1, workers=1, backlog=True, now=3600.0)
+    throughput.answered(20, workers=1, backlog=True, now=3600.1)
+    assert throughput.per_worker == pytest.approx(200)
+
+
 def test_an_outage_begins_with_the_process():
     outage = Outage(100.0)
     assert (outage.lasts_s(103.0), outage.last_s) == (3.0, 0.0)

@@ -49,6 +49,25 @@ def test_jobs_wait_for_the_first_worker():
     virtual_time.run(scenario())
 
 
+def test_a_burst_that_is_given_up_does_not_make_the_workers_look_slow():
+    """A minute in which nobody asked is no minute in which they were busy."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        burst = [asyncio.create_task(world.ask(f"b{n}")) for n in range(200)]
+        while not any(asked.done() for asked in burst):
+            await asyncio.sleep(BATCH_S / 10)
+        for asked in burst:
+            asked.cancel()
+        await asyncio.gather(*burst, return_exceptions=True)
+        await asyncio.sleep(60)
+        await asyncio.gather(*(world.ask(f"t{n}") for n in range(40)))
+        assert world.webs[0].forecast.jobs_per_s > 1 / BATCH_S
+
+    virtual_time.run(scenario())
+
+
 def test_load_is_spread_over_workers():
     async def scenario():
         world = World(1, workers=2)
