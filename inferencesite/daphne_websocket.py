@@ -119,7 +119,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self.muted = True
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": POLICY_VIOLATION})
         forget_unbegun(self.transport)
-        self.closeHandshakeTimeout = CROWDED_CLOSE_S if Unsent.crowded() else CLOSE_S
+        self.closeHandshakeTimeout = CROWDED_CLOSE_S if self._unsent.crowded() else CLOSE_S
         self.sendCloseFrame(code=POLICY_VIOLATION)
 
 

@@ -95,7 +95,6 @@ class Unsent:
         else:
             self._look_later(transport, pace, cut_off)
 
-    @classmethod
-    def crowded(cls) -> bool:
-        """Many clients do not read: this process holds much for them."""
-        return sum(cls._stalled.values()) > CROWD_BYTES
+    def crowded(self) -> bool:
+        """Others do not read: this process holds much for them. One by itself is no crowd, whatever it holds."""
+        return sum(self._stalled.values()) - self._stalled.get(self, 0) > CROWD_BYTES

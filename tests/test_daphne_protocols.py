@@ -152,17 +152,13 @@ def test_one_is_no_crowd_and_who_takes_something_is_none_of_it() -> None:
     assert not slow.cut_off
 
 
-FEW = 2
-"""Big answers that make no crowd: in a crowd a client has half a second to find the code, which a test may miss."""
-
-
 def test_a_socket_that_is_not_read_is_closed_with_a_code(impatient: Web) -> None:
     cut_off = 'inference_slow_readers_total{transport="websocket"}'
     before = metric(impatient, cut_off)
     with closing(deaf_client(impatient)) as deaf:
         deaf.sendall(HANDSHAKE)
         assert b" 101 " in deaf.recv(4096)
-        for number in range(FEW):
+        for number in range(6):
             deaf.sendall(text_frame(json.dumps({"type": "infer", "id": str(number), **BIG})))
         impatient.wait_for(lambda: metric(impatient, cut_off) == before + 1, "the client is cut off", 40)
         end, _ = read_to_the_end(deaf)
