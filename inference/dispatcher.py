@@ -14,8 +14,8 @@ from inference import messages
 from inference.calls import NOBODY, Answer, Call, Peer, Pending
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost, from_worker
 from inference.forecast import Forecast
+from inference.hellos import Hellos
 from inference.messages import (
-    WORKERS_GROUP,
     Closing,
     Description,
     Error,
@@ -27,18 +27,14 @@ from inference.messages import (
     Token,
     UnknownMessage,
     decode,
-    encode,
     reply_channel,
 )
-from inference.outbox import SEND_TIMEOUT_S, ChannelLayer, LayerHealth, end, receive_forever
+from inference.outbox import ChannelLayer, LayerHealth, end, receive_forever
 from inference.roster import Roster, WorkerView
 from inference.sender import Sender
 
 logger = logging.getLogger(__name__)
 
-HELLO_PERIOD_S = 1.0
-PAIRS_PER_SECOND = 50
-"""The hello period grows so that there are at most so many statuses a second, webs times workers."""
 NO_WORKER = "a worker was ready"
 LOSSES_ALLOWED = 2
 """Workers that a job may cost while it runs alone, before it is given up as poison."""
@@ -54,18 +50,17 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._health = LayerHealth()
         self.forecast = Forecast(self.roster, self._loop.time())
-        self._sender = Sender(layer, self.channel, self.roster, lambda: self._n, self._health.failed)
+        self._hellos = Hellos(layer, self.channel, self.roster, self._health, self._end_period)
+        self._sender = Sender(layer, self.channel, self.roster, lambda: self._hellos.newest, self._health.failed)
         self._jobs: dict[int, Pending] = {}
         self._ids = itertools.count(1)
-        self._n = 0
-        self._echoed = 0
         self._described = asyncio.Event()
         self._reported: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._spawn(receive_forever(self._layer, self.channel, self._take, self._health))
-        self._spawn(self._say_hello())
+        self._spawn(self._hellos.run())
 
     async def stop(self) -> None:
         await end([*self._tasks, *self._sender.tasks])
@@ -98,7 +93,7 @@ class Dispatcher:
     @property
     def layer_works(self) -> bool:
         """The last hello, or the one before, came back."""
-        return self._echoed >= self._n - 1
+        return self._hellos.come_back
 
     async def description(self, deadline_at: float) -> Description:
         """What the workers serve; waits for the first worker that has loaded.
@@ -161,7 +156,7 @@ class Dispatcher:
             return
         match message:
             case Hello() if message.reply_channel == self.channel:
-                self._echoed = max(self._echoed, message.n)
+                self._hellos.heard(message.n)
             case Status():
                 self._on_status(message)
             case Replies():
@@ -244,31 +239,13 @@ class Dispatcher:
 
     # Time
 
-    async def _say_hello(self) -> None:
-        while True:
-            layer_worked = self._echoed == self._n
-            if not layer_worked:
-                self._health.failed("a message to ourselves did not come back in time")
-            lost = self.roster.end_period(layer_worked=layer_worked)
-            for worker in lost:  # all are removed before anything is sent again
-                self._lose(worker)
-            if lost:
-                self.forecast.changed(self._loop.time())
-                self._sender.pump()
-            self._n += 1
-            hello = encode(Hello(self.channel, self._n))
-            started = self._loop.time()
-            try:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await self._layer.send(self.channel, hello)
-                    await self._layer.group_send(WORKERS_GROUP, hello)
-            except Exception as error:
-                self._health.failed(f"sending: {error!r}")
-            await asyncio.sleep(max(0.0, started + self._period_s() - self._loop.time()))
-
-    def _period_s(self) -> float:
-        pairs = len(self.roster) * max((worker.webs for worker in self.roster), default=1)
-        return max(HELLO_PERIOD_S, pairs / PAIRS_PER_SECOND)
+    def _end_period(self) -> None:
+        lost = self.roster.end_period(layer_worked=self._hellos.in_time)
+        for worker in lost:  # all are removed before anything is sent again
+            self._lose(worker)
+        if lost:
+            self.forecast.changed(self._loop.time())
+            self._sender.pump()
 
     def _lose(self, worker: WorkerView) -> None:
         """Rules 7 and 8: what a lost worker held runs again, alone; twice lost while alone is poison."""
