@@ -6,7 +6,7 @@ from inference.messages import CostModel
 
 MEMORY = 0.98
 """Weight of what is known when a new batch comes in: about fifty batches count."""
-WARM_UP_WEIGHT = 0.2
+WARM_UP_WEIGHT = 0.1
 """Of each warm-up batch, for ever: live batches may all be alike, and would leave the terms undetermined."""
 OUTLIER = 4.0
 """A batch that took longer than so many times its prediction says something about the machine, not the model."""

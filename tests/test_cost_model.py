@@ -46,7 +46,7 @@ def test_running_moves_the_estimate_to_what_is_true_now():
     for _ in range(400):
         padded = rng.randrange(10, 1000)
         estimate.learn(1, padded, 8 + 0.2 * padded, 1)
-    assert estimate.model.predict_ms(1, 500) == pytest.approx(108, rel=0.05)
+    assert estimate.model.predict_ms(1, 500) == pytest.approx(108, rel=0.02)
 
 
 def test_one_batch_that_the_machine_held_up_changes_little():
