@@ -133,7 +133,7 @@ SCENES: dict[str, Callable[[Web], None]] = {
 
 def main() -> int:
     wanted = sys.argv[1:] or [""]
-    broken, answers_mb = False, 0.0
+    broken = False
     with (
         processes.redis_server() as redis,
         processes.worker(redis, {"INFERENCE_THREADS": "1"}),
@@ -151,10 +151,7 @@ def main() -> int:
             time.sleep(3)
             served = httpx.post(server.url, content="test [MASK]", trust_env=False, timeout=60).is_success
             growth = highest - before
-            if name == TO_COMPARE:
-                answers_mb = growth
-            most = MOST_GROWTH_MB + (answers_mb if "1.6 MB" in name else 0)
-            broken = broken or growth > most or not served
+            broken = broken or (growth > MOST_GROWTH_MB and name != TO_COMPARE) or not served
             after = server.resident_mb()
             print(f"{name}: {before:.0f} MB, highest {highest:.0f} (+{growth:.1f}), left {after:.0f}", flush=True)
         metrics = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=60).text.splitlines()
