@@ -206,7 +206,7 @@ class Service:
         if cost := next((worker.cost for worker in roster if worker.cost), None):
             yield gauge("batch_fixed_ms", "Cost model of a worker: per batch", cost.fixed_ms)
             yield gauge("batch_job_ms", "Cost model of a worker: per job", cost.per_job_ms)
-            yield gauge("batch_token_ms", "Cost model of a worker: per padded token", cost.per_token_ms)
+            yield gauge("batch_token_ms", "Cost model of a worker: per computed token", cost.per_token_ms)
         yield counter("redispatched", "Jobs that went back to the queue", self.dispatcher.redispatched)
         yield gauge("log_rows_waiting", "Rows of the log that wait for the database", self._request_log.waiting)
         yield counter("log_rows_dropped", "Requests that the log has no room for", self._request_log.dropped)

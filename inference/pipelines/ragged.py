@@ -11,7 +11,7 @@ serve it on GPUs.
 
 import threading
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import torch
@@ -79,10 +79,8 @@ class Ragged:
             for name in rows[0].inputs
             if name != "attention_mask"
         }
-        starts = [0]
-        for length in lengths[:-1]:
-            starts.append(starts[-1] + length)
-        self._call.starts = torch.tensor(starts, device=self._device)
+        if self._hooks:
+            self._call.starts = torch.tensor([0, *accumulate(lengths[:-1])], device=self._device)
         return tensors | {
             "position_ids": self._tensor(positions, excess),
             "runs": [*runs, (1, excess)] if excess else runs,
