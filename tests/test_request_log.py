@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,15 @@ def test_every_field_is_written(make_log: MakeLog):
     assert (row.request_id, row.received_at.timestamp(), row.client) == (f"{7:032x}", 1_800_000_000.25, "192.0.2.7")
     assert (row.pipeline, row.inputs, row.preview, row.status) == ("bert", 2, "a", "failed")
     assert (row.code, row.message, row.queue_ms, row.total_ms) == ("timeout", "Too late.", None, 3)
+
+
+def test_of_a_flood_of_refusals_fifty_a_second_stand_for_themselves(make_log: MakeLog, monkeypatch: pytest.MonkeyPatch):
+    """The others are counted in a row, and have no line in the process's log either."""
+    log = make_log()
+    monkeypatch.setattr("inference.request_log.time", SimpleNamespace(monotonic=lambda: 5.0))
+    alone = [log.record(entry(n, status="refused", code="overloaded")) for n in range(80)]
+    assert sum(alone) == 50
+    assert log.record(entry(99))
 
 
 def test_what_was_recorded_before_the_start_is_written(make_log: MakeLog):
