@@ -16,8 +16,6 @@ OF_DEADLINE = 0.8
 """A request is let in when its predicted wait is at most so much of its deadline; predictions err."""
 PROCESS_START_S = 2
 MOST_RETRY_AFTER_S = 60
-RETURNS_WITHIN_S = 2.0
-"""After the moment that it was told, a client that was turned away is still expected for so long."""
 
 
 class Objection(NamedTuple):
@@ -67,7 +65,7 @@ class Admission:
         if self.draining:
             restart_s = PROCESS_START_S + (outage.last_s if self._embedded else 0)
             return Objection(Draining, "This server is stopping", seconds_for(self.taken) + restart_s)
-        if missing := self._permits.missing(peer, inputs, now):
+        if missing := self._permits.missing(peer, inputs):
             if lasts_s:
                 return Objection(Loading, "No worker is ready yet and the queue is full", outage.left_s(now))
             return Objection(Overloaded, self._crowded(inputs), seconds_for(missing))
@@ -84,8 +82,6 @@ class Admission:
         if (objection := self.objection(inputs, peer, deadline_s)) is None:
             return
         seconds = self._retry_after_s(inputs, objection.least_s)
-        if objection.kind is Overloaded:
-            self._permits.turn_away(peer, inputs, self._clock() + seconds + RETURNS_WITHIN_S)
         raise objection.kind(f"{objection.reason}; try again in {seconds} s.", retry_after_s=seconds)
 
     def retry_after_s(self, inputs: int) -> int:
@@ -126,4 +122,4 @@ class Admission:
         most = self._conf.max_pending
         if self.taken + inputs > most:
             return f"{self.taken} inputs are waiting, {most} are allowed"
-        return f"Others are kept out, and this client would have more than its share of the {most} inputs allowed"
+        return f"This client would have more than its share of the {most} inputs allowed"

@@ -1,12 +1,17 @@
 """A call at the dispatcher: its jobs, and the answers as they come."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from inference.errors import InferenceError
+from inference import messages
+from inference.errors import InferenceError, Invalid
 from inference.messages import Job, Result, Started, Token
+
+
+class Superseded(Exception):
+    """No worker serves any more what the call was validated for, and others serve something else."""
 
 
 class Peer(NamedTuple):
@@ -40,6 +45,10 @@ class Pending:
     sent_at: float = 0.0
     tokens: list[int] = field(default_factory=list)
     """Of a stream: what has been generated and told so far; a worker that gets the job goes on after them."""
+
+    def __lt__(self, other: "Pending") -> bool:
+        """Admitted earlier."""
+        return self.job_id < other.job_id
 
     @property
     def wanted(self) -> bool:
@@ -104,6 +113,8 @@ class Call:
     peer: Peer = NOBODY
     on_token: Callable[[Token], None] | None = None
     traceparent: str = ""
+    version: str = ""
+    """Of the model that it was validated for: only workers that serve it get its jobs."""
     jobs: list[Pending] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
     unanswered: int = 0
@@ -111,6 +122,12 @@ class Call:
     def __post_init__(self) -> None:
         self.answers = [None] * len(self.inputs)
         self.unanswered = len(self.inputs)
+
+    def make_jobs(self, ids: Iterator[int]) -> None:
+        """One for each input. Raises ``Invalid`` for what cannot be sent."""
+        fixed = _size_of(self.parameters)
+        sizes = [fixed + _size_of(value) for value in self.inputs]
+        self.jobs = [Pending(next(ids), self, index, size) for index, size in enumerate(sizes)]
 
     @property
     def settled(self) -> bool:
@@ -132,3 +149,16 @@ class Call:
         if job is not None and len(self.inputs) > 1:
             error = type(error)(f"inputs[{job.index}]: {error.message}", retry_after_s=error.retry_after_s)
         self.future.set_exception(error)
+
+    def supersede(self) -> None:
+        """Settle: it has to be validated anew."""
+        if not self.settled:
+            self.future.set_exception(Superseded())
+
+
+def _size_of(value: Any) -> int:
+    """Bytes on the wire. Raises ``Invalid`` for what cannot be sent: it would fail again with every worker."""
+    try:
+        return messages.size(value)
+    except TypeError as error:
+        raise Invalid(f"An input or parameter cannot be sent to a worker ({error}); send plain JSON values.") from None

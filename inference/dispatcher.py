@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inference import messages
 from inference.calls import NOBODY, Answer, Call, Peer, Pending
-from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost, from_worker
+from inference.described import Undescribed
+from inference.errors import DeadlineExceeded, InferenceError, WorkerLost, from_worker
 from inference.forecast import Forecast
 from inference.hellos import Hellos
 from inference.messages import (
@@ -25,6 +25,7 @@ from inference.messages import (
     Started,
     Status,
     Token,
+    Totals,
     UnknownMessage,
     decode,
     reply_channel,
@@ -32,6 +33,7 @@ from inference.messages import (
 from inference.outbox import ChannelLayer, LayerHealth, end, receive_forever
 from inference.roster import Roster, WorkerView
 from inference.sender import Sender
+from inference.versions import titled
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ class Dispatcher:
         self._sender = Sender(layer, self.channel, self.roster, lambda: self._hellos.newest, self._health.failed)
         self._jobs: dict[int, Pending] = {}
         self._ids = itertools.count(1)
-        self._described = asyncio.Event()
+        self.totals = Totals()
+        """What all workers have done since this process knows them."""
+        self._undescribed = Undescribed()
         self._reported: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,7 +87,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Jobs that wait here for a worker that may take them."""
-        return max(0, len(self._jobs) - self.credit_used)
+        return self._sender.waiting
 
     @property
     def queue_depth(self) -> int:
@@ -101,14 +105,13 @@ class Dispatcher:
         Raises:
             DeadlineExceeded: none had by then.
         """
+        if self.roster.description is not None:
+            return self.roster.description
         try:
             async with asyncio.timeout_at(deadline_at):
-                await self._described.wait()
+                return await self._undescribed.wait()
         except TimeoutError:
             raise DeadlineExceeded(f"The deadline passed before {NO_WORKER}.") from None
-        description = self.roster.description
-        assert description is not None  # noqa: S101 - set before the event
-        return description
 
     async def run(  # noqa: PLR0913
         self,
@@ -121,6 +124,7 @@ class Dispatcher:
         peer: Peer = NOBODY,
         on_token: Callable[[Token], None] | None = None,
         traceparent: str = "",
+        version: str = "",
     ) -> list[Answer]:
         """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
 
@@ -129,13 +133,12 @@ class Dispatcher:
         Raises:
             InferenceError: of the first input that failed; the others are cancelled. ``Invalid`` before anything is
                 sent if an input or parameter cannot be.
+            Superseded: no worker serves ``version`` any more, and others serve something else.
         """
         future = self._loop.create_future()
         call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_started, future, peer, on_token)
-        call.traceparent = traceparent
-        fixed = _size_of(parameters)
-        sizes = [fixed + _size_of(text) for text in inputs]
-        call.jobs = [Pending(next(self._ids), call, index, size) for index, size in enumerate(sizes)]
+        call.traceparent, call.version = traceparent, version
+        call.make_jobs(self._ids)
         self._jobs.update((job.job_id, job) for job in call.jobs)
         timer = self._loop.call_at(deadline_at, self._expire, call)
         self._sender.add(call)
@@ -166,18 +169,27 @@ class Dispatcher:
         worker = self.roster.meet(status)
         worker.heard = True
         was_ready = worker.ready
+        self.totals = self.totals.plus(status.totals.since(worker.totals))
         lost = worker.update(status)
         self._sender.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
         worker.cancels.update(job_id for job_id in status.held if job_id not in self._jobs)
         if worker.state == "stopped":
             self.roster.remove(worker)
             self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
-        self.forecast.changed(self._loop.time())
+        self._on_workers_changed()
         if worker.ready and not was_ready:
-            logger.info("Worker %s is ready: %s", worker.id, status.description)
-        if self.roster.description is not None:
-            self._described.set()
+            logger.info("Worker %s is ready: %s", worker.id, titled(worker.description))
         self._sender.pump()
+
+    def _on_workers_changed(self) -> None:
+        """Something was heard of a worker, or it was lost."""
+        now = self._loop.time()
+        self.roster.look(now)
+        self.forecast.changed(now)
+        for call in self._sender.superseded():
+            call.supersede()
+        if self.roster.description is not None:
+            self._undescribed.describe(self.roster.description)
 
     def _on_replies(self, replies: Replies) -> None:
         worker = self.roster.get(replies.worker)
@@ -191,8 +203,9 @@ class Dispatcher:
             else:
                 self._on_closing(worker, replies.worker, entry)
         self._sender.pump()
-        answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
-        self.forecast.answered(answered, self._loop.time(), backlog=self.waiting > 0)
+        if worker in self.roster.serving():
+            answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
+            self.forecast.answered(answered, self._loop.time(), backlog=self.waiting > 0)
 
     def _on_started(self, worker: WorkerView | None, event: Started) -> None:
         job = self._jobs.get(event.id)
@@ -223,6 +236,7 @@ class Dispatcher:
         match entry:
             case Result() if job.continues(entry):
                 waited_ms = (job.sent_at - job.call.admitted_at) * 1000
+                self._sender.withdraw(job)  # sent again, and answered by the one that had it first
                 job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
                 del self._jobs[entry.id]  # others of its call may still wait
             case Error():
@@ -236,15 +250,16 @@ class Dispatcher:
         """Answer whatever has no answer yet; for a process that cannot wait any longer."""
         for call in {job.call for job in self._jobs.values()}:
             call.fail(make_error())
+        self._undescribed.fail(make_error)
 
     # Time
 
     def _end_period(self) -> None:
-        lost = self.roster.end_period(layer_worked=self._hellos.in_time)
+        lost = self.roster.end_period(self._loop.time(), layer_worked=self._hellos.in_time)
         for worker in lost:  # all are removed before anything is sent again
             self._lose(worker)
+        self._on_workers_changed()
         if lost:
-            self.forecast.changed(self._loop.time())
             self._sender.pump()
 
     def _lose(self, worker: WorkerView) -> None:
@@ -263,7 +278,7 @@ class Dispatcher:
 
     def _expire(self, call: Call) -> None:
         waiting = any(job.waiting for job in call.jobs)
-        where = "the model had answered" if not waiting else "a worker was free" if self.roster.ready() else NO_WORKER
+        where = "the model had answered" if not waiting else "a worker was free" if self.roster.serving() else NO_WORKER
         call.fail(DeadlineExceeded(f"The deadline passed before {where}."))
 
     def _forget(self, call: Call) -> None:
@@ -286,11 +301,3 @@ class Dispatcher:
 
     def _spawn(self, coroutine: Any) -> None:
         self._tasks.append(self._loop.create_task(coroutine))
-
-
-def _size_of(value: Any) -> int:
-    """Bytes on the wire. Raises ``Invalid`` for what cannot be sent: it would fail again with every worker."""
-    try:
-        return messages.size(value)
-    except TypeError as error:
-        raise Invalid(f"An input or parameter cannot be sent to a worker ({error}); send plain JSON values.") from None

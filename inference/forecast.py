@@ -79,8 +79,8 @@ class Forecast:
     def jobs_per_s(self) -> float:
         """What the ready workers do for this process: as observed, else as they promise; 0 if nothing is known."""
         if per_worker := self._throughput.per_worker:
-            return per_worker * self._roster.ready()
-        return sum(worker.promised_jobs_per_s for worker in self._roster if worker.ready)
+            return per_worker * len(self._roster.serving())
+        return sum(worker.promised_jobs_per_s for worker in self._roster.serving())
 
     def seconds_for(self, jobs: int) -> float:
         """How long so many jobs keep the workers busy; 0 if nothing is known."""
@@ -89,13 +89,16 @@ class Forecast:
 
     def changed(self, now: float) -> None:
         """Something was heard of a worker, or it was lost."""
-        self.outage.note(now, ready=self._roster.ready() > 0)
+        self.outage.note(now, ready=bool(self._roster.serving()))
 
     def caught_up(self) -> None:
         """Nothing waits any more: it may have been cancelled, or too late."""
         self._throughput.caught_up()
 
     def answered(self, jobs: int, now: float, *, backlog: bool) -> None:
-        """Jobs came back from a worker with an answer; ``backlog``: others wait that no worker may take yet."""
+        """Jobs came back with an answer from a worker that goes on; ``backlog``: others wait that none may take yet.
+
+        What workers answer that stop, or that no longer serve, says nothing about those that stay.
+        """
         if jobs:
-            self._throughput.answered(jobs, workers=self._roster.ready(), backlog=backlog, now=now)
+            self._throughput.answered(jobs, workers=len(self._roster.serving()), backlog=backlog, now=now)

@@ -44,6 +44,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """It says each token as it comes."""
     chat: bool = False
     """It has a chat template: an input may be a list of messages."""
+    version: str = ""
+    """Of what is served: workers with equal versions give equal answers and take the same requests."""
 
 
 class CostModel(msgspec.Struct, frozen=True):
@@ -69,6 +71,16 @@ class Totals(msgspec.Struct, frozen=True):
     tokens: int = 0
     padded_tokens: int = 0
     """What was computed for them, padding included."""
+
+    def since(self, before: "Totals") -> "Totals":
+        return Totals(*(now - then for now, then in zip(_figures(self), _figures(before), strict=True)))
+
+    def plus(self, more: "Totals") -> "Totals":
+        return Totals(*(mine + other for mine, other in zip(_figures(self), _figures(more), strict=True)))
+
+
+def _figures(totals: Totals) -> tuple[int, ...]:
+    return totals.batches, totals.jobs, totals.tokens, totals.padded_tokens
 
 
 class Hello(msgspec.Struct, frozen=True):

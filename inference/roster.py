@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from inference.messages import CostModel, Description, State, Status, Totals
+from inference.versions import Versions
 
 SILENT_PERIODS = 3
 """Whole hello periods without a word, while the layer worked, after which a worker is lost."""
 TYPICAL_TOKENS = 32
 """Of a job, until there were some."""
+MOST_GONE = 100
+"""Workers that are remembered after they have gone."""
 
 
 @dataclass(slots=True)
@@ -46,7 +49,12 @@ class WorkerView:
 
     @property
     def ready(self) -> bool:
-        return self.state == "ready"
+        return self.state == "ready" and self.description is not None
+
+    @property
+    def version(self) -> str:
+        """Of what it serves; empty while it loads."""
+        return self.description.version if self.description else ""
 
     @property
     def silent(self) -> bool:
@@ -97,8 +105,8 @@ class Roster:
 
     def __init__(self) -> None:
         self._workers: dict[str, WorkerView] = {}
-        self.description: Description | None = None
-        """What the newest ready worker serves, or the last one did."""
+        self._gone: dict[str, Totals] = {}
+        self._versions = Versions()
 
     def __iter__(self) -> Iterator[WorkerView]:
         return iter(self._workers.values())
@@ -114,27 +122,47 @@ class Roster:
         worker = self._workers.get(status.worker)
         if worker is None:
             worker = self._workers[status.worker] = WorkerView(status.worker, status.channel)
-        if status.description is not None:
-            self.description = status.description
+            worker.totals = self._gone.pop(status.worker, worker.totals)
         return worker
 
     def remove(self, worker: WorkerView) -> None:
-        self._workers.pop(worker.id, None)
+        if self._workers.pop(worker.id, None) is None:
+            return
+        self._gone[worker.id] = worker.totals  # a late status, or one that was not lost after all, counts nothing twice
+        if len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
-    def ready(self) -> int:
-        """How many workers take jobs."""
-        return sum(worker.ready for worker in self)
+    @property
+    def description(self) -> Description | None:
+        """What is served to new requests, or was last."""
+        return self._versions.served
+
+    def serving(self) -> list[WorkerView]:
+        """Ready workers that new requests may go to."""
+        return [] if self.description is None else self.ready_for(self.description.version)
+
+    def ready_for(self, version: str) -> list[WorkerView]:
+        return [worker for worker in self if worker.ready and worker.version == version]
+
+    def others(self) -> list[WorkerView]:
+        """Ready workers that serve something else than new requests are for."""
+        served = self.description
+        return [worker for worker in self if worker.ready and served is not None and worker.version != served.version]
+
+    def look(self, now: float) -> None:
+        """Decide anew what is served. Call when something was heard of a worker, and now and then."""
+        self._versions.look([worker.description for worker in self if worker.ready and worker.description], now)
 
     def held_elsewhere(self, job_id: int) -> bool:
         return any(job_id in worker.records for worker in self)
 
-    def freest(self) -> WorkerView | None:
+    def freest(self, version: str) -> WorkerView | None:
         """The worker with most credit left; none while that one is being sent to, or a burst would go to the others."""
-        able = [worker for worker in self if worker.credit]
+        able = [worker for worker in self.ready_for(version) if worker.credit]
         best = max(able, key=lambda worker: (worker.credit, not worker.sending), default=None)
         return None if best is None or best.sending else best
 
-    def end_period(self, *, layer_worked: bool) -> list[WorkerView]:
+    def end_period(self, now: float, *, layer_worked: bool) -> list[WorkerView]:
         """Close a hello period; the workers that are now lost, already removed.
 
         A period in which the web's own hello did not come back says nothing about workers.
@@ -148,5 +176,7 @@ class Roster:
             worker.heard = False
             if worker.silent_periods >= SILENT_PERIODS:
                 self.remove(worker)
+                self._versions.lost(worker.version, now)
                 lost.append(worker)
+        self.look(now)
         return lost

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from inference import trace
@@ -16,6 +17,10 @@ from inference.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
+TOKENIZE_JOBS, TOKENIZE_CHARS = 32, 65_536
+"""In one call of the tokenizer: if it hangs, all of them are suspects. A larger input is a call of its own."""
+TOKENIZE_MEMORY = 0.9
+"""Weight of what is known about the tokenizer's speed when a call comes back."""
 WORK_MS = 1000.0
 """Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
 EVERY = 1 << 31
@@ -90,6 +95,11 @@ class Item:
     longest: int = 1
     sequences: int = 1
 
+    @cached_property
+    def chars(self) -> int:
+        """Of text in its input."""
+        return _chars(self.job.input)
+
     @property
     def expires_at(self) -> float:
         return self.received_at + self.job.time_left_s
@@ -122,11 +132,14 @@ class Runner:
         self._on_close = on_close
         self._task = TASKS[pipeline.description.task]
         self._arrived: dict[Key, Item] = {}
+        self._in_tokenizer: dict[Key, Item] = {}
         self._waiting: dict[Key, Item] = {}
         self._running: dict[Key, Item] = {}
         self._has_arrived = asyncio.Event()
         self._changed = asyncio.Event()
         self._tokenizing = asyncio.Lock()
+        self._tokenizer_ms_per_char: float | None = None
+        self._draining = False
         self._clock = asyncio.get_running_loop().time
 
     @property
@@ -137,7 +150,7 @@ class Runner:
     @property
     def depth(self) -> int:
         """Jobs that wait here, not counting those in the model."""
-        return len(self._arrived) + len(self._waiting)
+        return len(self._arrived) + len(self._in_tokenizer) + len(self._waiting)
 
     def add(self, item: Item) -> None:
         item.batch_key = self._task.batch_key(item.job.parameters)
@@ -153,7 +166,7 @@ class Runner:
         if item := self._arrived.pop(key, None):
             item.alone = True
             self.add(item)
-        elif item := self._waiting.get(key):
+        elif item := self._in_tokenizer.get(key) or self._waiting.get(key):
             item.alone = True
 
     def go(self, key: Key) -> None:
@@ -162,15 +175,18 @@ class Runner:
 
     def cancel(self, key: Key) -> None:
         """A waiting job is given back now, a running one when its batch ends; an unknown one is none of ours."""
-        if item := self._arrived.pop(key, None) or self._waiting.pop(key, None):
-            self._on_close(item, Returned(item.job.id, "cancelled"))
-            self._changed.set()
-        elif item := self._running.get(key):
+        for items in (self._arrived, self._in_tokenizer, self._waiting):
+            if item := items.pop(key, None):
+                self._on_close(item, Returned(item.job.id, "cancelled"))
+                self._changed.set()
+                return
+        if item := self._running.get(key):
             item.cancelled = True
             item.go.set()  # one that waits for it must not keep the model idle
 
     def return_waiting(self, reason: Literal["draining"]) -> None:
-        """Give back what has not started."""
+        """Give back what has not started; what is in the tokenizer follows, unless it hangs there."""
+        self._draining = True
         for items in (self._arrived, self._waiting):
             returned = list(items.values())
             items.clear()
@@ -197,17 +213,34 @@ class Runner:
             self._has_arrived.clear()
             while self._arrived:
                 async with self._tokenizing:
-                    items = list(self._arrived.values())  # not before: what is suspected meanwhile is not among them
+                    items = self._take_arrived()  # not before: what is suspected meanwhile is not among them
                     outcomes = await self._prepared(items) if items else []
                 for item, outcome in zip(items, outcomes, strict=True):
-                    if self._arrived.pop(item.key, None) is None:
-                        continue  # cancelled, returned or suspected meanwhile
-                    if isinstance(outcome, InferenceError):
-                        self._on_close(item, Error(item.job.id, outcome.code, outcome.message))
-                    else:
-                        item.take(outcome)
-                        self._waiting[item.key] = item
+                    if self._in_tokenizer.pop(item.key, None):  # not cancelled meanwhile
+                        self._leave_tokenizer(item, outcome)
                 self._changed.set()
+
+    def _take_arrived(self) -> list[Item]:
+        """The oldest, as many as one call of the tokenizer may have."""
+        taken: list[Item] = []
+        chars = 0
+        for item in self._arrived.values():
+            chars += item.chars
+            if taken and (len(taken) == TOKENIZE_JOBS or chars > TOKENIZE_CHARS):
+                break
+            taken.append(item)
+        for item in taken:
+            self._in_tokenizer[item.key] = self._arrived.pop(item.key)
+        return taken
+
+    def _leave_tokenizer(self, item: Item, outcome: "Prepared | InferenceError") -> None:
+        if isinstance(outcome, InferenceError):
+            self._on_close(item, Error(item.job.id, outcome.code, outcome.message))
+        elif self._draining:
+            self._on_close(item, Returned(item.job.id, "draining"))
+        else:
+            item.take(outcome)
+            self._waiting[item.key] = item
 
     async def _run_alone(self, item: Item) -> None:
         """Ask for ``go``; then nothing else is in the model or the tokenizer."""
@@ -230,10 +263,8 @@ class Runner:
 
     async def _prepared(self, items: Sequence[Item]) -> Sequence[Prepared | InferenceError]:
         """Tokenise; where that fails for all, each by itself."""
-        jobs = [item.job for item in items]
         try:
-            outcomes = await self._tokenizer_thread.run(lambda: self._pipeline.prepare(jobs))
-            check_number(outcomes, jobs)
+            return await self._tokenized(items)
         except Exception:
             if len(items) == 1:
                 job = items[0].job
@@ -244,11 +275,29 @@ class Runner:
                 )
                 return [InferenceFailed(FAILED)]
             return [(await self._prepared([item]))[0] for item in items]
+
+    async def _tokenized(self, items: Sequence[Item]) -> Sequence[Prepared | InferenceError]:
+        """One call of the tokenizer. Raises whatever it raises."""
+        jobs, chars = [item.job for item in items], max(1, sum(item.chars for item in items))
+        known, began = self._tokenizer_ms_per_char, self._clock()
+        predicted_ms = None if known is None else known * chars
+        outcomes = await self._tokenizer_thread.run(lambda: self._pipeline.prepare(jobs), predicted_ms)
+        check_number(outcomes, jobs)
+        took = (self._clock() - began) * 1000 / chars
+        self._tokenizer_ms_per_char = took if known is None else known + (1 - TOKENIZE_MEMORY) * (took - known)
         return outcomes
 
     def _close(self, item: Item, closing: Closing) -> None:
         del self._running[item.key]
         self._on_close(item, closing)
+
+
+def _chars(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_chars, value.values()))
+    return sum(map(_chars, value)) if isinstance(value, list) else 0
 
 
 def compute_clock(description: Description) -> Callable[[], float]:

@@ -4,7 +4,7 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 """
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
 from inference.calls import Call, Pending
@@ -40,29 +40,50 @@ class Sender:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._pace_s = pace_of(layer)
-        self._waiting = WaitingJobs()
+        self._waiting: defaultdict[str, WaitingJobs] = defaultdict(WaitingJobs)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a worker that may take them."""
+        return sum(map(len, self._waiting.values()))
 
     def add(self, call: Call) -> None:
         """A new call."""
-        self._waiting.add(call)
+        self._waiting[call.version].add(call)
         self.pump()
 
     def discard(self, call: Call) -> None:
         """It is settled: nothing of it is sent any more."""
-        self._waiting.discard(call)
+        self._waiting[call.version].discard(call)
+
+    def withdraw(self, job: Pending) -> None:
+        """It was answered after all."""
+        self._waiting[job.call.version].withdraw(job)
 
     def put_back(self, jobs: Sequence[Pending]) -> None:
-        """To the head, unless another worker has them too."""
-        back = [job for job in jobs if not self._roster.held_elsewhere(job.job_id)]
-        self.redispatched += sum(job.wanted and not job.waiting for job in back)
-        self._waiting.put_back(back)
+        """Before all that wait, unless another worker has them too."""
+        for job in jobs:
+            if not self._roster.held_elsewhere(job.job_id):
+                self.redispatched += job.wanted and not job.waiting
+                self._waiting[job.call.version].put_back(job)
+
+    def superseded(self) -> set[Call]:
+        """Calls with jobs that wait for a version which no worker serves any more, where others serve another."""
+        found: set[Call] = set()
+        for version, waiting in list(self._waiting.items()):
+            if self._roster.serving() and not self._roster.ready_for(version):
+                found |= waiting.calls()
+                if not waiting:
+                    del self._waiting[version]
+        return found
 
     def pump(self) -> None:
         """Send what can be sent now: jobs as far as there is credit, and whatever else there is to say."""
         envelopes: dict[WorkerView, list[Pending]] = {}
-        while (worker := self._roster.freest()) is not None and (job := self._waiting.take()) is not None:
-            worker.records[job.job_id] = Record()
-            envelopes.setdefault(worker, []).append(job)
+        for version, waiting in self._waiting.items():
+            while (worker := self._roster.freest(version)) is not None and (job := waiting.take()) is not None:
+                worker.records[job.job_id] = Record()
+                envelopes.setdefault(worker, []).append(job)
         for worker in self._roster:
             if not worker.sending and (worker in envelopes or worker.has_words):
                 worker.sending = True

@@ -4,22 +4,28 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from inference import trace, validation
 from inference.admission import Admission
-from inference.calls import NOBODY, Answer, Peer
+from inference.calls import NOBODY, Answer, Peer, Superseded
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
-from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge
-from inference.messages import Started, Token, Totals
+from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge, WorkerLost
+from inference.messages import Started, Token
 from inference.metrics import Metric, Metrics, counter, gauge
 from inference.models import InferenceRequest
 from inference.request_log import Entry, RequestLog, preview, report
 from inference.transcript import Transcript
+from inference.versions import titled
 from inference.wire import Query, Times
 
 logger = logging.getLogger(__name__)
+
+LAST_ANSWERS_S = 1.0
+"""For the requests that a stop gave up: to be told so."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -35,6 +41,8 @@ class Request:
     received_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
     query: Query | None = None
+    model: str = ""
+    """That it was validated for."""
     answers: list[Answer] = field(default_factory=list)
     transcript: Transcript | None = None
     """Of a generated text whose tokens the client wants to know."""
@@ -119,9 +127,20 @@ class Service:
             return f"{objection.reason}."
         if not self.dispatcher.layer_works:
             return "The channel layer does not answer."
-        if not self.dispatcher.roster.ready():
+        if not self.dispatcher.roster.serving():
             return "No worker is ready; the model is still loading or no worker runs."
         return ""
+
+    def different(self) -> str:
+        """What is served, where ready workers do not all serve the same; empty where they do."""
+        roster = self.dispatcher.roster
+        if not (others := roster.others()):
+            return ""
+        ignored = ", ".join(sorted({titled(worker.description) for worker in others}))
+        return (
+            f"Workers serve different models: {len(roster.serving())} ready for {titled(roster.description)}, which "
+            f"requests are for; {len(others)} for {ignored}, which get none."
+        )
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse what is new and wait for what was accepted; what is left at the end gets an error."""
@@ -133,7 +152,9 @@ class Service:
         except TimeoutError:
             logger.warning("%d requests had no answer after %g s", self._open, timeout_s)
             self.dispatcher.fail_all(lambda: Internal("The server stopped before the model had answered."))
-            await asyncio.sleep(0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_ANSWERS_S):
+                    await self._all_closed()
 
     async def _all_closed(self) -> None:
         while self._open:
@@ -150,38 +171,53 @@ class Service:
     ) -> list[Answer]:
         self.admission.check(1, request.peer, self.conf.max_deadline_s)  # before the body is even parsed
         query = request.query = read()
+        validation.validate_number(query.inputs)
         admitted_at = asyncio.get_running_loop().time()
         deadline_at = admitted_at + (query.deadline_s or self.conf.deadline_s)
         with self.admission.permits(len(query.inputs), request.peer, query.deadline_s):
-            description = await self.dispatcher.description(deadline_at)
-            validation.validate_inputs(description, query.inputs)
-            parameters = validation.validate_parameters(description, query.parameters)
-            if query.stream or query.asks("details"):
-                validation.validate_tokens(description, "stream" if query.stream else "details", many=query.many)
-                request.transcript = Transcript(
-                    given=query.inputs[0],
-                    began=request.started,
-                    live=query.stream,
-                    full_text=query.asks("return_full_text"),
-                    seed=parameters.get("seed"),
-                )
-            if on_admitted is not None:
-                on_admitted()
-            answers = await self.dispatcher.run(
-                request.id,
-                query.inputs,
-                parameters,
-                admitted_at,
-                deadline_at,
-                on_started,
-                request.peer,
-                _scribe(request.transcript, on_token),
-                request.traceparent,
-            )
+            while True:
+                parameters, version = await self._validated(request, query, deadline_at)
+                if on_admitted is not None:
+                    on_admitted()
+                    on_admitted = None
+                try:
+                    answers = await self.dispatcher.run(
+                        request.id,
+                        query.inputs,
+                        parameters,
+                        admitted_at,
+                        deadline_at,
+                        on_started,
+                        request.peer,
+                        _scribe(request.transcript, on_token),
+                        request.traceparent,
+                        version,
+                    )
+                    break
+                except Superseded:
+                    if request.transcript is not None and request.transcript.tokens:
+                        raise WorkerLost("The model was replaced while it generated this text; ask again.") from None
         generation = answers[0].result.generation
         if request.transcript is not None and generation is not None:
             request.transcript.finish(generation)
         return answers
+
+    async def _validated(self, request: Request, query: Query, deadline_at: float) -> tuple[dict[str, Any], str]:
+        """Parameters to send, and the version of the model that they are for. Waits for the first worker."""
+        description = await self.dispatcher.description(deadline_at)
+        request.model = description.model
+        validation.validate_inputs(description, query.inputs)
+        parameters = validation.validate_parameters(description, query.parameters)
+        if query.stream or query.asks("details"):
+            validation.validate_tokens(description, "stream" if query.stream else "details", many=query.many)
+            request.transcript = Transcript(
+                given=query.inputs[0],
+                began=request.started,
+                live=query.stream,
+                full_text=query.asks("return_full_text"),
+                seed=parameters.get("seed"),
+            )
+        return parameters, description.version
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:
@@ -190,8 +226,7 @@ class Service:
 
     def _figures(self) -> Iterator[Metric]:
         """What is read when Prometheus asks."""
-        roster = self.dispatcher.roster
-        totals = [worker.totals for worker in roster]
+        roster, totals = self.dispatcher.roster, self.dispatcher.totals
         yield gauge("pending_inputs", "Admitted and not yet answered", self.admission.taken)
         wait_s = self.admission.predicted_wait_s()
         yield gauge("predicted_wait_seconds", "Of one more input, if it came now", wait_s)
@@ -199,14 +234,18 @@ class Service:
         yield gauge(
             "credit_used", "Jobs that workers have been sent and not yet given back", self.dispatcher.credit_used
         )
-        yield gauge("workers_ready", "Workers that take jobs", roster.ready())
-        yield gauge("padding_ratio", "Share of padding in what the known workers computed", _padding_ratio(totals))
-        yield gauge("jobs_run", "Jobs that the known workers ran", sum(t.jobs for t in totals))
-        yield gauge("batches", "Batches that the known workers ran", sum(t.batches for t in totals))
-        if cost := next((worker.cost for worker in roster if worker.cost), None):
-            yield gauge("batch_fixed_ms", "Cost model of a worker: per batch", cost.fixed_ms)
-            yield gauge("batch_job_ms", "Cost model of a worker: per job", cost.per_job_ms)
-            yield gauge("batch_token_ms", "Cost model of a worker: per computed token", cost.per_token_ms)
+        yield gauge("workers_ready", "Workers that take jobs", len(roster.serving()))
+        yield gauge(
+            "workers_other_version", "Ready workers that get none: they serve another model", len(roster.others())
+        )
+        yield counter("jobs", "Jobs that the workers ran", totals.jobs)
+        yield counter("batches", "Batches that the workers ran", totals.batches)
+        yield counter("model_tokens", "Tokens of the jobs that the workers ran", totals.tokens)
+        yield counter("computed_tokens", "The same, with the padding that was computed", totals.padded_tokens)
+        if cost := next((worker.cost for worker in roster.serving() if worker.cost), None):
+            yield gauge("batch_fixed_seconds", "Cost model of a worker: per batch", cost.fixed_ms / 1000)
+            yield gauge("batch_job_seconds", "Cost model of a worker: per job", cost.per_job_ms / 1000)
+            yield gauge("batch_token_seconds", "Cost model of a worker: per computed token", cost.per_token_ms / 1000)
         yield counter("redispatched", "Jobs that went back to the queue", self.dispatcher.redispatched)
         yield gauge("log_rows_waiting", "Rows of the log that wait for the database", self._request_log.waiting)
         yield counter("log_rows_dropped", "Requests that the log has no room for", self._request_log.dropped)
@@ -224,7 +263,7 @@ class Service:
             received_at=request.received_at,
             transport=request.transport,
             client=request.client,
-            pipeline=description.model if description else "",
+            pipeline=request.model or (description.model if description else ""),
             inputs=len(query.inputs) if query else 0,
             preview=preview(query.inputs, self.conf.log_inputs) if query else "",
             status=_status(error),
@@ -252,11 +291,6 @@ def _scribe(transcript: Transcript | None, on_token: Callable[[Token], None] | N
             on_token(token)
 
     return hear
-
-
-def _padding_ratio(totals: list[Totals]) -> float:
-    padded = sum(t.padded_tokens for t in totals)
-    return 1 - sum(t.tokens for t in totals) / padded if padded else 0.0
 
 
 def _status(error: InferenceError | None) -> str:

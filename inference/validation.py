@@ -20,6 +20,12 @@ def is_chat(value: Any) -> bool:
     return any("role" in item for item in value)
 
 
+def validate_number(inputs: Sequence[Any]) -> None:
+    """Raises ``EmptyInput``, also before it is known what is served."""
+    if not inputs:
+        raise EmptyInput("'inputs' is an empty list; send a text or a list of texts.")
+
+
 def validate_inputs(description: Description, inputs: Sequence[Any]) -> None:
     """Check what can be checked without a tokenizer.
 
@@ -28,8 +34,7 @@ def validate_inputs(description: Description, inputs: Sequence[Any]) -> None:
         Invalid: not a text (or a chat, where the model takes one), too long, or without a mask. A message names the
             input's index if there are several.
     """
-    if not inputs:
-        raise EmptyInput("'inputs' is an empty list; send a text or a list of texts.")
+    validate_number(inputs)
     for index, value in enumerate(inputs):
         where = f"inputs[{index}]" if len(inputs) > 1 else "The input"
         if description.chat and is_chat(value):

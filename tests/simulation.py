@@ -8,13 +8,15 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from channels.exceptions import ChannelFull
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter
 
+from inference.calls import Superseded
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Invalid
@@ -123,17 +125,22 @@ class Connection:
 
 
 class SimulatedModel:
-    """Answers a text with itself. ``bad`` is refused, ``poison`` ends its worker, ``hang`` holds its model."""
+    """Answers a text with itself.
 
-    description = DESCRIPTION
+    ``bad`` is refused, ``poison`` ends its worker, ``hang`` holds its model, ``endless`` its tokenizer.
+    """
+
     pads = True
     lanes = 2
     warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 1, 1000 * BATCH_S), (1, 32, 1000 * BATCH_S))
 
-    def __init__(self, ran: Callable[[list[str]], None]) -> None:
+    def __init__(self, ran: Callable[[list[str]], None], version: str = "") -> None:
+        self.description = msgspec.structs.replace(DESCRIPTION, version=version)
         self._ran = ran
 
     def prepare(self, jobs: Sequence[Job]) -> list["SimulatedTokens"]:
+        if any("endless" in job.input for job in jobs):
+            raise Hangs
         return [SimulatedTokens(job.input) for job in jobs]
 
     def use_threads(self, threads: int) -> None:
@@ -191,6 +198,10 @@ class World:
         self.workers: dict[InferenceWorker, asyncio.Task[None]] = {}
         self._connections: dict[InferenceWorker, Connection] = {}
         self._leaving: list[asyncio.Task[None]] = []
+        self.version = ""
+        """Of what workers serve that are started from now on."""
+        self.versions: dict[str, str] = {}
+        """Of every worker that was started, by its id."""
         self.kills = self.hangs = 0
         self.batches: list[list[str]] = []
         self._application = ProtocolTypeRouter({"channel": ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})})
@@ -203,7 +214,8 @@ class World:
         connection = Connection(self.layer)
         worker = InferenceWorker(self._application, cast("ChannelLayer", connection), self.conf, lambda *_: model)
         self._connections[worker] = connection
-        model = SimulatedModel(lambda texts: self._on_batch(worker, texts))
+        self.versions[worker.id] = self.version
+        model = SimulatedModel(lambda texts: self._on_batch(worker, texts), self.version)
         self.workers[worker] = asyncio.get_running_loop().create_task(self._supervise(worker))
         return worker
 
@@ -223,15 +235,15 @@ class World:
             self._connections[worker].dead = True
             task.cancel()
 
-    async def trouble(self, rounds: int) -> None:
-        """Everything that can go wrong, at random; ends well."""
+    async def trouble(self, rounds: int, *, changes: bool = True) -> None:
+        """Everything that can go wrong, at random; ends well. ``changes``: so may the model that is served."""
+        faults = [self._kill_one, self._kill_one, self._empty, self._freeze, self._cut, self._drain_one]
+        faults += [self._change] if changes else []
         for _ in range(rounds):
             await asyncio.sleep(self.rng.uniform(0.05, 2))
             self.layer.loss, self.layer.refusal = self.rng.choice([0.0, 0.02, 0.3]), self.rng.choice([0.0, 0.1])
             self.layer.delay_s = self.rng.choice([0.001, 0.02, 0.2])
-            await self.rng.choice(
-                [self._kill_one, self._kill_one, self._empty, self._freeze, self._cut, self._drain_one]
-            )()
+            await self.rng.choice(faults)()
         await self.settle(0)
 
     async def _kill_one(self) -> None:
@@ -252,6 +264,11 @@ class World:
         await asyncio.sleep(self.rng.uniform(0.1, 5))
         self.layer.down = False
 
+    async def _change(self) -> None:
+        """A rolling change of the model begins: from now on other workers take the places of those that end."""
+        self.version += "x"
+        await self._drain_one()
+
     async def _drain_one(self) -> None:
         if self.workers:
             leaving = self.rng.choice(list(self.workers))
@@ -262,10 +279,13 @@ class World:
     async def ask(self, text: Any, deadline_s: float = 30.0, web: int = 0) -> str:
         """What a client of this web side is told."""
         now = asyncio.get_running_loop().time()
-        answers = await self.webs[web].run(
-            request_id=str(text), inputs=[text], parameters={}, admitted_at=now, deadline_at=now + deadline_s
-        )
-        return answers[0].result.output.decode().strip('"')
+        deadline_at = now + deadline_s
+        while True:
+            version = (await self.webs[web].description(deadline_at)).version
+            with suppress(Superseded):  # validated anew, as the service does
+                [answer] = await self.webs[web].run(str(text), [text], {}, now, deadline_at, version=version)
+                assert self.versions[answer.worker] == version, "the answer of a model that was not asked"
+                return answer.result.output.decode().strip('"')
 
     async def settle(self, seconds: float = 20.0) -> None:
         """Let the faults end and everything heal."""

@@ -1,4 +1,4 @@
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -10,6 +10,7 @@ from inference.errors import Draining, InferenceError, Loading, Overloaded, Payl
 from inference.messages import CostModel, Status
 from tests.test_outbox import FaultyLayer
 from tests.test_roster import status
+from tests.test_waiting import make_call, take
 
 HOG, OTHER = Peer("hog"), Peer("other")
 
@@ -29,13 +30,16 @@ class Queue:
     def become_ready(self) -> None:
         word: Status = status("w", cost=CostModel(50.0, 100.0, 0.0), credit=4)
         self.dispatcher.roster.meet(word).update(word)
+        self.dispatcher.roster.look(self.now)
         self.dispatcher.forecast.changed(self.now)
 
     def fill(self, inputs: int, peer: Peer = HOG) -> None:
         """So many inputs are admitted, and their jobs wait."""
         self.admission._permits.take(peer, inputs)
         first = len(self.dispatcher._jobs)
-        self.dispatcher._jobs |= {first + number: cast("Any", None) for number in range(inputs)}
+        call = make_call("a", inputs, peer)
+        self.dispatcher._jobs |= {first + number: job for number, job in enumerate(call.jobs)}
+        self.dispatcher._sender._waiting[""].add(call)
 
     def refused(self, inputs: int = 1, peer: Peer = OTHER, deadline_s: float | None = None) -> InferenceError:
         with pytest.raises(InferenceError) as raised, self.admission.permits(inputs, peer, deadline_s):
@@ -72,7 +76,25 @@ async def test_who_is_turned_away_gets_a_place_behind_the_others():
     told = [queue.refused(20, Peer(f"c{n}")).retry_after_s for n in range(4)]
     assert told == [4, 6, 8, 10]
     queue.now = 5.0
-    assert queue.refused(20, OTHER).retry_after_s == 9  # its own place, and room that is kept for fifty others
+    assert queue.refused(20, OTHER).retry_after_s == 7  # a place behind the four that are still expected
+
+
+async def test_a_client_that_has_its_share_is_told_so():
+    """What it leaves is for others, who need not wait for it."""
+    queue = Queue(max_pending=80)
+    queue.fill(70)
+    error = queue.refused(1, HOG)
+    assert error.message == "This client would have more than its share of the 80 inputs allowed; try again in 2 s."
+    assert queue.admits(1, OTHER)
+
+
+async def test_a_request_without_inputs_changes_nothing():
+    """Also while it waits for the first worker, and others come and go."""
+    queue = Queue(ready=False, max_pending=4, max_inputs=4)
+    with queue.admission.permits(0, HOG):
+        assert queue.admits(2, HOG)
+    queue.fill(4, HOG)
+    assert queue.refused(1, HOG).message == "4 inputs are waiting, 4 are allowed; try again in 1 s."
 
 
 async def test_the_line_outside_has_an_end():
@@ -115,8 +137,7 @@ async def test_a_deadline_that_no_server_could_meet_is_no_overload():
 async def test_nothing_is_predicted_while_the_workers_could_take_more():
     queue = Queue()
     queue.fill(100)
-    worker = next(iter(queue.dispatcher.roster))
-    worker.records = dict.fromkeys(range(100), cast("Any", None))
+    take(queue.dispatcher._sender._waiting[""])
     assert queue.admission.predicted_wait_s(1) == 0
     assert queue.admits(1, HOG, deadline_s=1)
 

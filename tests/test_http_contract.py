@@ -371,7 +371,7 @@ async def test_overload_is_refused_at_once_and_passes(server: Web, make_texts: C
         after = await http.post("/", content=TEXT)
 
     refused = [reply for reply in replies if reply.status_code != 200]
-    assert 1 <= len(refused) <= 4, f"512 inputs fit: {[reply.text for reply in refused]}"
+    assert 1 <= len(refused) <= 5, f"three lists are within a client's share: {[reply.text for reply in refused]}"
     for reply in refused:
         assert error_of(reply)[:2] == (503, "overloaded")
         assert int(reply.headers["retry-after"]) >= 1

@@ -1,8 +1,8 @@
 import asyncio
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,6 +20,7 @@ from inference.service import Request, Service
 from inference.wire import Query
 from tests.test_outbox import FaultyLayer
 from tests.test_roster import DESCRIPTION, status
+from tests.test_waiting import make_call
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -38,9 +39,11 @@ FIGURES = {
     "inference_credit_used": "gauge",
     "inference_predicted_wait_seconds": "gauge",
     "inference_workers_ready": "gauge",
-    "inference_padding_ratio": "gauge",
-    "inference_batches": "gauge",
-    "inference_jobs_run": "gauge",
+    "inference_workers_other_version": "gauge",
+    "inference_batches": "counter",
+    "inference_jobs": "counter",
+    "inference_model_tokens": "counter",
+    "inference_computed_tokens": "counter",
     "inference_redispatched": "counter",
     "inference_log_rows_waiting": "gauge",
     "inference_log_rows_dropped": "counter",
@@ -211,19 +214,38 @@ async def test_figures_of_workers_are_summed():
     meet(roster, "a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100), queue_depth=3)
     meet(roster, "b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100), queue_depth=4)
     meet(roster, "c", state="starting", description=None)
+    roster.look(0.0)
     found = service.metrics
     assert value(found, "inference_workers_ready") == 2
-    assert value(found, "inference_batches") == 7
-    assert value(found, "inference_jobs_run") == 16
-    assert value(found, "inference_padding_ratio") == pytest.approx(0.25)
     assert value(found, "inference_queue_depth") == 7
+
+
+async def test_what_workers_did_is_counted_and_never_falls():
+    service = make_service()
+    dispatcher = service.dispatcher
+    dispatcher._on_status(status("a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100)))
+    dispatcher._on_status(status("b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100)))
+    dispatcher._on_status(status("a", totals=Totals(batches=3, jobs=9, tokens=70, padded_tokens=120)))
+    dispatcher._on_status(status("b", state="stopped", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100)))
+    names = ("batches", "jobs", "model_tokens", "computed_tokens")
+    assert [value(service.metrics, f"inference_{name}_total") for name in names] == [8, 17, 160, 220]
+
+
+async def test_workers_that_get_nothing_are_counted():
+    service = make_service()
+    meet(service.dispatcher.roster, "a")
+    meet(service.dispatcher.roster, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
+    service.dispatcher.roster.look(0.0)
+    assert value(service.metrics, "inference_workers_ready") == 1
+    assert value(service.metrics, "inference_workers_other_version") == 1
+    assert "2" in service.different()
 
 
 async def test_the_queue_is_what_waits_here_and_at_workers():
     service = make_service()
     worker = meet(service.dispatcher.roster, queue_depth=1)
     worker.records = {1: Record(), 2: Record()}
-    service.dispatcher._jobs = {number: cast("Any", SimpleNamespace()) for number in range(5)}
+    service.dispatcher._sender._waiting[""].add(make_call("a", 3))
     assert value(service.metrics, "inference_queue_depth") == 3 + 1
     assert value(service.metrics, "inference_credit_used") == 2
 

@@ -51,7 +51,7 @@ async def settled(http: httpx.AsyncClient, name: str, value: float, deadline_s: 
 async def jobs_run(http: httpx.AsyncClient) -> float:
     """As the worker says in a status after now; it says so each second, and when it has nothing to do it stays so."""
     await asyncio.sleep(STATUS_S)
-    return await figure(http, "jobs_run")
+    return await figure(http, "jobs_total")
 
 
 async def test_who_would_wait_for_too_long_is_told_so_at_once(small: Web, make_texts: MakeTexts) -> None:

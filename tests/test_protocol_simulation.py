@@ -198,6 +198,101 @@ def test_worker_whose_model_hangs_gives_back_at_once_what_waits():
     virtual_time.run(scenario())
 
 
+def test_input_that_hangs_in_the_tokenizer_costs_at_most_three_workers_and_harms_nobody():
+    """Rules 8 and 9: it is held on to, or nobody would ever suspect it."""
+
+    async def scenario():
+        world = World(1, workers=3, max_batch_size=8)
+        await world.settle(2)
+        texts = [f"t{n}" for n in range(20)] + ["endless"]
+        outcomes = await asyncio.gather(*(outcome_of(world, text, deadline_s=90) for text in texts))
+        assert outcomes == [*texts[:-1], WorkerLost.code]
+        assert world.hangs == 3
+        await world.settle()
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_what_came_back_runs_in_the_order_in_which_it_was_asked():
+    """After a loss the oldest has least time left."""
+
+    async def scenario():
+        world = World(1, workers=1, max_batch_size=4)
+        await world.settle(2)
+        asking = [asyncio.create_task(world.ask(f"t{n}", deadline_s=60)) for n in range(12)]
+        await asyncio.sleep(BATCH_S / 2)
+        world.kill(next(iter(world.workers)))
+        world.batches.clear()
+        world.start_worker()
+        await asyncio.gather(*asking)
+        assert [text for batch in world.batches for text in batch] == [f"t{n}" for n in range(12)]
+
+    virtual_time.run(scenario())
+
+
+def test_a_worker_with_another_model_gets_nothing_while_the_right_one_is_there():
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        world.version = "2"
+        wrong = world.start_worker()
+        await world.settle(2)
+        assert await asyncio.gather(*(world.ask(f"t{n}") for n in range(40))) == [f"t{n}" for n in range(40)]
+        assert wrong.held == 0
+        assert len(world.webs[0].roster.others()) == 1
+
+    virtual_time.run(scenario())
+
+
+def test_a_rolling_change_of_the_model_loses_nothing():
+    """What waits for workers that have gone is validated anew, for those that took their place."""
+
+    async def scenario():
+        world = World(1, workers=3)
+        await world.settle(2)
+        asking = [asyncio.create_task(world.ask(f"a{n}", deadline_s=60)) for n in range(300)]
+        await asyncio.sleep(BATCH_S)
+        world.version = "2"
+        for leaving in list(world.workers):
+            world.start_worker()
+            await asyncio.sleep(1)
+            await leaving.drain(timeout_s=30)
+            await world.workers.pop(leaving)
+        assert await asyncio.gather(*asking) == [f"a{n}" for n in range(300)]
+        assert [worker.version for worker in world.webs[0].roster.serving()] == ["2"] * 3
+        await world.settle(3)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_the_last_words_of_workers_that_stop_are_no_throughput():
+    async def scenario():
+        world = World(1, workers=2, max_batch_size=4)
+        await world.settle(2)
+        asking = [asyncio.create_task(world.ask(f"t{n}", deadline_s=60)) for n in range(400)]
+        await asyncio.sleep(20 * BATCH_S)
+        both = list(world.workers)
+        await asyncio.gather(*(worker.drain(timeout_s=30) for worker in both))
+        world.start_worker()
+        await asyncio.gather(*asking)
+        assert world.webs[0].forecast.jobs_per_s <= 1.2 * 2 * 4 / BATCH_S  # two batches at once
+
+    virtual_time.run(scenario())
+
+
+def test_whoever_waits_for_the_first_worker_is_told_when_the_process_gives_up():
+    async def scenario():
+        world = World(1, workers=0)
+        asking = asyncio.create_task(outcome_of(world, "early"))
+        await asyncio.sleep(1)
+        world.webs[0].fail_all(lambda: WorkerLost("The process ends."))
+        assert await asyncio.wait_for(asking, 1) == WorkerLost.code
+
+    virtual_time.run(scenario())
+
+
 @pytest.mark.parametrize("outage_s", [2.0, 20.0])
 def test_layer_that_is_down_is_no_death_of_a_worker(outage_s):
     """Rule 7: periods in which the layer did not work do not count."""

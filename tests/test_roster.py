@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from inference.messages import CostModel, Description, Status, Totals
@@ -71,7 +72,7 @@ def test_a_worker_of_which_only_the_name_is_known_is_not_sent_anything(roster: R
     assert (worker.state, worker.ceiling, worker.queue_depth, worker.webs) == ("starting", 0, 0, 1)
     assert (worker.cost, worker.job_ms, worker.totals) == (None, 0, Totals())
     assert not any((worker.ready, worker.closed, worker.sending, worker.has_words))
-    assert roster.freest() is None
+    assert roster.freest("") is None
 
 
 def test_a_worker_that_was_just_met_has_spoken_in_this_period(roster: Roster):
@@ -99,20 +100,40 @@ def test_a_removed_worker_is_gone_and_may_be_removed_again(roster: Roster):
 def test_only_ready_workers_are_counted_as_ready(roster: Roster):
     for state in ("starting", "ready", "draining", "stopped", "ready"):
         meet(roster, f"{state}{len(roster)}", state=state)
-    assert roster.ready() == 2
+    roster.look(0.0)
+    assert len(roster.serving()) == 2
+    assert roster.serving() == roster.ready_for("")
 
 
-def test_what_is_served_is_known_from_the_first_description(roster: Roster):
+def test_what_is_served_is_known_from_the_first_worker_that_is_ready(roster: Roster):
     meet(roster, "a", state="starting", description=None)
-    assert roster.description is None
-    meet(roster, "b")
+    roster.look(0.0)
+    assert (roster.description, roster.serving()) == (None, [])
+    b = meet(roster, "b")
     meet(roster, "c", state="starting", description=None)
-    assert roster.description == DESCRIPTION
+    roster.look(0.0)
+    assert (roster.description, roster.serving()) == (DESCRIPTION, [b])
 
 
 def test_what_was_served_is_remembered_when_the_last_worker_is_gone(roster: Roster):
-    roster.remove(meet(roster))
+    worker = meet(roster)
+    roster.look(0.0)
+    roster.remove(worker)
+    roster.look(100.0)
     assert roster.description == DESCRIPTION
+
+
+def test_workers_that_serve_something_else_are_told_apart(roster: Roster):
+    same, other = meet(roster, "a"), meet(roster, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
+    roster.look(0.0)
+    assert (roster.serving(), roster.others()) == ([same], [other])
+    assert (roster.freest(""), roster.freest("2"), roster.freest("3")) == (same, other, None)
+
+
+def test_what_a_worker_did_before_it_was_lost_counts_once(roster: Roster):
+    worker = meet(roster, totals=Totals(1, 2, 3, 4))
+    roster.remove(worker)
+    assert roster.meet(status()).totals == Totals(1, 2, 3, 4)
 
 
 def test_a_status_is_taken_over(roster: Roster):
@@ -163,7 +184,7 @@ def test_a_silent_worker_gets_nothing_until_it_is_heard(roster: Roster):
 def test_a_layer_that_does_not_work_costs_no_credit(roster: Roster):
     worker = meet(roster, credit=3)
     for _ in range(5):
-        roster.end_period(layer_worked=False)
+        roster.end_period(0.0, layer_worked=False)
     assert worker.credit == 3
 
 
@@ -185,25 +206,25 @@ def test_the_freest_has_most_credit_left(roster: Roster):
     freest = meet(roster, "b", credit=5)
     busy = meet(roster, "c", credit=6)
     busy.records = {1: Record(), 2: Record()}
-    assert roster.freest() is freest
+    assert roster.freest("") is freest
 
 
 def test_a_burst_waits_for_the_freest_while_that_one_is_being_sent_to(roster: Roster):
     meet(roster, "a", credit=5).sending = True
     meet(roster, "b", credit=1)
-    assert roster.freest() is None
+    assert roster.freest("") is None
 
 
 def test_of_two_equally_free_workers_the_one_that_can_be_sent_to_is_taken(roster: Roster):
     meet(roster, "a", credit=5).sending = True
     other = meet(roster, "b", credit=5)
-    assert roster.freest() is other
+    assert roster.freest("") is other
 
 
 def test_nobody_is_freest_without_credit(roster: Roster):
     meet(roster, "a", credit=0)
     meet(roster, "b", state="draining")
-    assert roster.freest() is None
+    assert roster.freest("") is None
 
 
 def test_a_job_is_held_elsewhere_if_any_worker_has_a_record(roster: Roster):
@@ -260,7 +281,7 @@ def test_a_lost_job_is_told_once(roster: Roster):
 
 
 def end_silent_periods(roster: Roster, count: int, *, layer_worked: bool = True) -> list[WorkerView]:
-    return [worker for _ in range(count) for worker in roster.end_period(layer_worked=layer_worked)]
+    return [worker for _ in range(count) for worker in roster.end_period(0.0, layer_worked=layer_worked)]
 
 
 def test_a_worker_is_lost_after_three_whole_silent_periods(roster: Roster):
@@ -318,9 +339,9 @@ def test_all_that_are_lost_in_a_period_are_removed_together(roster: Roster):
     speaks = meet(roster, "c")
     for _ in range(3):
         speaks.heard = True
-        assert roster.end_period(layer_worked=True) == []
+        assert roster.end_period(0.0, layer_worked=True) == []
     speaks.heard = True
-    assert set(roster.end_period(layer_worked=True)) == lost
+    assert set(roster.end_period(0.0, layer_worked=True)) == lost
     assert list(roster) == [speaks]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inference.calls import Superseded
 from inference.continuous_batcher import Generated
 from inference.messages import Job, Replies, Submit, Token, decode
 from tests import virtual_time
@@ -221,7 +222,7 @@ def test_streams_survive_random_trouble(seed: int):
     async def scenario():
         world = World(seed, workers=3)
         await world.settle(2)
-        troubled = asyncio.create_task(world.trouble(rounds=8))
+        troubled = asyncio.create_task(world.trouble(rounds=8, changes=False))
         listeners: list[Listener] = []
         pause = random.Random(seed)
         while not troubled.done():
@@ -233,3 +234,22 @@ def test_streams_survive_random_trouble(seed: int):
         assert world.leftovers() == []
 
     virtual_time.run(scenario(), limit_s=1000)
+
+
+def test_a_text_is_not_continued_by_another_model():
+    """What it said so far was the other one's."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        await world.settle(2)
+        listener = Listener(world, "t")
+        await asyncio.sleep(10 * STEP_S)
+        assert listener.tokens
+        old = next(iter(world.workers))
+        world.version = "other"
+        world.start_worker()
+        world.kill(old)
+        with pytest.raises(Superseded):
+            await listener.task
+
+    virtual_time.run(scenario())

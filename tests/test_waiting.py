@@ -42,6 +42,11 @@ def take(waiting: WaitingJobs, most: int = 1000) -> list[Pending]:
     return taken
 
 
+def put_back(waiting: WaitingJobs, jobs: list[Pending]) -> None:
+    for job in jobs:
+        waiting.put_back(job)
+
+
 def names(jobs: list[Pending]) -> list[str]:
     return [name_of(job) for job in jobs]
 
@@ -133,31 +138,47 @@ def test_who_waits_gets_as_many_turns_as_anyone_else(asked: list[tuple[Peer, int
 def test_jobs_that_come_back_go_to_the_head_in_their_order():
     waiting = waiting_for(make_call("a", 2), make_call("b", 2))
     first, second, _ = take(waiting, 3)
-    waiting.put_back([first, second])
+    put_back(waiting, [first, second])
     assert names(take(waiting)) == ["a0", "b0", "b1"]
 
 
-def test_what_comes_back_later_goes_before_what_came_back_earlier():
-    waiting = waiting_for(make_call("a", 4))
-    jobs = take(waiting)
-    waiting.put_back(jobs[:2])
-    waiting.put_back(jobs[2:])
-    assert names(take(waiting)) == ["a2", "a3", "a0", "a1"]
+def test_what_comes_back_goes_in_the_order_of_admission_however_it_comes():
+    """Otherwise the youngest runs first after a loss or a drain, and the oldest is too late."""
+    waiting = waiting_for(make_call("a", 5))
+    jobs = take(waiting, 4)
+    for job in (jobs[1], jobs[3], jobs[0], jobs[2]):
+        waiting.put_back(job)
+    assert names(take(waiting)) == ["a0", "a1", "a2", "a3", "a4"]
+
+
+def test_what_waits_is_counted_whatever_becomes_of_it():
+    call = make_call("a", 4)
+    waiting = waiting_for(call, make_call("b", 1))
+    assert len(waiting) == 5
+    jobs = [job for job in take(waiting, 4) if job.call is call]
+    assert len(waiting) == 1
+    put_back(waiting, jobs)
+    assert len(waiting) == 1 + len(jobs)
+    waiting.withdraw(jobs[0])
+    waiting.withdraw(jobs[0])
+    assert len(waiting) == len(jobs)
+    waiting.discard(call)
+    assert len(waiting) == len(take(waiting))
 
 
 def test_a_job_that_comes_back_twice_is_taken_once():
     waiting = waiting_for(make_call("a", 2))
     jobs = take(waiting)
-    waiting.put_back(jobs)
-    waiting.put_back(jobs)
-    waiting.put_back([jobs[1], jobs[1]])
+    put_back(waiting, jobs)
+    put_back(waiting, jobs)
+    put_back(waiting, [jobs[1], jobs[1]])
     assert names(take(waiting)) == ["a0", "a1"]
 
 
 def test_a_job_that_never_left_does_not_come_back():
     call = make_call("a", 2)
     waiting = waiting_for(make_call("b", 1), call)
-    waiting.put_back(call.jobs)
+    put_back(waiting, call.jobs)
     assert names(take(waiting)) == ["b0", "a0", "a1"]
 
 
@@ -166,7 +187,7 @@ def test_a_job_can_come_back_as_often_as_it_was_taken():
     for _ in range(3):
         (job,) = take(waiting)
         assert not job.waiting
-        waiting.put_back([job])
+        put_back(waiting, [job])
         assert job.waiting
     assert names(take(waiting)) == ["a0"]
 
@@ -192,14 +213,14 @@ def test_an_unwanted_job_does_not_come_back():
     waiting = waiting_for(make_call("a", 2))
     jobs = take(waiting)
     jobs[0].call.answer(jobs[0], ANSWER)
-    waiting.put_back(jobs)
+    put_back(waiting, jobs)
     assert names(take(waiting)) == ["a1"]
 
 
 def test_a_job_that_is_answered_after_it_came_back_is_skipped():
     waiting = waiting_for(make_call("a", 2))
     jobs = take(waiting)
-    waiting.put_back(jobs)
+    put_back(waiting, jobs)
     jobs[0].call.answer(jobs[0], ANSWER)
     assert names(take(waiting)) == ["a1"]
 
@@ -239,7 +260,7 @@ def test_every_wanted_job_is_taken_once_each_time_it_waits(data: st.DataObject):
                 assert all(job in due and not job.waiting for job in taken)
                 out += taken
             case "put back" if out:
-                waiting.put_back([out.pop(data.draw(st.integers(0, len(out) - 1)))])
+                put_back(waiting, [out.pop(data.draw(st.integers(0, len(out) - 1)))])
             case "answer" if out:
                 job = out.pop()
                 job.call.answer(job, ANSWER)

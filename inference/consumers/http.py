@@ -174,11 +174,12 @@ class Live(Watched):
 
 
 class Ready(Watched):
-    """``GET /health/ready``: 200 only when a request now would be served."""
+    """``GET /health/ready``: 200 only when a request now would be served; a ``warning`` where workers differ."""
 
     async def respond(self) -> None:
-        reason = self.service.unready()
+        reason, warning = self.service.unready(), self.service.different()
         status = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+        status |= {"warning": warning} if warning else {}
         await self.answer(503 if reason else 200, msgspec.json.encode(status))
 
 
@@ -197,8 +198,9 @@ class FrontPage(HttpConsumer):
         host = header(self.scope, b"host") or "localhost:8000"
         context = {
             "description": roster.description,
-            "workers": roster.ready(),
+            "workers": len(roster.serving()),
             "unready": self.service.unready(),
+            "different": self.service.different(),
             "host": host,
             "conf": self.service.conf,
             **_example(roster.description),

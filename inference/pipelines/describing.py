@@ -1,7 +1,10 @@
 """What a worker says about the pipeline that it has loaded."""
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from inference.messages import Description
 from inference.pipelines.loading import Loaded
@@ -15,7 +18,7 @@ NO_LIMIT = 1_000_000
 def describe(loaded: Loaded, *, streams: bool = False) -> Description:
     tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
     longest = _longest_input(tokenizer, config)
-    return Description(
+    description = Description(
         task=loaded.task,
         model=loaded.name,
         revision=loaded.revision,
@@ -30,6 +33,17 @@ def describe(loaded: Loaded, *, streams: bool = False) -> Description:
         streams=streams,
         chat=loaded.task == "text-generation" and bool(tokenizer.chat_template),
     )
+    return msgspec.structs.replace(description, version=_version(description, loaded.weights))
+
+
+def _version(description: Description, weights: str) -> str:
+    """Names what is served: the files, and whatever else decides which requests are right and what they are answered.
+
+    Not the device, nor the number of threads: workers that differ in these are interchangeable.
+    """
+    d = description
+    decisive = (weights, d.task, d.dtype, d.vocabulary, d.mask_token, d.longest_input, d.streams, d.chat)
+    return blake2b(repr(decisive).encode(), digest_size=6).hexdigest()
 
 
 def _longest_input(tokenizer: Any, config: Any) -> int:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ TASK_BY_HEAD = {
     "LMHeadModel": "text-generation",
     "Model": "feature-extraction",
 }
+CHECKPOINT_FILES = {".json", ".jinja", ".model", ".safetensors", ".txt"}
 NATIVE = {
     "bfloat16": ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"),
     "float16": ("avx512_fp16", "amx_fp16", "fp16"),
@@ -47,12 +49,16 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Loaded:
-    """``pipe`` is a transformers pipeline; ``name`` is what clients may be told."""
+    """``pipe`` is a transformers pipeline; ``name`` is what clients may be told.
+
+    ``weights`` tells checkpoints apart: a commit on the Hub, or a digest of the folder's files.
+    """
 
     pipe: Any
     task: str
     name: str
     revision: str
+    weights: str
     device: str
     dtype: str
     threads: int
@@ -95,7 +101,25 @@ def load_pipeline(conf: Conf, report: Report) -> Loaded:
         raise LoadFailed(_explain(error, conf)) from error
     model.eval()
     revision = getattr(config, "_commit_hash", None) or conf.revision
-    return Loaded(pipe, task, name, revision, str(pipe.device), str(model.dtype).removeprefix("torch."), threads)
+    return Loaded(
+        pipe=pipe,
+        task=task,
+        name=name,
+        revision=revision,
+        weights=digest(Path(conf.model)) if Path(conf.model).is_dir() else f"{conf.model}@{revision}",
+        device=str(pipe.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        threads=threads,
+    )
+
+
+def digest(folder: Path) -> str:
+    """Of a checkpoint's files, whatever the folder is called and wherever it is."""
+    total = sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_FILES and path.is_file()):
+        with path.open("rb") as opened:
+            total.update(path.name.encode() + file_digest(opened, sha256).digest())
+    return total.hexdigest()
 
 
 def _display_name(model: str) -> str:
