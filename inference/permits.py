@@ -66,4 +66,4 @@ class Permits:
 
 
 def _share(of: int) -> int:
-    return max(1, int(SHARE * of))
+    return max(1, round(SHARE * of))

@@ -22,7 +22,7 @@ MakeTexts = Callable[..., list[str]]
 @pytest.fixture(scope="module")
 def small() -> Iterator[Web]:
     """A server with few permits, and a model that is slow enough to be outrun."""
-    env = {"INFERENCE_THREADS": "1", "INFERENCE_MAX_PENDING": "64", "INFERENCE_MAX_INPUTS": "64"}
+    env = {"INFERENCE_THREADS": "1", "INFERENCE_MAX_PENDING": "96", "INFERENCE_MAX_INPUTS": "64"}
     with processes.web(env=env) as server:
         yield server
 
