@@ -13,6 +13,11 @@ def test_addresses_of_one_ipv6_network_are_one_user_s():
     assert one == other != far
 
 
+@pytest.mark.parametrize("address", ["::ffff:1.2.3.4", "::FFFF:102:304", "::ffff:1.2.3.4%eth0"])
+def test_an_ipv4_address_in_ipv6_notation_is_that_address(address: str):
+    assert peer({"client": [address, 1]}) == ("1.2.3.4", 1)
+
+
 @pytest.mark.parametrize("scope", [{}, {"client": None}])
 def test_without_an_address_all_are_one_peer(scope: dict[str, None]):
     assert peer(scope) is NOBODY

@@ -26,15 +26,20 @@ def client_address(scope: dict[str, Any]) -> str | None:
 
 
 def peer(scope: dict[str, Any]) -> Peer:
-    """Who shares turns and permits. An IPv6 network of 64 bits counts as one address: it is what one user gets."""
+    """Who shares turns and permits.
+
+    An IPv6 network of 64 bits counts as one address: it is what one user gets. An IPv4 address in IPv6's notation,
+    as a server has it that listens to both, counts as itself.
+    """
     if not scope.get("client"):
         return NOBODY
     address, port = scope["client"]
     if ":" in address:
         try:
-            address = IPv6Address(address.partition("%")[0]).packed[:8].hex()
+            long = IPv6Address(address.partition("%")[0])
         except ValueError:
             return Peer(address, port)  # a proxy's word
+        address = str(long.ipv4_mapped or long.packed[:8].hex())
     return Peer(address, port)
 
 
