@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import threading
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +34,7 @@ async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_
         InferenceError: as a client would be told.
         CannotServe: this process cannot serve (say, the model cannot be loaded).
     """
-    process = _ensure_somewhere()
+    process = await _started()
     work = _answer(process.service, inputs, parameters, deadline_s)
     try:
         if process.loop is asyncio.get_running_loop():
@@ -60,7 +61,7 @@ async def stream(
 
     Works where ``infer`` works and raises as it does, also after some pieces.
     """
-    process, loop = _ensure_somewhere(), asyncio.get_running_loop()
+    process, loop = await _started(), asyncio.get_running_loop()
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
     def say(piece: str | None) -> None:
@@ -121,25 +122,43 @@ def _plain_text(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is none")
 
 
-def _ensure_somewhere() -> WebProcess:
-    """The running process's, or one on a new thread."""
-    with _lock:
-        if lifecycle.current() is None:
-            started: list[WebProcess] = []
-            ready = threading.Event()
-
-            async def serve() -> None:
-                started.append(lifecycle.start(_raise_later))
-                ready.set()
-                await asyncio.Event().wait()
-
-            threading.Thread(target=lambda: asyncio.run(serve()), name="inference", daemon=True).start()
-            ready.wait()
-            atexit.register(_stop, started[0])
+async def _started() -> WebProcess:
+    """The running process's, or one on a new thread; meanwhile the caller's loop goes on."""
+    if lifecycle.current() is None:
+        await asyncio.to_thread(_start_somewhere)
     _check_failure()
     process = lifecycle.current()
     assert process is not None  # noqa: S101
     return process
+
+
+def _start_somewhere() -> None:
+    """Raises ``CannotServe``; the next call tries again."""
+    with _lock:
+        if lifecycle.current() is not None:
+            return
+        started: Future[WebProcess] = Future()
+        threading.Thread(target=_serve, args=(started,), name="inference", daemon=True).start()
+        try:
+            process = started.result()
+        except Exception as error:
+            raise CannotServe(f"This process could not be set up for inference: {error!r}.") from error
+        atexit.register(_stop, process)
+
+
+def _serve(started: Future[WebProcess]) -> None:
+    """The life of a thread with a process: until Python ends."""
+
+    async def serve() -> None:
+        started.set_result(lifecycle.start(_raise_later))
+        await asyncio.Event().wait()
+
+    try:
+        asyncio.run(serve())
+    except Exception as error:
+        if started.done():
+            raise
+        started.set_exception(error)
 
 
 def _stop(process: WebProcess) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -98,6 +99,7 @@ def _sentence(error: Exception) -> str:
 
 
 _current: WebProcess | None = None
+_starting = threading.Lock()
 
 
 def current() -> WebProcess | None:
@@ -107,7 +109,9 @@ def current() -> WebProcess | None:
 def start(on_fatal: Callable[[str], None]) -> WebProcess:
     """The process's one ``WebProcess``, started on the running loop if there is none yet."""
     global _current
-    if _current is None:
-        _current = WebProcess(on_fatal)
-        _current.start()
-    return _current
+    with _starting:
+        if _current is None:
+            process = WebProcess(on_fatal)
+            process.start()
+            _current = process
+        return _current

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import inference
-from inference import conf
+from inference import conf, lifecycle
+from inference.door import CannotServe
 from inference.errors import DeadlineExceeded
 from inference.lifecycle import WebProcess
 from inference.messages import Job
@@ -170,6 +171,58 @@ async def test_infer_sync_on_a_running_loop_starts_nothing():
     with pytest.raises(RuntimeError):
         inference.infer_sync(TEXT)
     assert asyncio.all_tasks() == before
+
+
+# A process that cannot be set up
+
+
+class Refusing:
+    """In place of ``WebProcess``: a set-up that takes as long as the test says, and fails."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self.may_fail = threading.Event()
+
+    def __call__(self, on_fatal: object) -> None:
+        self.tried += 1
+        if not self.may_fail.wait(20):
+            raise TimeoutError("the loop of the caller stands still")
+        raise ValueError("no such layer")
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    refusing = Refusing()
+    monkeypatch.setattr("inference.lifecycle._current", None)
+    monkeypatch.setattr("inference.lifecycle.WebProcess", refusing)
+    return refusing
+
+
+async def test_infer_says_that_this_process_cannot_be_set_up_and_blocks_no_loop(refusing: Refusing):
+    for asked in (inference.infer(TEXT), anext(inference.stream(TEXT))):
+        refusing.may_fail.clear()
+        asking = asyncio.ensure_future(asked)
+        asyncio.get_running_loop().call_later(0.01, refusing.may_fail.set)
+        with pytest.raises(CannotServe, match=r"^This process could not be set up .*ValueError\('no such layer'\)\.$"):
+            await asking
+    assert refusing.tried == 2, "each call tries anew"
+
+
+def test_infer_sync_says_that_this_process_cannot_be_set_up(refusing: Refusing):
+    refusing.may_fail.set()
+    with pytest.raises(CannotServe, match="no such layer"):
+        inference.infer_sync(TEXT)
+
+
+async def test_a_process_that_does_not_start_is_not_the_current_one(monkeypatch: pytest.MonkeyPatch):
+    def fail(self: WebProcess) -> None:
+        raise ValueError
+
+    monkeypatch.setattr("inference.lifecycle._current", None)
+    monkeypatch.setattr(WebProcess, "start", fail)
+    with pytest.raises(ValueError):  # noqa: PT011 - its own
+        lifecycle.start(pytest.fail)
+    assert lifecycle.current() is None
 
 
 # The start of a web process
