@@ -14,9 +14,6 @@ from inferencesite.few_events import take_few
 
 logger = logging.getLogger("inference.edge")
 
-LINGER_S = 0.2
-"""For consumers to say the last of the last answers, and then for its bytes to leave."""
-
 
 def install() -> None:
     """Hook into the reactor that runs when this process is a Daphne server; no effect anywhere else."""
@@ -60,27 +57,16 @@ async def _drain_and_exit(reactor: Any) -> None:
     That one fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending
     tasks are collected), and a model thread that hangs must not hold the process.
     """
+    from inferencesite.hanging_up import hang_up  # noqa: PLC0415 - a server that is not Daphne has no Twisted
+
     code = 0
     try:
         process = lifecycle.current()
         if process is not None:
-            await process.drain(lambda: _hang_up(reactor))
+            await process.drain(lambda: hang_up(reactor))
     except Exception:
         logger.exception("Draining failed")
         code = 1
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
-
-
-async def _hang_up(reactor: Any) -> None:
-    """Take no more connections, and end those that are open once what was said on them has left."""
-    from twisted.internet import tcp  # noqa: PLC0415 - a server that is not Daphne has no Twisted
-
-    await asyncio.sleep(LINGER_S)
-    for open_socket in {*reactor.getReaders(), *reactor.getWriters()}:
-        if isinstance(open_socket, tcp.Port):
-            open_socket.stopListening()
-        elif isinstance(open_socket, tcp.Server):
-            open_socket.loseConnection()
-    await asyncio.sleep(LINGER_S)

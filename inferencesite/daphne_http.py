@@ -8,9 +8,18 @@ from typing import Any
 from daphne import access, http_protocol
 from twisted.internet import reactor
 from twisted.web import http
+from twisted.web.http_headers import Headers
 
 from inference import conf
-from inference.errors import HeadersTooLarge, InferenceError, Internal, Malformed, PayloadTooLarge, UploadTooSlow
+from inference.errors import (
+    Draining,
+    HeadersTooLarge,
+    InferenceError,
+    Internal,
+    Malformed,
+    PayloadTooLarge,
+    UploadTooSlow,
+)
 from inference.models import InferenceRequest
 from inferencesite import refusals
 from inferencesite.pace import LEAST_BYTES_PER_S, Pace
@@ -118,6 +127,12 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
 
     # What goes out
 
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        """An answer that says so is the last one of its connection."""
+        if isinstance(headers, Headers) and b"close" in headers.getRawHeaders(b"connection", ()):
+            self.persistent = False
+        super().writeHeaders(version, code, reason, headers)
+
     def write(self, data: bytes) -> None:
         super().write(data)
         self._unsent.wrote(self.transport, len(data), self._cut_off)
@@ -141,6 +156,14 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         """The consumer hears ``http.disconnect``."""
         refusals.cut_off(HTTP, self.transport.getPeer(), unsent)
         self.transport.abortConnection()
+
+
+def answering(transport: Any) -> bool:
+    """Whether a request on this connection (of TCP, with HTTP or anything else on it) is being answered."""
+    protocol = transport.protocol
+    while protocol is not None and not isinstance(protocol, Channel):
+        protocol = getattr(protocol, "wrappedProtocol", None) or getattr(protocol, "_channel", None)
+    return protocol is not None and bool(protocol._handlingRequest)
 
 
 class Request(http_protocol.WebRequest):  # type: ignore[misc]
@@ -167,7 +190,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
             if error is not None:
                 self.request_start = time.time()
                 names = self._header(b"x-request-id"), self._header(b"traceparent")
-                headers, payload = refusals.refuse(HTTP, self.client, error, names, close=False)
+                headers, payload = refusals.refuse(HTTP, self.client, error, names, close=isinstance(error, Draining))
                 self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
                 self.handle_reply({"type": "http.response.body", "body": payload})
                 return

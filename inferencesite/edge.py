@@ -42,7 +42,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 headers = message.get("headers", [])
-                message = {**message, "headers": [*headers, *security_headers.missing(headers)]}
+                message = {**message, "headers": [*headers, *security_headers.missing(headers), *_farewell(scope)]}
             await send(message)
 
         try:
@@ -72,6 +72,12 @@ class Edge:
                     await process.drain()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _farewell(scope: Any) -> list[tuple[bytes, bytes]]:
+    """A process that stops takes no further request on the connection, which ends with the answer. (Not in HTTP/2.)"""
+    leaves = scope["service"].draining.is_set() and scope["http_version"].startswith("1")
+    return [(b"connection", b"close")] if leaves else []
 
 
 def die(sentence: str) -> None:

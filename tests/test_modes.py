@@ -203,6 +203,7 @@ async def test_a_stopping_web_process_answers_what_it_accepted(
 
         own_server.signal(signal.SIGTERM)
         unready = await until_draining(http)
+        closed_loops = asyncio.gather(*(ask_until_it_fails(own_server) for _ in range(6)))
         refused = await http.post("/", content=TEXT)
         live = await http.get("/health/live")
         async with connect(own_server.socket_url, proxy=None) as too_late:
@@ -210,6 +211,7 @@ async def test_a_stopping_web_process_answers_what_it_accepted(
         await socket.send(json.dumps({"type": "infer", "id": "late", "inputs": TEXT}))
         replies = await asyncio.gather(*asked)
         frames, close_code = await until_closed(socket)
+        turned_away = [reply for replies in await closed_loops for reply in replies]
 
     assert own_server.wait() == 0
     assert [reply.status_code for reply in [first, *replies]] == [200] * 11
@@ -217,6 +219,8 @@ async def test_a_stopping_web_process_answers_what_it_accepted(
     assert (refused.status_code, refused.json()["error_type"]) == (503, "draining")
     assert int(refused.headers["retry-after"]) >= 1
     assert live.status_code == 200
+    assert {reply.headers["connection"] for reply in (unready, refused, live, *turned_away)} == {"close"}
+    assert {reply.json()["error_type"] for reply in turned_away} == {"draining"}
     assert {(frame["type"], frame["id"]) for frame in [accepted, *frames]} == {
         ("accepted", "a"),
         ("started", "a"),
@@ -225,9 +229,19 @@ async def test_a_stopping_web_process_answers_what_it_accepted(
     }
     assert close_code == 1012
     rows = own_server.rows()
-    assert sorted(row["code"] for row in rows) == [""] * 12 + ["draining"] * 2
-    assert sum(row["count"] for row in rows) == 14
+    assert [row["code"] for row in rows if row["code"] != "draining"] == [""] * 12
+    assert sum(row["count"] for row in rows) == 12 + 2 + len(turned_away), "what was refused to the end is in the log"
     assert "Traceback" not in own_server.log()
+
+
+async def ask_until_it_fails(server: Web) -> list[httpx.Response]:
+    """A client that asks again whatever it is told. The only end is a port that is closed: no connection is reset."""
+    replies = []
+    async with open_client(server) as http:
+        with suppress(httpx.ConnectError):
+            while True:
+                replies.append(await http.post("/", content=TEXT))
+    return replies
 
 
 async def sent(http: httpx.AsyncClient, bodies: Sequence[object]) -> list["asyncio.Task[httpx.Response]"]:
