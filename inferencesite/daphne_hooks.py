@@ -11,6 +11,7 @@ from typing import Any
 from inference import lifecycle
 from inferencesite.edge import die
 from inferencesite.few_events import take_few
+from inferencesite.loops import run_here, run_on
 
 logger = logging.getLogger("inference.edge")
 
@@ -63,7 +64,7 @@ async def _drain_and_exit(reactor: Any) -> None:
     try:
         process = lifecycle.current()
         if process is not None:
-            await process.drain(lambda: hang_up(reactor))
+            await run_on(process.loop, process.drain, run_here(lambda: hang_up(reactor)))
     except Exception:
         logger.exception("Draining failed")
         code = 1

@@ -201,6 +201,15 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         value: bytes = self.getHeader(name) or b""
         return value.decode("latin-1")
 
+    def handle_exception(self, exception: BaseException) -> None:
+        """The application has left: the connection ends where the answer has no end, and the client sees that."""
+        if not self._response_started:
+            super().handle_exception(exception)
+        elif self.chunked or self.responseHeaders.hasHeader(b"content-length"):
+            self.channel.loseConnection()
+        else:
+            self.channel.transport.abortConnection()
+
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What Daphne itself answers, as the application's errors look."""
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")

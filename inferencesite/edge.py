@@ -1,5 +1,6 @@
-"""The outermost ASGI application: starts and stops the web process, and lets no exception reach the server."""
+"""The outermost ASGI application: starts and stops the web process, and brings every request to an end."""
 
+import asyncio
 import logging
 import os
 from typing import Any
@@ -7,11 +8,16 @@ from typing import Any
 from inference import lifecycle
 from inference.routing import Application
 from inferencesite import security_headers
+from inferencesite.loops import run_here, run_on
 
 logger = logging.getLogger("inference.edge")
 
 BUG = b'{"error": "This server has a bug; its log has the details.", "error_type": "internal"}'
 INTERNAL_ERROR = 1011
+
+
+class Unfinished(Exception):
+    """An application has left without the end of its answer."""
 
 
 class Edge:
@@ -30,35 +36,53 @@ class Edge:
         elif scope["type"] == "channel":
             await self._application(scope, receive, send)
         else:
-            service = lifecycle.start(die).service
-            await self._guarded(scope | {"service": service}, receive, send)
+            process = lifecycle.start(die)
+            if process.loop is not asyncio.get_running_loop():
+                receive, send = run_here(receive), run_here(send)
+            answer = self._websocket if scope["type"] == "websocket" else self._http
+            await run_on(process.loop, answer, scope | {"service": process.service}, receive, send)
 
-    async def _guarded(self, scope: Any, receive: Any, send: Any) -> None:
-        """An exception after ``http.response.start`` would end Daphne's housekeeping for good; none gets there."""
-        started = False
+    async def _websocket(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._application(scope, receive, send)
+        except Exception:
+            logger.exception("WebSocket %s", scope["path"])
+            await send({"type": "websocket.close", "code": INTERNAL_ERROR})
 
-        async def watched(message: dict[str, Any]) -> None:
-            nonlocal started
+    async def _http(self, scope: Any, receive: Any, send: Any) -> None:
+        """Every request has an end: an answer, or a connection that is cut in the middle of one.
+
+        Raises:
+            Unfinished: for the server to cut it.
+        """
+        started = ended = gone = False
+
+        async def hear() -> Any:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
+
+        async def say(message: dict[str, Any]) -> None:
+            nonlocal started, ended
             if message["type"] == "http.response.start":
                 started = True
                 headers = message.get("headers", [])
                 message = {**message, "headers": [*headers, *security_headers.missing(headers), *_farewell(scope)]}
+            elif message["type"] == "http.response.body":
+                ended = not message.get("more_body", False)
             await send(message)
 
         try:
-            await self._application(scope, receive, watched)
+            await self._application(scope, hear, say)
         except Exception:
-            if scope["type"] == "websocket":
-                logger.exception("WebSocket %s", scope["path"])
-                await send({"type": "websocket.close", "code": INTERNAL_ERROR})
-                return
             logger.exception("HTTP %s %s", scope["method"], scope["path"])
             if not started:
                 headers = [(b"content-type", b"application/json")]
-                await watched({"type": "http.response.start", "status": 500, "headers": headers})
-                await send({"type": "http.response.body", "body": BUG})
-            else:
-                await send({"type": "http.response.body", "body": b""})
+                await say({"type": "http.response.start", "status": 500, "headers": headers})
+                await say({"type": "http.response.body", "body": BUG})
+        if not (ended or gone):
+            raise Unfinished(f"The answer to {scope['method']} {scope['path']} has no end; its connection is closed.")
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         while True:
@@ -69,7 +93,7 @@ class Edge:
             else:
                 process = lifecycle.current()
                 if process is not None:
-                    await process.drain()
+                    await run_on(process.loop, process.drain)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

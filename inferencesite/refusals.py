@@ -1,5 +1,6 @@
 """Requests that are refused before the application sees them: answered, counted and logged like any other."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -21,7 +22,7 @@ def at_the_door(client: Any, timeout: str | None) -> InferenceError | None:
         timeout: the header with the request's own deadline.
     """
     process = lifecycle.current()
-    if process is None or not hasattr(client, "host"):
+    if process is None or process.loop is not asyncio.get_running_loop() or not hasattr(client, "host"):
         return None
     try:
         deadline_s = huggingface.read_timeout(timeout, process.conf.max_deadline_s)

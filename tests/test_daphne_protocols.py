@@ -28,8 +28,9 @@ BIG: dict[str, Any] = {"inputs": [f"number {n} is [MASK]" for n in range(64)], "
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Web]:
-    """A server that is quick to cut clients off."""
-    with processes.web(env={"INFERENCE_STALL_S": str(STALL_S)}) as server:
+    """A server that is quick to cut clients off, with a few pages of its own."""
+    env = {"INFERENCE_STALL_S": str(STALL_S), "DJANGO_SETTINGS_MODULE": "tests.unfinished"}
+    with processes.web(env=env) as server:
         yield server
 
 
@@ -219,6 +220,27 @@ def test_a_slow_reader_that_reads_gets_all(impatient: Web) -> None:
             size += len(chunk)
             httpx.get(impatient.url + "/health/live", trust_env=False)  # takes a few milliseconds
     assert size == int(reply.headers["content-length"]) > 2 * 10**6
+
+
+# An answer that breaks off
+
+
+@pytest.mark.parametrize("path", ["/fails", "/is_cancelled", "/has_a_length"])
+def test_a_client_sees_that_an_answer_is_incomplete(impatient: Web, path: str) -> None:
+    received: list[bytes] = []
+    with client(impatient) as http, http.stream("GET", path) as reply:
+        assert reply.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection without sending complete"):
+            received.extend(reply.iter_raw())
+    assert b"".join(received) == b"a piece"
+
+
+def test_an_answer_without_any_sign_of_its_end_ends_in_a_reset(impatient: Web) -> None:
+    """To a client of HTTP/1.0 the end of the connection is the end of the answer."""
+    with closing(socket.create_connection(("127.0.0.1", impatient.port))) as connection:
+        connection.settimeout(20)
+        connection.sendall(b"GET /fails HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert read_to_the_end(connection)[1]
 
 
 # Uploads

@@ -43,6 +43,20 @@ from django.utils.safestring import mark_safe
 
 print(json.dumps([infer_sync(mark_safe({TEXT!r})), *asyncio.run(two_at_once())]))
 print(sum(thread.name == "inference" for thread in threading.enumerate()))
+
+from asgiref.testing import ApplicationCommunicator
+from inferencesite.asgi import application
+
+async def post():
+    headers = [(b"host", b"localhost")]
+    scope = {{"type": "http", "http_version": "1.1", "method": "POST", "path": "/", "headers": headers}}
+    client = ApplicationCommunicator(application, scope)
+    await client.send_input({{"type": "http.request", "body": {TEXT.encode()!r}}})
+    print((await client.receive_output(20))["status"])
+    print((await client.receive_output(20))["body"].decode())
+    await client.wait()
+
+asyncio.run(post())
 """
 REFUSED = """
 from inference import infer_sync
@@ -124,7 +138,7 @@ def _rows(database: Path) -> list[dict[str, Any]]:
 @pytest.mark.timeout(DEADLINE_S + 30)
 def test_infer_returns_what_the_pipeline_returns_and_is_logged(reference: Reference):
     ended = run_python(THREE_WAYS)
-    answers, threads = ended.lines[-2:]
+    answers, threads, status, over_http = ended.lines[-4:]
     from_sync, alone, together = json.loads(answers)
     reference.check(from_sync, TEXT)
     reference.check(alone, TEXT)
@@ -132,8 +146,11 @@ def test_infer_returns_what_the_pipeline_returns_and_is_logged(reference: Refere
     reference.check(together[0], TEXT, top_k=2)
     reference.check(together[1], OTHER, top_k=2)
     assert threads == "1", "the first call starts what is needed, once"
-    assert [(row["transport"], row["status"], row["client"]) for row in ended.rows] == [("python", "ok", None)] * 3
-    assert sorted(row["inputs"] for row in ended.rows) == [1, 1, 2]
+    assert status == "200", "a server in the same process has another event loop"
+    reference.check(json.loads(over_http), TEXT)
+    wanted = [("python", "ok", None)] * 3 + [("http", "ok", None)]
+    assert [(row["transport"], row["status"], row["client"]) for row in ended.rows] == wanted
+    assert sorted(row["inputs"] for row in ended.rows) == [1, 1, 1, 2]
     assert all(row["total_ms"] > 0 for row in ended.rows)
     assert "Traceback" not in ended.errors
 

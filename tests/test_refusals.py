@@ -1,3 +1,4 @@
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,8 @@ async def test_the_requests_own_deadline_counts_at_the_door(
     """Ten seconds of work wait. A deadline that cannot be read is told by the application."""
     queue = Queue()
     queue.fill(100)
-    process = SimpleNamespace(service=SimpleNamespace(admission=queue.admission), conf=queue.admission._conf)
+    service = SimpleNamespace(admission=queue.admission)
+    process = SimpleNamespace(service=service, conf=queue.admission._conf, loop=asyncio.get_running_loop())
     monkeypatch.setattr("inference.lifecycle.current", lambda: process)
 
     error = refusals.at_the_door(CLIENT, header)
