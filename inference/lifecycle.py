@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
-from channels.routing import get_default_application
 
 from inference import checks, conf, pipelines
 from inference.dispatcher import Dispatcher
@@ -74,7 +73,7 @@ class WebProcess:
         """Run the embedded worker. One that was ready is started again; one that cannot load ends the process."""
         pause_s = RESTART_FIRST_S
         while True:
-            self._worker = InferenceWorker(get_default_application(), self._layer, self.conf, pipelines.load)
+            self._worker = InferenceWorker(self._layer, self.conf, pipelines.load)
             try:
                 await self._worker.arun()
             except Exception as error:

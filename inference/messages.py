@@ -13,7 +13,7 @@ import msgspec
 VERSION = 1
 WORKERS_GROUP = "inference.workers"
 ROUTE = "inference"
-"""Name of the worker consumer in the ASGI ``channel`` router, and what ``runworker`` is given."""
+"""What ``runworker`` is given, and the channel in the scope of the worker consumer."""
 
 State = Literal["starting", "ready", "draining", "stopped"]
 

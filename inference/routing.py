@@ -3,12 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from channels.routing import ChannelNameRouter
-
 from inference.consumers import http
 from inference.consumers.websocket import InferenceSocket
-from inference.messages import ROUTE
-from inference.worker import WorkerConsumer
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -21,8 +17,6 @@ _watched = {
     "/metrics": http.Metrics.as_asgi(),
 }
 _sockets = {"/ws/": InferenceSocket.as_asgi()}
-
-channel_routes = ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})
 
 
 def http_routes(django_application: Application) -> Application:

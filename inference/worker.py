@@ -95,15 +95,14 @@ class WorkerConsumer(AsyncConsumer):
 
 
 class InferenceWorker(Worker):
-    """One start of a worker: a new id, a new job channel.
+    """One start of a worker: a new id, a new job channel. It runs its own consumer, whatever the project routes.
 
     Args:
-        application: the ASGI application; its ``channel`` route ``inference`` is the worker consumer.
         load: makes the pipeline, on the model's thread.
     """
 
-    def __init__(self, application: Any, channel_layer: ChannelLayer, conf: Conf, load: Load) -> None:
-        super().__init__(application, [ROUTE], cast("BaseChannelLayer", channel_layer))
+    def __init__(self, channel_layer: ChannelLayer, conf: Conf, load: Load) -> None:
+        super().__init__(WorkerConsumer.as_asgi(), [ROUTE], cast("BaseChannelLayer", channel_layer))
         self.id = secrets.token_hex(6)
         self.job_channel = worker_channel(self.id)
         self.was_ready = False

@@ -14,7 +14,7 @@ except ImproperlyConfigured as error:
 
 from channels.routing import ProtocolTypeRouter
 
-from inference.routing import channel_routes, http_routes, websocket_routes
+from inference.routing import http_routes, websocket_routes
 from inferencesite import daphne_hooks
 from inferencesite.edge import Edge
 
@@ -23,7 +23,6 @@ application = Edge(
         {
             "http": http_routes(django_application),
             "websocket": websocket_routes,
-            "channel": channel_routes,
         }
     )
 )

@@ -14,18 +14,17 @@ from typing import Any, cast
 
 import msgspec
 from channels.exceptions import ChannelFull
-from channels.routing import ChannelNameRouter, ProtocolTypeRouter
 
 from inference.calls import Superseded
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
 from inference.errors import Invalid
-from inference.messages import ROUTE, Description, Job
+from inference.messages import Description, Job
 from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer
 from inference.runner import Outcome
 from inference.watchdog import ModelHangs, Watchdog
-from inference.worker import InferenceWorker, WorkerConsumer
+from inference.worker import InferenceWorker
 
 DESCRIPTION = Description(
     task="fill-mask",
@@ -204,7 +203,6 @@ class World:
         """Of every worker that was started, by its id."""
         self.kills = self.hangs = 0
         self.batches: list[list[str]] = []
-        self._application = ProtocolTypeRouter({"channel": ChannelNameRouter({ROUTE: WorkerConsumer.as_asgi()})})
         for web in self.webs:
             web.start()
         for _ in range(workers):
@@ -212,7 +210,7 @@ class World:
 
     def start_worker(self) -> InferenceWorker:
         connection = Connection(self.layer)
-        worker = InferenceWorker(self._application, cast("ChannelLayer", connection), self.conf, lambda *_: model)
+        worker = InferenceWorker(cast("ChannelLayer", connection), self.conf, lambda *_: model)
         self._connections[worker] = connection
         self.versions[worker.id] = self.version
         model = SimulatedModel(lambda texts: self._on_batch(worker, texts), self.version)

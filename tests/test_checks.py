@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.management.commands.runworker import Command as ChannelsCommand
+from channels.worker import Worker
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
@@ -159,3 +161,24 @@ def test_a_worker_process_needs_a_layer_that_reaches_other_processes():
     with pytest.raises(CommandError, match=r"^A worker process needs a channel layer .*: set REDIS_URL\.") as raised:
         call_command("runworker", "inference")
     assert "\n" not in str(raised.value)
+
+
+def test_a_worker_of_the_model_has_no_other_channels():
+    with pytest.raises(CommandError) as raised:
+        call_command("runworker", "inference", "thumbnails", "mails")
+    assert str(raised.value) == (
+        "A worker of 'inference' has no other channels; run `runworker inference` and `runworker mails thumbnails`, "
+        "each in a process of its own."
+    )
+
+
+def test_workers_of_other_channels_are_those_of_channels(monkeypatch: pytest.MonkeyPatch):
+    ran: list[list[str]] = []
+
+    class Recorded(Worker):
+        def run(self) -> None:
+            ran.append(self.channels)
+
+    monkeypatch.setattr(ChannelsCommand, "worker_class", Recorded)
+    call_command("runworker", "thumbnails", "mails")
+    assert ran == [["thumbnails", "mails"]]

@@ -309,6 +309,7 @@ class Hanging:
 async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, monkeypatch: pytest.MonkeyPatch):
     """Rule 9: a new worker with a new thread; who waited is answered, and the input that hangs gets its 504."""
     settings.INFERENCE = conf.Conf(deadline_s=3)
+    settings.ASGI_APPLICATION = "of.another.project"
     monkeypatch.setattr("inference.pipelines.load", lambda *_: Hanging())
     monkeypatch.setattr("inference.lifecycle.RESTART_FIRST_S", 0.1)
     process = WebProcess(pytest.fail)

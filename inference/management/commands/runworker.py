@@ -8,7 +8,6 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.management.commands.runworker import Command as ChannelsCommand
-from channels.routing import get_default_application
 from django.core.management import CommandError
 
 from inference import conf, pipelines
@@ -25,9 +24,16 @@ class Command(ChannelsCommand):
     help = "Load the model and run batches for the web processes that share the channel layer."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["channels"] != [ROUTE]:
+        channels = set(options["channels"])
+        if ROUTE not in channels:
             super().handle(*args, **options)
             return
+        if len(channels) > 1:
+            others = " ".join(sorted(channels - {ROUTE}))
+            raise CommandError(
+                f"A worker of '{ROUTE}' has no other channels; run `runworker {ROUTE}` and `runworker {others}`, "
+                "each in a process of its own."
+            )
         layer = get_channel_layer(options["layer"])
         if layer is None or isinstance(layer, InMemoryChannelLayer):
             raise CommandError(
@@ -45,7 +51,7 @@ class Command(ChannelsCommand):
 
 async def _serve(layer: Any) -> int:
     configuration = conf.current()
-    worker = InferenceWorker(get_default_application(), layer, configuration, pipelines.load)
+    worker = InferenceWorker(layer, configuration, pipelines.load)
     loop = asyncio.get_running_loop()
     draining: list[asyncio.Task[None]] = []
 
