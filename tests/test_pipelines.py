@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from inference.conf import BUNDLED_MODEL, Conf
 from inference.errors import InferenceError, Invalid
 from inference.messages import Job
 from inference.runner import LoadedPipeline
+from inference.tasks import TASKS
 from tests import processes
 from tests.conftest import CLOSE, client
 from tests.processes import Redis, Web
@@ -492,6 +494,7 @@ def copy_of(base: Path, folder: Path, how: str) -> Path:
         "bad config": lambda: config.write_text('{"model_type": '),
         "unknown model type": lambda: change(config, model_type="perceptron"),
         "no purpose": lambda: change(config, architectures=[]),
+        "another purpose": lambda: change(config, architectures=["BertForQuestionAnswering"]),
         "foreign tokenizer": lambda: change(config, vocab_size=1000),
     }
     breaks[how]()
@@ -516,7 +519,8 @@ def change(file: Path, **values: Any) -> None:
         ("only a .bin file", "model.safetensors"),
         ("bad config", "config.json"),
         ("unknown model type", "perceptron"),
-        ("no purpose", "INFERENCE_TASK"),
+        ("no purpose", "does not say what it is for"),
+        ("another purpose", "was made for question-answering"),
         ("foreign tokenizer", "do not belong together"),
     ],
 )
@@ -524,6 +528,28 @@ def test_a_broken_folder_is_refused(
     models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, how: str, words: str
 ) -> None:
     assert_refused({"model": str(copy_of(folder_of(models.text_classification), tmp_path / "broken", how))}, words)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "purpose"),
+    [
+        ("T5ForConditionalGeneration", "sequence-to-sequence generation"),
+        ("MarianMTModel", "translation"),
+        ("RobertaForMultipleChoice", "multiple-choice"),
+        ("BertForNextSentencePrediction", "next-sentence-prediction"),
+        ("ViTForImageClassification", "image-classification"),
+        ("Wav2Vec2ForCTC", "automatic-speech-recognition"),
+    ],
+)
+def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpose: str) -> None:
+    from inference.pipelines.loading import _task  # noqa: PLC0415 - imports torch
+
+    with pytest.raises(pipelines.LoadFailed) as refused:
+        _task(Conf(model="owner/name"), SimpleNamespace(architectures=[architecture]))
+    assert str(refused.value) == (
+        f"owner/name was made for {purpose} ({architecture}), which this server does not serve; "
+        f"it serves {', '.join(TASKS)}."
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,24 @@ TASK_BY_HEAD = {
     "Model": "feature-extraction",
 }
 CHECKPOINT_FILES = {".json", ".jinja", ".model", ".safetensors", ".txt"}
+MADE_FOR = {
+    "ForQuestionAnswering": "question-answering",
+    "ForConditionalGeneration": "sequence-to-sequence generation",
+    "ForSeq2SeqLM": "sequence-to-sequence generation",
+    "MTModel": "translation",
+    "ForMultipleChoice": "multiple-choice",
+    "ForNextSentencePrediction": "next-sentence-prediction",
+    "ForImageClassification": "image-classification",
+    "ForImageSegmentation": "image-segmentation",
+    "ForSemanticSegmentation": "image-segmentation",
+    "ForObjectDetection": "object-detection",
+    "ForDepthEstimation": "depth-estimation",
+    "ForVideoClassification": "video-classification",
+    "ForAudioClassification": "audio-classification",
+    "ForCTC": "automatic-speech-recognition",
+    "ForSpeechSeq2Seq": "automatic-speech-recognition",
+}
+"""The usual heads that are not served."""
 NATIVE = {
     "bfloat16": ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"),
     "float16": ("avx512_fp16", "amx_fp16", "fp16"),
@@ -135,6 +153,7 @@ def _task(conf: Conf, config: Any) -> str:
         _check_purpose(conf.model, task, config)
         return task
     for architecture in config.architectures or ():
+        _check_served(conf.model, architecture)
         for head, task in TASK_BY_HEAD.items():
             if architecture.endswith(head):
                 return task
@@ -142,6 +161,15 @@ def _task(conf: Conf, config: Any) -> str:
         f"{conf.model} does not say what it is for ({config.architectures}); "
         f"set INFERENCE_TASK to one of {', '.join(TASKS)}."
     )
+
+
+def _check_served(model: str, architecture: str) -> None:
+    for head, purpose in MADE_FOR.items():
+        if architecture.endswith(head):
+            raise LoadFailed(
+                f"{model} was made for {purpose} ({architecture}), which this server does not serve; "
+                f"it serves {', '.join(TASKS)}."
+            )
 
 
 def _check_purpose(model: str, task: str, config: Any) -> None:
