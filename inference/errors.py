@@ -50,6 +50,11 @@ class PayloadTooLarge(InferenceError):
     refusal = True
 
 
+class UnsupportedMediaType(InferenceError):
+    code, status = "unsupported_media_type", 415
+    refusal = True
+
+
 class Forbidden(InferenceError):
     """A browser asks on behalf of a page that is not ours."""
 

@@ -15,6 +15,7 @@ from inference.errors import (
     Invalid,
     Malformed,
     Overloaded,
+    UnsupportedMediaType,
 )
 from inference.messages import Generation
 from inference.wire import Query, Times, frames, huggingface
@@ -229,6 +230,17 @@ def test_a_text_that_is_not_utf_8_is_malformed_and_the_byte_is_named(body: bytes
 
 def test_utf_16_is_no_utf_8():
     assert isinstance(refusal("test [MASK]".encode("utf-16")), Malformed)
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=x", "Multipart/Form-Data"])
+def test_a_form_with_parts_is_not_taken_for_a_text(content_type: str):
+    """As ``curl -F inputs=...`` sends it."""
+    error = refusal(b'--x\r\nContent-Disposition: form-data; name="inputs"\r\n\r\na [MASK]\r\n--x--\r\n', content_type)
+    assert type(error) is UnsupportedMediaType
+    assert error.message == (
+        "Forms with parts (multipart/form-data, curl -F) are not read; send the text itself, "
+        'or JSON such as {"inputs": "a text"}.'
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b" ", b"\r\n\t", "\u00a0".encode()], ids=repr)

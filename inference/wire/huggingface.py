@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from inference.errors import EmptyInput, InferenceError, Malformed
+from inference.errors import EmptyInput, InferenceError, Malformed, UnsupportedMediaType
 from inference.wire import Query, Times
-from inference.wire.parsing import decode_object, read_deadline, read_query
+from inference.wire.parsing import EXAMPLE, decode_object, read_deadline, read_query
 
 _LITERALLY = " To send the text literally, use Content-Type: text/plain."
 
@@ -26,10 +26,15 @@ def read_body(body: bytes, content_type: str, timeout_header: str | None, longes
     JSON if its type says so or it begins like an object (unless the type is ``text/plain``), otherwise UTF-8 text.
 
     Raises:
-        Malformed, EmptyInput, Invalid: what is wrong, in one sentence.
+        Malformed, EmptyInput, Invalid, UnsupportedMediaType: what is wrong, in one sentence.
     """
     deadline_s = read_timeout(timeout_header, longest_s)
     kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        raise UnsupportedMediaType(
+            "Forms with parts (multipart/form-data, curl -F) are not read; send the text itself, "
+            f"or JSON such as {EXAMPLE}."
+        )
     if kind == "application/json" or (kind != "text/plain" and body.lstrip()[:1] == b"{"):
         hint = "" if kind == "application/json" else _LITERALLY
         return read_query(decode_object(body, hint=hint), deadline_s=deadline_s)
