@@ -4,13 +4,15 @@ import difflib
 import os
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from channels.layers import get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.management import get_commands
 
 from inference import conf
+from inference.tasks import ALIASES, TASKS
 
 TAG = "inference"
 
@@ -59,6 +61,20 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
             hint="Raise the layer's expiry above INFERENCE_MAX_DEADLINE_S.",
             id="inference.E006",
         )
+
+
+@register(TAG)
+def check_model(**_: Any) -> Iterable[CheckMessage]:
+    c = conf.current()
+    if c.task and ALIASES.get(c.task, c.task) not in TASKS:
+        yield Error(f"INFERENCE_TASK is {c.task!r}; it must be one of {', '.join(TASKS)}.", id="inference.E008")
+    if c.model.startswith(("/", ".", "~")) and not Path(c.model).is_dir():
+        message = f"INFERENCE_MODEL is {c.model!r}, and there is no such folder."
+        hint = "Name a folder by its whole path (~ has no meaning here), or a model of the Hub as owner/name."
+        if isinstance(get_channel_layer(), InMemoryChannelLayer):
+            yield Error(message, hint=hint, id="inference.E009")
+        else:
+            yield Warning(message, hint=f"{hint} Only workers read it.", id="inference.W002")
 
 
 @register(TAG)

@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
 from inference import checks, conf
+from inference.tasks import ALIASES, TASKS
 from inferencesite import layers
 
 LAYERS = {
@@ -97,6 +98,41 @@ def test_a_layer_that_drops_messages_before_the_longest_deadline_is_an_error(con
 def test_a_layer_that_keeps_messages_for_the_longest_deadline_is_fine(configure: Set, settings: Any, layer: str):
     configure(max_deadline_s=120)
     settings.CHANNEL_LAYERS = {"default": LAYERS[layer](120)}
+    assert not found()
+
+
+def test_a_task_that_does_not_exist_is_an_error_that_lists_those_that_do(configure: Set):
+    configure(task="fill-maks")
+    message = found()["inference.E008"].msg
+    assert message.startswith("INFERENCE_TASK is 'fill-maks'; it must be one of ")
+    assert all(task in message for task in TASKS)
+
+
+@pytest.mark.parametrize("task", [*TASKS, *ALIASES])
+def test_a_task_and_its_other_name_are_fine(configure: Set, task: str):
+    configure(task=task)
+    assert not found()
+
+
+@pytest.mark.parametrize("model", ["/no/such", "./no-such", "../no-such", "~/no-such", __file__])
+def test_a_model_folder_that_does_not_exist_is_an_error_where_this_process_loads_it(configure: Set, model: str):
+    configure(model=model)
+    messages = found()
+    assert list(messages) == ["inference.E009"]
+    assert messages["inference.E009"].msg == f"INFERENCE_MODEL is {model!r}, and there is no such folder."
+
+
+def test_a_model_folder_that_does_not_exist_is_a_warning_where_workers_load_it(configure: Set, settings: Any):
+    configure(model="/only/on/the/worker")
+    settings.CHANNEL_LAYERS = {"default": LAYERS["Redis"](120)}
+    messages = found()
+    assert list(messages) == ["inference.W002"]
+    assert not messages["inference.W002"].is_serious()
+
+
+@pytest.mark.parametrize("model", ["owner/name", "name", os.path.dirname(__file__)])
+def test_a_model_that_may_exist_is_fine(configure: Set, model: str):
+    configure(model=model)
     assert not found()
 
 
