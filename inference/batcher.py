@@ -114,6 +114,8 @@ class Batcher(Runner):
             closing: Closing
             if item.cancelled:
                 closing = Returned(item.job.id, "cancelled")
+            elif item.expires_at <= self._clock():
+                closing = Returned(item.job.id, "expired")  # its web process has said so, and the run may be cut short
             elif isinstance(outcome, InferenceError):
                 closing = Error(item.job.id, outcome.code, outcome.message)
             else:
@@ -123,22 +125,23 @@ class Batcher(Runner):
 
     async def _run_once(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
         """Raises whatever the pipeline raises."""
-        prepared = [item.prepared for item in batch]
-        computed = computed_tokens(batch, pads=self._limits.pads)
-        predicted_ms = self.cost.model.predict_ms(len(batch), computed)
+        prepared: list[Any] = [item.prepared for item in batch]
+        expected = computed_tokens(batch, pads=self._limits.pads)
+        predicted_ms = self.cost.model.predict_ms(len(batch), expected)
         began = self._clock()
         try:
             outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared), predicted_ms)
         except Exception as error:
-            if is_out_of_memory(error):
-                self._lower_cap(computed)
+            if self._limits.max_batch_size > 1 and is_out_of_memory(error):
+                self._lower_cap(expected)
             raise
         check_number(outcomes, prepared)
         ended = self._clock()
+        computed = computed_tokens(prepared, pads=self._limits.pads)  # not before: see ``runner.Prepared``
         self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
         self._last_end = ended
         t = self.totals
-        tokens = sum(item.tokens for item in batch)
+        tokens = sum(item.tokens for item in prepared)
         self.totals = Totals(t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + computed)
         return outcomes
 

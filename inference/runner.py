@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from inference import trace
 from inference.cost_model import CostEstimate
@@ -35,7 +35,11 @@ Key = tuple[str, int]
 
 
 class Prepared(Protocol):
-    """A tokenised job. Its sizes are what the batch policy decides by; see ``batch_policy.Candidate``."""
+    """A tokenised job. Its sizes are what the batch policy decides by; see ``batch_policy.Candidate``.
+
+    They are in a unit of the pipeline's own, of which each costs the model about the same: usually tokens. What a job
+    costs may show only while it runs: then they say before the run what it may come to, afterwards what it came to.
+    """
 
     @property
     def tokens(self) -> int: ...
@@ -43,6 +47,15 @@ class Prepared(Protocol):
     def longest(self) -> int: ...
     @property
     def sequences(self) -> int: ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A tokenised job whose run can be ended early."""
+
+    def stop(self) -> None:
+        """Nobody waits for it any more. From any thread; what ``run`` makes of it is thrown away."""
+        ...
 
 
 class Pipeline(Protocol):
@@ -68,6 +81,11 @@ class LoadedPipeline(Pipeline, Protocol):
     @property
     def pads(self) -> bool:
         """See ``batch_policy.Limits``."""
+        ...
+
+    @property
+    def shares_calls(self) -> bool:
+        """Several jobs may share a call. Otherwise each has one of its own: its answer need not wait for others'."""
         ...
 
     def run(self, batch: Sequence[Any]) -> list[Outcome]:
@@ -174,7 +192,7 @@ class Runner:
             item.go.set()
 
     def cancel(self, key: Key) -> None:
-        """A waiting job is given back now, a running one when its batch ends; an unknown one is none of ours."""
+        """A waiting job is given back now, a running one when its run ends; an unknown one is none of ours."""
         for items in (self._arrived, self._in_tokenizer, self._waiting):
             if item := items.pop(key, None):
                 self._on_close(item, Returned(item.job.id, "cancelled"))
@@ -183,6 +201,9 @@ class Runner:
         if item := self._running.get(key):
             item.cancelled = True
             item.go.set()  # one that waits for it must not keep the model idle
+            prepared: object = item.prepared
+            if isinstance(prepared, Stoppable):
+                prepared.stop()
 
     def return_waiting(self, reason: Literal["draining"]) -> None:
         """Give back what has not started; what is in the tokenizer follows, unless it hangs there."""

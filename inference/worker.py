@@ -198,7 +198,7 @@ class InferenceWorker(Worker):
 
     def _runner(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, lanes: Lanes) -> Runner:
         limits = Limits(
-            max_batch_size=self._conf.max_batch_size,
+            max_batch_size=self._conf.max_batch_size if pipeline.shares_calls else 1,
             max_batch_tokens=self._conf.max_batch_tokens,
             batch_window_s=self._conf.batch_window_ms / 1000,
             pads=pipeline.pads,

@@ -129,6 +129,7 @@ class SimulatedModel:
     ``bad`` is refused, ``poison`` ends its worker, ``hang`` holds its model, ``endless`` its tokenizer.
     """
 
+    shares_calls = True
     pads = True
     lanes = 2
     warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 1, 1000 * BATCH_S), (1, 32, 1000 * BATCH_S))
@@ -274,14 +275,14 @@ class World:
             self._leaving.append(self.workers.pop(leaving))
             self.start_worker()
 
-    async def ask(self, text: Any, deadline_s: float = 30.0, web: int = 0) -> str:
+    async def ask(self, text: Any, deadline_s: float = 30.0, web: int = 0, **parameters: Any) -> str:
         """What a client of this web side is told."""
         now = asyncio.get_running_loop().time()
         deadline_at = now + deadline_s
         while True:
             version = (await self.webs[web].description(deadline_at)).version
             with suppress(Superseded):  # validated anew, as the service does
-                [answer] = await self.webs[web].run(str(text), [text], {}, now, deadline_at, version=version)
+                [answer] = await self.webs[web].run(str(text), [text], parameters, now, deadline_at, version=version)
                 assert self.versions[answer.worker] == version, "the answer of a model that was not asked"
                 return answer.result.output.decode().strip('"')
 

@@ -94,6 +94,7 @@ class ControlledPipeline:
     An input has one token, and one more for each dot.
     """
 
+    shares_calls = True
     pads = True
     lanes = 1
 
@@ -1098,6 +1099,21 @@ def test_a_job_that_expires_while_another_batch_runs_never_reaches_the_model():
             await b.all_closed()
             assert b.closings[1] == Returned(1, "expired")
             assert b.pipeline.batches == [["first"], ["patient"]]
+
+    run(main())
+
+
+def test_a_job_that_expires_while_it_runs_is_given_back():
+    """Its web process has told the client so, and what the pipeline made of it may be cut short."""
+
+    async def main() -> None:
+        async with virtual() as b:
+            b.add("hasty", time_left_s=BATCH_S / 2)
+            b.add("patient")
+            await b.all_closed()
+            assert b.closings[0] == Returned(0, "expired")
+            assert isinstance(b.closings[1], Result)
+            assert b.pipeline.batches == [["hasty", "patient"]]
 
     run(main())
 

@@ -296,6 +296,7 @@ class Hanging:
     warm_up_costs = ((1, 1, 1.0), (2, 2, 2.0))
     lanes = 1
     pads = True
+    shares_calls = True
 
     def prepare(self, jobs: Sequence[Job]) -> list[SimulatedTokens]:
         return [SimulatedTokens(job.input) for job in jobs]

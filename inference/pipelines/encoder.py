@@ -37,6 +37,7 @@ class Encoder:
     """Outputs with one entry per token: each input gets those of its own."""
     reentrant = True
     """``run`` may be called from several threads at once: it does not tokenise."""
+    shares_calls = True
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:

@@ -14,6 +14,10 @@ SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
 """Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
 STREAMED = SHAPES[:2]
 """The same where texts are generated step by step: nothing is chosen by what batches of prompts cost."""
+ONE_BY_ONE = ((1, 0), (1, 2), (1, 8))
+"""The same where each input has a call of its own."""
+NEW_TOKENS = (2, 16)
+"""Of one text, where each is generated in a call of its own: what a step costs shows in the difference."""
 
 
 def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1) -> Job:
@@ -39,24 +43,34 @@ def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
     return list(outcomes)
 
 
-def takes(pipeline: LoadedPipeline, longer: int) -> bool:
-    """Whether an example of this length is not too long for the model."""
-    d = pipeline.description
-    return not isinstance(pipeline.prepare([example(d.task, d.mask_token, longer=longer)])[0], InferenceError)
+def takes(pipeline: LoadedPipeline, job: Job) -> bool:
+    """Whether it is not too long for the model."""
+    return not isinstance(pipeline.prepare([job])[0], InferenceError)
 
 
 def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
-    """Run a few shapes; jobs, computed tokens and milliseconds of each, best of two.
+    """Run a few batches; jobs, computed tokens and milliseconds of each, best of two.
 
     Raises:
         LoadFailed: the model cannot answer its own example.
     """
+    first, *others = _batches(pipeline)
+    return [_measure(pipeline, jobs) for jobs in (first, *(jobs for jobs in others if takes(pipeline, jobs[0])))]
+
+
+def _batches(pipeline: LoadedPipeline) -> list[list[Job]]:
     d = pipeline.description
-    return [
-        _measure(pipeline, [example(d.task, d.mask_token, longer=longer)] * size)
-        for size, longer in (STREAMED if d.streams else SHAPES)
-        if longer == 0 or takes(pipeline, longer)
-    ]
+    if TASKS[d.task].samples and not pipeline.shares_calls:
+        return [[_text(new_tokens)] for new_tokens in NEW_TOKENS]
+    shapes = STREAMED if d.streams else SHAPES if pipeline.shares_calls else ONE_BY_ONE
+    return [[example(d.task, d.mask_token, longer=longer)] * size for size, longer in shapes]
+
+
+def _text(new_tokens: int) -> Job:
+    """One that does not end by itself."""
+    job = example("text-generation", "")
+    job.parameters.update(max_new_tokens=new_tokens, min_new_tokens=new_tokens)
+    return job
 
 
 def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, int, float]:

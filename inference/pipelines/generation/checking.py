@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from inference.conf import Conf
+from inference.messages import Job
 from inference.pipelines.generation.generator import Generator
 from inference.pipelines.generation.text import Text
 from inference.pipelines.loading import Loaded
@@ -46,7 +47,7 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
         ValueError: they differ.
     """
     # The second and the third join while others run; the last one's prompt is read in parts.
-    texts = _texts(generator, [longer if takes(generator, longer) else 0 for longer in (0, 1, 2)])
+    texts = _texts(generator, [longer if takes(generator, _example(longer)) else 0 for longer in (0, 1, 2)])
     got: dict[Text, list[float]] = {text: [] for text in texts}
     running: list[Text] = []
     newcomers = list(texts)
@@ -75,12 +76,13 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
 
 
 def _texts(generator: Generator, lengths: Sequence[int]) -> list[Text]:
-    jobs = []
-    for longer in lengths:
-        job = example("text-generation", "", longer=longer)
-        job.parameters.update(do_sample=False, max_new_tokens=TOKENS, repetition_penalty=1.0)
-        jobs.append(job)
-    return list(prepared(generator, jobs))
+    return list(prepared(generator, [_example(longer) for longer in lengths]))
+
+
+def _example(longer: int) -> Job:
+    job = example("text-generation", "", longer=longer)
+    job.parameters.update(do_sample=False, max_new_tokens=TOKENS, repetition_penalty=1.0)
+    return job
 
 
 @torch.inference_mode()

@@ -33,6 +33,7 @@ class Generator:
     """
 
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
+    shares_calls = True
     pads = False
     lanes = 1
 
