@@ -33,7 +33,11 @@ class Generated:
 
 @runtime_checkable
 class GeneratingPipeline(Pipeline, Protocol):
-    """One that generates; what ``prepare`` makes has ``reserved``, the tokens of cache that it may come to need."""
+    """One that generates."""
+
+    def cache_tokens(self, prepared: Collection[Any]) -> int:
+        """What the cache takes where these run and no others, however long they get. From any thread."""
+        ...
 
     def retain(self, prepared: Collection[Any]) -> None:
         """Free whatever other jobs have in the cache."""
@@ -84,7 +88,9 @@ class ContinuousBatcher(Runner):
         while True:
             self._changed.clear()
             self._give_back_expired()
-            for item in newcomers(self._waiting.values(), self._running.values(), self._limits):
+            for item in newcomers(
+                self._waiting.values(), self._running.values(), self._limits, self._pipeline.cache_tokens
+            ):
                 self._join(item)
             if self._running:
                 await self._guarded_step()
@@ -201,21 +207,22 @@ class ContinuousBatcher(Runner):
         super()._close(item, closing)
 
 
-def newcomers(waiting: Iterable[Item], running: Collection[Item], limits: Limits) -> list[Item]:
+def newcomers(
+    waiting: Iterable[Item],
+    running: Collection[Item],
+    limits: Limits,
+    cache_tokens: Callable[[Collection[Any]], int],
+) -> list[Item]:
     """Who joins now: the oldest that wait, while there are places and there is cache for the longest they may get.
 
     None overtakes another, so that a long one comes to its turn. A suspect joins nobody, and nobody joins a suspect.
     """
     joining: list[Item] = []
     places = limits.max_batch_size - len(running)
-    room = limits.max_batch_tokens - sum(_reserved(item) for item in running)
+    together = [item.prepared for item in running]
     for item in waiting:
-        room -= _reserved(item)
-        if item.alone or places <= len(joining) or room < 0:
+        together.append(item.prepared)
+        if item.alone or places <= len(joining) or cache_tokens(together) > limits.max_batch_tokens:
             break
         joining.append(item)
     return joining
-
-
-def _reserved(item: Item) -> int:
-    return getattr(item.prepared, "reserved", 0)

@@ -6,7 +6,7 @@
 import argparse
 import random
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ NEAR_TIE = 1e-4
 GREEDY = {"do_sample": False, "max_new_tokens": 12, "seed": 0}
 
 
-def generator(folder: Path, **options: Any) -> Generator:
+def generator(folder: Path, report: Callable[[str], None] = lambda progress: None, **options: Any) -> Generator:
     loaded = load_pipeline(Conf(model=str(folder), threads=1, **options), lambda progress: None)
-    made = continuous(loaded, Conf(**options), lambda progress: None)
+    made = continuous(loaded, Conf(**options), report)
     assert made is not None, "it fell back"
     return made
 

@@ -46,6 +46,9 @@ class CountingPipeline:
             for job in jobs
         ]
 
+    def cache_tokens(self, prepared: Collection[Count]) -> int:
+        return sum(text.reserved for text in prepared)
+
     def retain(self, prepared: Collection[Count]) -> None:
         self.retained.append({text.job.id for text in prepared})
 
@@ -261,6 +264,19 @@ def test_cache_is_reserved_and_none_overtakes_a_long_one():
     b = scenario(play, tokens=100)
     assert b.pipeline.steps[:4] == [[0]] * 4
     assert b.pipeline.steps[4:] == [[1, 2], [1, 2]]
+
+
+def test_who_joins_is_decided_by_what_the_pipelines_cache_takes():
+    """Here rows come in pairs: a third text would need more than there is, although a row of its own would fit."""
+
+    async def play(b: Bench) -> None:
+        b.pipeline.cache_tokens = lambda prepared: 80 * -(-len(prepared) // 2)  # type: ignore[method-assign]
+        for job_id in range(5):
+            b.add(job_id, 2)
+        await b.closed(*range(5))
+
+    b = scenario(play, tokens=120)
+    assert b.pipeline.steps == [[0, 1]] * 2 + [[2, 3]] * 2 + [[4]] * 2
 
 
 def test_a_step_that_fails_costs_its_culprit_and_nobody_else():

@@ -12,7 +12,7 @@ from inference import pipelines
 from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messages import Job
-from inference.pipelines.generation.kv_cache import ROWS, SMALLEST
+from inference.pipelines.generation.kv_cache import ROWS
 from tests import generating, tiny_models
 from tests.generating import ARCHITECTURES, Course, finish, generator, job, one
 
@@ -96,14 +96,14 @@ def test_whoever_leaves_frees_place_and_memory_with_the_next_step(llama: Any) ->
     while any(outcome is None for outcome in llama.step(texts)):
         pass
     llama.step(texts)
-    full = llama.cache.tokens
-    assert full >= 100 * SMALLEST
+    row = texts[0].capacity
+    assert llama.cache.tokens == -(-len(texts) // ROWS) * ROWS * row == llama.cache_tokens(texts)
     stayed = texts[::10]
 
     llama.retain(stayed)
     llama.step(stayed)
 
-    assert llama.cache.tokens <= (len(stayed) + ROWS) * SMALLEST
+    assert llama.cache.tokens == -(-len(stayed) // ROWS) * ROWS * row == llama.cache_tokens(stayed)
     assert llama.cache.texts == set(stayed)
 
 
@@ -200,7 +200,20 @@ def test_what_could_never_fit_is_refused(folder_of: Callable[[str], Path]) -> No
     small = generator(folder_of("llama"), max_batch_tokens=64)
     with pytest.raises(Invalid, match=r"has \d+ tokens and max_new_tokens is 60; together they may be 64"):
         one(small, job(WORDS, max_new_tokens=60))
-    assert one(small, job("a", max_new_tokens=40)).reserved <= 64
+    assert one(small, job("a", max_new_tokens=40)).capacity <= 64
+
+
+def test_a_cache_that_holds_one_text_runs_one_after_the_other(folder_of: Callable[[str], Path]) -> None:
+    """Also at warm-up, and in the check."""
+    said: list[str] = []
+    made = generator(folder_of("llama"), report=said.append, max_batch_tokens=64)
+    assert "key-value cache of at most 64 tokens, 0 MB" in said
+    wanted = [job("a boat", number, max_new_tokens=10 + number) for number in range(3)]
+    texts = [one(made, each) for each in wanted]
+    assert made.fitting(texts) == texts[:1]
+    together = generator(folder_of("llama"))
+    courses = finish(together, [one(together, each) for each in wanted])
+    assert made.run(texts) == [course.last.output for course in courses]
 
 
 CHAT = [{"role": "user", "content": "once upon a time"}]

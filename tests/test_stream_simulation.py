@@ -45,6 +45,9 @@ class SimulatedWriter(SimulatedModel):
     def prepare(self, jobs: Sequence[Job]) -> list[Any]:
         return [Writing(job, len(job.resume)) for job in jobs]
 
+    def cache_tokens(self, prepared: Collection[Writing]) -> int:
+        return len(prepared)
+
     def retain(self, prepared: Collection[Writing]) -> None:
         pass
 

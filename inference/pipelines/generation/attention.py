@@ -62,8 +62,9 @@ class NextTokens:
     def __post_init__(self) -> None:
         device = self.block.kv.device
         self._row, self._at = torch.tensor(self.rows, device=device), torch.tensor(self.at, device=device)
-        first = list(self.rows) == list(range(len(self.rows)))
-        self._selected: Any = slice(len(self.rows)) if first else self._row
+        neighbours = slice(self.rows[0], self.rows[0] + len(self.rows))
+        side_by_side = list(self.rows) == list(range(neighbours.start, neighbours.stop))
+        self._selected: Any = neighbours if side_by_side else self._row  # the latter is a copy
         self._longest = max(self.at) + 1
 
     def attend(self, asked: Asked) -> torch.Tensor:
@@ -85,7 +86,7 @@ class NextTokens:
 
 @dataclass(eq=False)
 class PromptPart:
-    """Tokens of one text's prompt, which has a block of its own; ``before`` of them are cached."""
+    """Tokens of one text's prompt; ``before`` of them are cached."""
 
     tokens: slice
     text: Text
@@ -97,11 +98,11 @@ class PromptPart:
         return self.before + length
 
     def attend(self, asked: Asked) -> torch.Tensor:
-        q, end = asked.q.transpose(0, 1)[None], self.end
-        keys, values = self.text.placed.kv[asked.layer]
+        q, end, row = asked.q.transpose(0, 1)[None], self.end, self.text.row
+        keys, values = self.text.placed.kv[asked.layer, :, row : row + 1]
         keys[0, :, self.before : end] = asked.k.transpose(0, 1)
         values[0, :, self.before : end] = asked.v.transpose(0, 1)
-        keys, values = keys[:1, :, :end], values[:1, :, :end]
+        keys, values = keys[:, :, :end], values[:, :, :end]
         if (shared := q.shape[1] // keys.shape[1]) > 1:
             keys, values = (kept.repeat_interleave(shared, 1) for kept in (keys, values))
         mask = None

@@ -32,11 +32,13 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         reason = str(error).strip().partition("\n")[0] or repr(error)
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None
-    texts = _texts(generator, [0] * TYPICAL)
+    texts = generator.fitting(_texts(generator, [0] * TYPICAL))
     generator.step(texts)
     if pack_linears(model, lambda: generator.logits(texts)):
         report("linear layers are packed for oneDNN")
     generator.retain(())
+    cache = generator.cache
+    report(f"key-value cache of at most {cache.most} tokens, {cache.most_bytes / 1e6:.0f} MB")
     return generator
 
 
@@ -52,8 +54,9 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
     running: list[Text] = []
     newcomers = list(texts)
     while newcomers or running:
-        running += newcomers[:1]
-        del newcomers[:1]
+        joined = len(running)
+        running = list(generator.fitting([*running, *newcomers[:1]]))
+        del newcomers[: len(running) - joined]
         generator.retain(running)
         for text, outcome in zip(list(running), generator.step(running), strict=True):
             if isinstance(outcome, Exception):

@@ -47,12 +47,20 @@ class Generator:
             raise ValueError("its attention cannot be exchanged")
         self.description = describe(loaded, streams=True)
         longest = min(self.description.longest_input, conf.max_batch_tokens)
-        self.cache = KVCache(self._shape(), longest)
+        self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest)
         self._requests = Requests(loaded.pipe, self.description, longest, self.cache.capacity)
         self._special = frozenset(loaded.pipe.tokenizer.all_special_ids)
 
     def prepare(self, jobs: Sequence[Job]) -> list[Text | InferenceError]:
         return [attempt(job, self._requests.text, job) for job in jobs]
+
+    def cache_tokens(self, prepared: Collection[Text]) -> int:
+        return self.cache.needed(prepared)
+
+    def fitting(self, prepared: Sequence[Text]) -> Sequence[Text]:
+        """As many of these, from the first on, as the cache holds at once."""
+        most = self.cache.most
+        return prepared[: sum(self.cache.needed(prepared[: n + 1]) <= most for n in range(len(prepared)))]
 
     @torch.inference_mode()
     def retain(self, prepared: Collection[Text]) -> None:
@@ -82,7 +90,7 @@ class Generator:
     def run(self, prepared: Sequence[Text]) -> list[Outcome]:
         """Generate these, and nothing else meanwhile, to their ends."""
         outcomes: dict[Text, Outcome] = {}
-        while running := [text for text in prepared if text not in outcomes]:
+        while running := self.fitting([text for text in prepared if text not in outcomes]):
             self.retain(running)
             for text, outcome in zip(running, self.step(running), strict=True):
                 if isinstance(outcome, InferenceError):

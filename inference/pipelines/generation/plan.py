@@ -48,8 +48,6 @@ def plan(texts: Sequence[Text], cache: KVCache) -> Plan:
     """A token for each text whose prompt has been read, and a bounded part of the prompts of those that came first."""
     step = Plan()
     decoding = [text for text in texts if text.decoding]
-    for text in decoding:
-        cache.make_room(text)  # for all of them first: this may move rows
     by_block: dict[Block, list[Text]] = {}
     for text in decoding:
         by_block.setdefault(text.placed, []).append(text)

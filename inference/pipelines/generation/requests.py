@@ -76,7 +76,7 @@ class Requests:
             limits=limits,
             sampling=self._sampling(job, len(ids), config),
             pieces=self._pieces(),
-            reserved=self._capacity(len(ids) + limits.new_tokens),
+            capacity=self._capacity(len(ids) + limits.new_tokens),
             postprocess=self._pipe._sanitize_parameters(return_full_text=job.parameters.get("return_full_text"))[2],
         )
         text.resume(job.resume)

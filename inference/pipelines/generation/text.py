@@ -33,8 +33,8 @@ class Text:
     limits: Limits
     sampling: Sampling
     pieces: Pieces
-    reserved: int
-    """Tokens of cache that it may come to need."""
+    capacity: int
+    """Tokens of its row in the cache: room for all that it may come to."""
     cached: int = 0
     block: "Block | None" = None
     row: int = 0
