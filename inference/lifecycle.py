@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 RESTART_FIRST_S, RESTART_LAST_S = 1.0, 30.0
+STEADY_S = 60.0
+"""After so long, the end of a worker has nothing to do with that of the one before it."""
 
 
 class WebProcess:
@@ -80,6 +82,8 @@ class WebProcess:
                 if not self._worker.was_ready:
                     self._on_fatal(_sentence(error))
                     return
+                if self._worker.ready_s > STEADY_S:
+                    pause_s = RESTART_FIRST_S
                 if isinstance(error, ModelHangs):
                     logger.critical("A new worker takes the place of the old one in %g s: %s", pause_s, error)
                 else:

@@ -105,7 +105,7 @@ class InferenceWorker(Worker):
         super().__init__(WorkerConsumer.as_asgi(), [ROUTE], cast("BaseChannelLayer", channel_layer))
         self.id = secrets.token_hex(6)
         self.job_channel = worker_channel(self.id)
-        self.was_ready = False
+        self._ready_at: float | None = None
         self._conf = conf
         self._load = load
         self._drained = asyncio.Event()
@@ -137,7 +137,7 @@ class InferenceWorker(Worker):
             running, watching = asyncio.create_task(runner.run()), asyncio.create_task(watchdog.bark())
             tasks += [running, watching]
             self._intake.open(runner, pipeline.description)
-            self.was_ready = True
+            self._ready_at = asyncio.get_running_loop().time()
             await asyncio.wait((drained, running, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 await self._give_back()
@@ -176,6 +176,15 @@ class InferenceWorker(Worker):
         with suppress(TimeoutError):
             async with asyncio.timeout(GIVE_BACK_S):
                 await self._intake.emptied()
+
+    @property
+    def was_ready(self) -> bool:
+        return self._ready_at is not None
+
+    @property
+    def ready_s(self) -> float:
+        """How long ago it became ready; 0 if it never was."""
+        return 0.0 if self._ready_at is None else asyncio.get_running_loop().time() - self._ready_at
 
     @property
     def held(self) -> int:

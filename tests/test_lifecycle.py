@@ -10,8 +10,9 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,7 +24,7 @@ from inference.lifecycle import WebProcess
 from inference.messages import Job
 from inference.service import Request
 from inference.wire import Query
-from tests import processes
+from tests import processes, virtual_time
 from tests.conftest import Reference
 from tests.simulation import DESCRIPTION, SimulatedTokens
 
@@ -307,6 +308,42 @@ class Hanging:
         return [b"%d" % len(prepared.text) for prepared in batch]
 
 
+class Failing:
+    """In place of ``InferenceWorker``: ready at once, and ends with an error after as many seconds as the test says."""
+
+    was_ready = True
+    lasts: ClassVar[list[float]] = []
+    started: ClassVar[list[float]] = []
+
+    def __init__(self, *_: object) -> None:
+        self.ready_s = 0.0
+
+    async def arun(self) -> None:
+        self.started.append(asyncio.get_running_loop().time())
+        if self.lasts:
+            self.ready_s = self.lasts.pop(0)
+            await asyncio.sleep(self.ready_s)
+            raise ValueError
+
+
+def test_workers_that_fail_one_after_the_other_are_started_ever_later(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+):
+    """But not one that has run well for a while."""
+    settings.INFERENCE = conf.Conf()
+    monkeypatch.setattr("inference.lifecycle.InferenceWorker", Failing)
+    lasts = [0.0, 5.0, 60.0, 61.0, 0.0, 3600.0]
+    monkeypatch.setattr(Failing, "lasts", [*lasts])
+    monkeypatch.setattr(Failing, "started", [])
+
+    async def keep() -> None:
+        await Quiet()._keep_worker()
+
+    virtual_time.run(keep(), limit_s=10_000)
+    between = [later - earlier for earlier, later in pairwise(Failing.started)]
+    assert [pause - lasted for pause, lasted in zip(between, lasts, strict=True)] == [1, 2, 4, 1, 2, 1]
+
+
 async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, monkeypatch: pytest.MonkeyPatch):
     """Rule 9: a new worker with a new thread; who waited is answered, and the input that hangs gets its 504."""
     settings.INFERENCE = conf.Conf(deadline_s=3)
@@ -328,7 +365,10 @@ async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, m
     assert await ask("after", 20) == [b"5"]
     with pytest.raises(DeadlineExceeded):
         await hanging
+    assert process._worker is not None
     assert process._worker is not first
+    assert first is not None
+    assert 0 < process._worker.ready_s < first.ready_s
     assert process.service.admission.taken == 0
     await process.drain()
 
