@@ -1,6 +1,7 @@
 """WebSocket in and out."""
 
 import asyncio
+import logging
 from typing import Any
 
 import msgspec
@@ -9,17 +10,20 @@ from channels.exceptions import StopConsumer
 
 from inference import trace
 from inference.consumers.guard import allowed_host, allowed_origin, client_address, header, peer
+from inference.consumers.outgoing import Outgoing
 from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messages import Started, Token
 from inference.models import InferenceRequest
 from inference.service import Request, Service
 from inference.wire import Query, frames
 
+logger = logging.getLogger(__name__)
+
 MOST_OPEN = 128
 """Requests open at once on one socket."""
 MOST_OPEN_INPUTS = 256
 """Inputs in them; one request may have more if ``INFERENCE_MAX_INPUTS`` allows it."""
-SERVICE_RESTART = 1012
+POLICY_VIOLATION, SERVICE_RESTART = 1008, 1012
 
 
 class InferenceSocket(AsyncConsumer):
@@ -36,9 +40,10 @@ class InferenceSocket(AsyncConsumer):
         self.service = scope["service"]
         self.open: dict[str, asyncio.Task[None]] = {}
         self._inputs: dict[str, int] = {}
-        self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._outgoing = Outgoing(self.service.conf.max_reply_bytes, self._cut_off)
         self._answered = asyncio.Event()
-        helpers = [asyncio.create_task(self._write()), asyncio.create_task(self._close_when_draining())]
+        self._given_up = False
+        helpers = [asyncio.create_task(self._outgoing.write(send)), asyncio.create_task(self._close_when_draining())]
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -50,9 +55,9 @@ class InferenceSocket(AsyncConsumer):
         match message["type"]:
             case "websocket.connect":
                 allowed = allowed_host(self.scope) and allowed_origin(self.scope)
-                self._outgoing.put_nowait({"type": "websocket.accept" if allowed else "websocket.close"})
+                self._outgoing.put({"type": "websocket.accept" if allowed else "websocket.close"})
                 self._answered.set()
-            case "websocket.receive":
+            case "websocket.receive" if not self._given_up:
                 self._receive(message)
             case "websocket.disconnect":
                 raise StopConsumer
@@ -170,15 +175,23 @@ class InferenceSocket(AsyncConsumer):
         )
 
     def _say(self, frame: str) -> None:
-        self._outgoing.put_nowait({"type": "websocket.send", "text": frame})
+        self._outgoing.say(frame)
 
-    async def _write(self) -> None:
-        while True:
-            await self.send(await self._outgoing.get())
+    def _cut_off(self, untaken: int) -> None:
+        """The client does not read. The socket is closed as soon as the server has taken what it was given last."""
+        logger.info(
+            "A client does not read (websocket, %s): cut off with %d bytes", client_address(self.scope), untaken
+        )
+        self.service.metrics.cut_off(InferenceRequest.Transport.WEBSOCKET)
+        self._given_up = True
+        self._outgoing.drop()
+        self._outgoing.close(POLICY_VIOLATION)
+        for task in self.open.values():
+            task.cancel()
 
     async def _close_when_draining(self) -> None:
         await self._answered.wait()  # a close before it would be 403: a lie, and no reason to come back
         await self.service.draining.wait()
         while self.open:
             await asyncio.wait(self.open.values())
-        self._outgoing.put_nowait({"type": "websocket.close", "code": SERVICE_RESTART})
+        self._outgoing.close(SERVICE_RESTART)
