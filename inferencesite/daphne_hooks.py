@@ -40,13 +40,17 @@ def _begin(reactor: Any) -> None:
 
 def _handle_signals(loop: asyncio.AbstractEventLoop, reactor: Any) -> None:
     stopping = False
+    draining: list[asyncio.Task[None]] = []  # a loop alone does not keep its tasks
+
+    def drain() -> None:
+        draining.append(loop.create_task(_drain_and_exit(reactor)))
 
     def stop(signum: int, _frame: object) -> None:
         nonlocal stopping
         if stopping:
             os._exit(128 + signum)  # asked twice: at once
         stopping = True
-        loop.call_soon_threadsafe(lambda: loop.create_task(_drain_and_exit(reactor)))
+        loop.call_soon_threadsafe(drain)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
