@@ -46,6 +46,8 @@ CREDIT_BATCHES = 4
 MEMBERSHIP_PERIOD_S = 1.0
 LAST_WORDS_S = 2.0
 """How long a stopping worker tries to say ``stopped``."""
+MOST_REPORTED = 1000
+"""Different messages that could not be read; what comes beyond them is ignored without a word."""
 GIVE_BACK_S = 1.0
 """How long a worker whose model hangs gives back what waits, and answers what another thread still runs."""
 
@@ -74,7 +76,7 @@ class WorkerConsumer(AsyncConsumer):
         try:
             self._handle(message)
         except UnknownMessage as error:
-            if str(error) not in self._reported:
+            if str(error) not in self._reported and len(self._reported) < MOST_REPORTED:
                 self._reported.add(str(error))
                 logger.warning("Ignored: %s", error)
         except Exception:
