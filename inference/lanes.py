@@ -1,6 +1,7 @@
 """The threads that run batches: a wide one, with all of the processor, and narrow ones for batches side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from inference.model_thread import ModelThread
 
@@ -37,7 +38,13 @@ class Lanes:
     def give_back(self, thread: ModelThread) -> None:
         self._busy.discard(thread)
 
-    def close(self) -> None:
-        """End the threads after what they are at."""
-        for thread in (self.wide, *self._narrow):
+    def close(self, last: Callable[[], object] | None = None) -> None:
+        """End the threads after what they are at; ``last`` runs on the wide one, when the others have ended."""
+        for thread in self._narrow:
             thread.close()
+        self.wide.close(None if last is None else partial(self._after_others, last))
+
+    def _after_others(self, last: Callable[[], object]) -> None:
+        for thread in self._narrow:
+            thread.join()
+        last()

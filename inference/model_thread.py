@@ -25,7 +25,9 @@ class ModelThread:
         self.watchdog = watchdog
         self._name = name
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._last: Callable[[], object] | None = None
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
 
     async def run(self, call: Callable[[], T], predicted_ms: float | None = None) -> T:
         """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun.
@@ -38,9 +40,14 @@ class ModelThread:
             self._calls.put((call, future))
             return await future
 
-    def close(self) -> None:
-        """End the thread after the calls that are queued."""
+    def close(self, last: Callable[[], object] | None = None) -> None:
+        """End the thread after the calls that are queued, and after ``last``, for which nobody waits."""
+        self._last = last
         self._calls.put(None)
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
 
     def _work(self) -> None:
         while (item := self._calls.get()) is not None:
@@ -57,6 +64,9 @@ class ModelThread:
             except RuntimeError:
                 return  # the loop is closed: the process is ending
             del item, call, future, outcome, error
+        last, self._last = self._last, None
+        if last is not None:
+            last()
 
 
 def _settle(future: "asyncio.Future[Any]", outcome: Any, error: BaseException | None) -> None:

@@ -69,6 +69,10 @@ class Pipeline(Protocol):
         """Tokenise: one outcome per job, in order. Called for the next jobs while the model works on these."""
         ...
 
+    def close(self) -> None:
+        """Free the model and all else that it holds. The last call, while no other is under way."""
+        ...
+
 
 class LoadedPipeline(Pipeline, Protocol):
     """One that is run in batches."""

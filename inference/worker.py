@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from channels.consumer import AsyncConsumer
@@ -124,6 +125,7 @@ class InferenceWorker(Worker):
         watchdog = Watchdog(self._conf.deadline_s)
         thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}", watchdog)
         lanes = Lanes(thread)
+        close: Callable[[], None] | None = None
         drained = asyncio.create_task(self._drained.wait())
         tasks: list[asyncio.Task[Any]] = [
             drained,
@@ -133,6 +135,7 @@ class InferenceWorker(Worker):
         ]
         try:
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
+            close = pipeline.close
             thread.watchdog = watchdog
             lanes = await self._lanes(pipeline, thread)
             runner = self._runner(pipeline, tokenizer_thread, lanes)
@@ -142,6 +145,7 @@ class InferenceWorker(Worker):
             self._ready_at = asyncio.get_running_loop().time()
             await asyncio.wait((drained, running, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
+                close = None  # what hangs is at the model
                 await self._give_back()
                 watching.result()
             if running.done():
@@ -149,8 +153,14 @@ class InferenceWorker(Worker):
         finally:
             await end([*tasks, *self._intake.close()])
             self.delete_all_instances()
-            lanes.close()
             tokenizer_thread.close()
+            lanes.close(close and partial(self._free, tokenizer_thread, close))
+
+    @staticmethod
+    def _free(tokenizer_thread: ModelThread, close: Callable[[], None]) -> None:
+        """When no thread is at the model any more."""
+        tokenizer_thread.join()
+        close()
 
     async def drain(self, timeout_s: float) -> None:
         """Give back what has not started, finish the rest for at most ``timeout_s``, say so, and stop."""

@@ -137,6 +137,7 @@ class SimulatedModel:
     def __init__(self, ran: Callable[[list[str]], None], version: str = "") -> None:
         self.description = msgspec.structs.replace(DESCRIPTION, version=version)
         self._ran = ran
+        self.closed = 0
 
     def prepare(self, jobs: Sequence[Job]) -> list["SimulatedTokens"]:
         if any("endless" in job.input for job in jobs):
@@ -145,6 +146,9 @@ class SimulatedModel:
 
     def use_threads(self, threads: int) -> None:
         pass
+
+    def close(self) -> None:
+        self.closed += 1
 
     def run(self, batch: Sequence["SimulatedTokens"]) -> list[Outcome]:
         texts = [prepared.text for prepared in batch]
@@ -183,7 +187,11 @@ class SimulatedThread(ModelThread):
             except Hangs:
                 await asyncio.Event().wait()
 
-    def close(self) -> None:
+    def close(self, last: Callable[[], object] | None = None) -> None:
+        if last is not None:
+            last()
+
+    def join(self) -> None:
         pass
 
 

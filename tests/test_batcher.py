@@ -130,6 +130,9 @@ class ControlledPipeline:
     def use_threads(self, threads: int) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def _enter(self, method: str, seen: list[list[str]], texts: list[str], gate: threading.Event) -> None:
         self.threads[method].add(threading.current_thread().name)
         seen.append(texts)
@@ -163,7 +166,11 @@ class VirtualThread(ModelThread):
         self.spans.append((began, asyncio.get_running_loop().time()))
         return call()
 
-    def close(self) -> None:
+    def close(self, last: Callable[[], object] | None = None) -> None:
+        if last is not None:
+            last()
+
+    def join(self) -> None:
         pass
 
 

@@ -49,6 +49,9 @@ class CountingPipeline:
     def cache_tokens(self, prepared: Collection[Count]) -> int:
         return sum(text.reserved for text in prepared)
 
+    def close(self) -> None:
+        pass
+
     def retain(self, prepared: Collection[Count]) -> None:
         self.retained.append({text.job.id for text in prepared})
 

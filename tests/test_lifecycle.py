@@ -299,6 +299,9 @@ class Hanging:
     pads = True
     shares_calls = True
 
+    def close(self) -> None:
+        pass
+
     def prepare(self, jobs: Sequence[Job]) -> list[SimulatedTokens]:
         return [SimulatedTokens(job.input) for job in jobs]
 

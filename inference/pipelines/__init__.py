@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 
 from inference.conf import Conf
 from inference.pipelines.errors import LoadFailed
@@ -39,6 +40,7 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
     from inference.pipelines.loading import load_pipeline
     from inference.pipelines.warm_up import measure
 
+    _freeze()
     loaded = load_pipeline(conf, report)
     report("warming up")
     try:
@@ -51,9 +53,6 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
         raise LoadFailed(
             f"{loaded.name} loads, but cannot answer its warm-up input on {loaded.device} ({reason})."
         ) from error
-    # A full collection walks every object of torch's modules and stalls the event loop for 50 ms; they never die.
-    gc.collect()
-    gc.freeze()
     d = pipeline.description
     model = f"{d.model} at {d.revision}" if d.revision else d.model
     report(
@@ -61,3 +60,12 @@ def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
         f"{d.device}, {d.dtype}, {d.threads} threads, {d.memory_mb} MB resident"
     )
     return pipeline
+
+
+@cache
+def _freeze() -> None:
+    """Once, before any model: a full collection would walk every object of torch's modules and stall the event loop for
+    50 ms, and they never die. A model does, when its pipeline is closed.
+    """
+    gc.collect()
+    gc.freeze()

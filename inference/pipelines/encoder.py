@@ -61,6 +61,10 @@ class Encoder:
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
+    def close(self) -> None:
+        self.layout.close()
+        vars(self).clear()
+
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
         """Tokenise. One outcome per job, in order."""
         rows = by_text(jobs, lambda texts: self._tokenizer(texts, verbose=False))

@@ -76,8 +76,9 @@ class FillMask(Encoder):
         self._hook = self._model.base_model.register_forward_hook(self._keep_masks)
 
     def close(self) -> None:
-        """Give the model its whole head back."""
+        """Give the model its whole head back, and let go of it."""
         self._hook.remove()
+        super().close()
 
     @torch.inference_mode()
     def forward(self, rows: Sequence[Row]) -> torch.Tensor:  # type: ignore[override]

@@ -41,6 +41,9 @@ class Whole:
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
+    def close(self) -> None:
+        vars(self).clear()
+
     def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
         return [attempt(item.job, self._call, item) for item in prepared]
 

@@ -103,6 +103,10 @@ class Generator:
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
+    def close(self) -> None:
+        self.retain(())
+        vars(self).clear()
+
     def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
         device = self._pipe.device
         places = torch.tensor(list(this.chosen.values()), dtype=torch.long, device=device)
