@@ -12,8 +12,9 @@ from inference.dispatcher import Dispatcher
 from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
 from inference.permits import Permits
 
-OF_DEADLINE = 0.8
-"""A request is let in when its predicted wait is at most so much of its deadline; predictions err."""
+OF_DEADLINE = 0.6
+"""A request is let in when it is predicted to wait for others at most so much of the time that its own inputs leave of
+its deadline. Predictions err, and a queue that is this long keeps the workers as busy as a longer one."""
 PROCESS_START_S = 2
 MOST_RETRY_AFTER_S = 60
 
@@ -72,9 +73,11 @@ class Admission:
         if lasts_s > max(deadline_s, self._conf.deadline_s):
             return Objection(Loading, f"No worker has been ready for {lasts_s:.0f} s", outage.left_s(now))
         wait_s = self.predicted_wait_s(inputs, peer)
-        if seconds_for(inputs) < OF_DEADLINE * deadline_s < wait_s:  # one that is too short anyway gets its 504
+        own_s = seconds_for(inputs)
+        most_s = own_s + OF_DEADLINE * (deadline_s - own_s)
+        if own_s < deadline_s and most_s < wait_s:  # one that is too short anyway gets its 504
             sentence = f"The predicted wait is {wait_s:.1f} s, too long for a deadline of {deadline_s:g} s"
-            return Objection(Overloaded, sentence, wait_s - OF_DEADLINE * deadline_s)
+            return Objection(Overloaded, sentence, wait_s - most_s)
         return None
 
     def check(self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None) -> None:

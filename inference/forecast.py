@@ -5,8 +5,9 @@ Moments are seconds of the caller's monotonic clock.
 
 from inference.roster import Roster
 
-MEMORY = 0.95
-"""Weight of what is known when answers come in: about twenty envelopes of answers count."""
+MEMORY = 0.85
+"""Weight of what is known when answers come in: the last seven envelopes of answers count, about a second. Under a
+flood the workers soon are slower than before it, and what is let in meanwhile would be too late."""
 OUTLIER = 4.0
 """An envelope that took longer than so many times the expected says something about a pause, not about the workers."""
 

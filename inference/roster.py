@@ -70,11 +70,11 @@ class WorkerView:
 
     @property
     def promised_jobs_per_s(self) -> float:
-        """At best: full batches of what it had so far, by its cost model; 0 if that is not known."""
+        """Full batches of what it had so far, by its cost model, or what it did lately; 0 if that is not known."""
         if self.cost is None:
             return 0.0
         tokens = self.totals.tokens // self.totals.jobs if self.totals.jobs else TYPICAL_TOKENS
-        useful_ms = self.cost.useful_ms(1, tokens) or self.job_ms
+        useful_ms = max(self.cost.useful_ms(1, tokens), self.job_ms)  # of CPU alone; and with all waits, lately
         return 1000 / useful_ms if useful_ms else 0.0
 
     @property

@@ -2,31 +2,24 @@
 
 import logging
 import sys
-import time
+from contextlib import suppress
 from typing import Any
 
 from daphne import access, http_protocol
-from twisted.internet import reactor
+from twisted.internet import reactor, tcp
 from twisted.web import http
 from twisted.web.http_headers import Headers
 
 from inference import conf
-from inference.errors import (
-    Draining,
-    HeadersTooLarge,
-    InferenceError,
-    Internal,
-    Malformed,
-    PayloadTooLarge,
-    UploadTooSlow,
-)
+from inference.errors import HeadersTooLarge, InferenceError, Internal, Malformed, PayloadTooLarge, UploadTooSlow
 from inference.models import InferenceRequest
-from inferencesite import refusals
+from inferencesite import early_refusal, refusals
 from inferencesite.pace import LEAST_BYTES_PER_S, Pace
-from inferencesite.unsent import Unsent, forget_unsent
+from inferencesite.unsent import Unsent, forget_unsent, unsent_bytes
 
 access_log = logging.getLogger("daphne.access")
 HTTP = InferenceRequest.Transport.HTTP
+gate = early_refusal.EarlyRefusal(reactor.callLater)
 LINGER_S = 5.0
 """How long a refused upload is still read, and thrown away: closing at once would take the answer from its client."""
 
@@ -46,16 +39,38 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         self._requests_received = 0
         self._watch: Any = None
         self._refused = False
+        self._held = b""
+        """A plain request that is not complete yet."""
+        self.waits = self.gone = False
+        """Its request waits to be refused; the connection is lost."""
+        self._later = b""
 
     # What comes in
 
     def dataReceived(self, data: bytes) -> None:
         if self._refused:
             return
+        if self.waits:
+            self._later += data
+            self.transport.pauseProducing()
+            return
         self._received += len(data)
-        super().dataReceived(data)
+        if self._held or self._between_requests():
+            data = self._held + data
+            proxy = self.factory.server.proxy_forwarded_address_header
+            head = early_refusal.read(data, most_body_bytes=self.conf.max_body_bytes, forwarded_for=proxy or "")
+            self._held = data if head and head.missing else b""
+            if head and not self._held and gate.takes(self, data, head):
+                self._requests_received += 1
+                return
+        if not self._held:
+            super().dataReceived(data)
         if self._watch is None and self._receiving():
             self._look_later(Pace(self.conf.stall_s, self._received), self._requests_received)
+
+    def _between_requests(self) -> bool:
+        idle = not (self._handlingRequest or self.requests or self._buffer or self._dataBuffer)
+        return idle and bool(self.persistent)
 
     def lineReceived(self, line: bytes) -> None:
         if not self._refused:
@@ -92,7 +107,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         if self._refused:
             return
         self._refused = True
-        headers, body = refusals.refuse(HTTP, self.transport.getPeer(), error)
+        headers, body = refusals.refuse(HTTP, self.asker("")[0], error)
         self.setTimeout(None)
         self._networkProducer.unregisterProducer()
         self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, http.RESPONSES[error.status], headers)
@@ -103,7 +118,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
 
     def _receiving(self) -> bool:
         """A request has begun and is not complete."""
-        return not self._refused and not self._handlingRequest and bool(self.requests or self._buffer)
+        return not self._refused and not self._handlingRequest and bool(self.requests or self._buffer or self._held)
 
     def _look_later(self, pace: Pace, number: int) -> None:
         self._watch = reactor.callLater(pace.look_every_s, self._look, pace, number)
@@ -124,6 +139,43 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
         self._watch = None
+
+    # A request that is refused early
+
+    @property
+    def answering(self) -> bool:
+        """A request is being answered, or waits to be refused."""
+        return self._handlingRequest or self.waits
+
+    def asker(self, forwarded_for: str) -> tuple[str | None, int]:
+        """Address and port of who asks, as Daphne tells them to the application; ``None`` behind a Unix socket."""
+        peer = self.transport.getPeer()
+        if forwarded_for:
+            return forwarded_for.split(",")[0].strip(), 0
+        return getattr(peer, "host", None), getattr(peer, "port", 0)
+
+    def read_on(self) -> None:
+        """What came while it waited."""
+        later, self._later = self._later, b""
+        if later and not self.gone:
+            self.transport.resumeProducing()
+            self.dataReceived(later)
+
+    def parse(self, data: bytes) -> None:
+        """There is room after all."""
+        super().dataReceived(data)
+
+    def answer(self, data: bytes, *, close: bool) -> None:
+        """Instead of Twisted, which has not seen the request. What the kernel takes need not wait for the loop."""
+        self.resetTimeout()
+        sent = 0
+        if isinstance(self.transport, tcp.Connection) and not unsent_bytes(self.transport):
+            with suppress(OSError):  # full, or gone: Twisted will find out
+                sent = self.transport.socket.send(data)
+        if sent < len(data):
+            self.write(data[sent:])
+        if close:
+            self.loseConnection()
 
     # What goes out
 
@@ -147,6 +199,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         super().loseConnection()
 
     def connectionLost(self, reason: Any) -> None:
+        self.gone = True
         self._unsent.stop()
         self._stop_watch()
         forget_unsent(self.transport)
@@ -163,7 +216,7 @@ def answering(transport: Any) -> bool:
     protocol = transport.protocol
     while protocol is not None and not isinstance(protocol, Channel):
         protocol = getattr(protocol, "wrappedProtocol", None) or getattr(protocol, "_channel", None)
-    return protocol is not None and bool(protocol._handlingRequest)
+    return protocol is not None and protocol.answering
 
 
 class Request(http_protocol.WebRequest):  # type: ignore[misc]
@@ -182,25 +235,6 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         else:
             super().handleContentChunk(data)
 
-    def process(self) -> None:
-        """Under overload most requests are refused: here, at less than two thirds of what it costs further in."""
-        behind_proxy = self.server.proxy_forwarded_address_header  # whose clients are told apart later
-        if self.method == b"POST" and self.path == b"/" and not behind_proxy:
-            error = refusals.at_the_door(self.client, self._header(b"x-request-timeout-seconds") or None)
-            if error is not None:
-                self.request_start = time.time()
-                names = self._header(b"x-request-id"), self._header(b"traceparent")
-                headers, payload = refusals.refuse(HTTP, self.client, error, names, close=isinstance(error, Draining))
-                self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
-                self.handle_reply({"type": "http.response.body", "body": payload})
-                return
-        super().process()
-
-    def _header(self, name: bytes) -> str:
-        """As the consumers read it: any byte is a character."""
-        value: bytes = self.getHeader(name) or b""
-        return value.decode("latin-1")
-
     def handle_exception(self, exception: BaseException) -> None:
         """The application has left: the connection ends where the answer has no end, and the client sees that."""
         if not self._response_started:
@@ -213,7 +247,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What Daphne itself answers, as the application's errors look."""
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
-        headers, payload = refusals.refuse(HTTP, self.channel.getPeer(), error)
+        headers, payload = refusals.refuse(HTTP, getattr(self.channel.getPeer(), "host", None), error)
         self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": payload})
 

@@ -48,7 +48,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
         else:
             error = Internal("This server has a bug; its log has the details.")
-        headers, body = refusals.refuse(WEBSOCKET, self.transport.getPeer(), error)
+        headers, body = refusals.refuse(WEBSOCKET, getattr(self.transport.getPeer(), "host", None), error)
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in headers)]
         self.sendData(b"\r\n".join([*lines, b"", body]))
 

@@ -6,48 +6,68 @@ from typing import Any
 
 from inference import lifecycle, trace
 from inference.consumers.guard import peer
-from inference.errors import InferenceError
+from inference.errors import InferenceError, Overloaded
 from inference.service import Request
 from inference.wire import huggingface
 from inferencesite import security_headers
 
 logger = logging.getLogger("inference.edge")
 
+LET_IN_WITHIN = 0.1
+"""Of its deadline, a request may have waited to be refused and is let in after all."""
 
-def at_the_door(client: Any, timeout: str | None) -> InferenceError | None:
-    """What admission says to any request of this client now: to refuse it, the application need not be started.
+
+def objects(host: str | None, port: int, timeout: str) -> bool:
+    """Whether admission refuses any request of this client now: then the application need not be started.
 
     Args:
-        client: Twisted's address.
-        timeout: the header with the request's own deadline.
+        timeout: the header with the request's own deadline, or an empty text.
     """
     process = lifecycle.current()
-    if process is None or process.loop is not asyncio.get_running_loop() or not hasattr(client, "host"):
-        return None
+    if process is None or host is None or process.loop is not asyncio.get_running_loop():
+        return False
     try:
         deadline_s = huggingface.read_timeout(timeout, process.conf.max_deadline_s)
     except InferenceError:
-        return None  # the application says what is wrong
+        return False  # the application says what is wrong
+    return process.service.admission.objection(1, peer({"client": (host, port)}), deadline_s) is not None
+
+
+def objection(host: str, port: int, timeout: str, waited_s: float = 0.0) -> InferenceError | None:
+    """What to tell a client whose request ``objects`` would refuse, after it has waited for that; ``None``: let it in.
+
+    There may be room by now. But if it has waited for more than ``LET_IN_WITHIN``, it would be late.
+    """
+    process = lifecycle.current()
+    assert process is not None  # noqa: S101 - it objected
+    deadline_s = huggingface.read_timeout(timeout, process.conf.max_deadline_s)
     try:
-        process.service.admission.check(1, peer({"client": (client.host, client.port)}), deadline_s)
+        process.service.admission.check(1, peer({"client": (host, port)}), deadline_s)
     except InferenceError as error:
         return error
-    return None
+    if waited_s <= LET_IN_WITHIN * (deadline_s or process.conf.deadline_s):
+        return None
+    return Overloaded("There are more requests than this server can even refuse; try again in 1 s.", retry_after_s=1)
+
+
+def draining() -> bool:
+    process = lifecycle.current()
+    return process is not None and process.service.draining.is_set()
 
 
 def refuse(
-    transport: str, client: Any, error: InferenceError, names: tuple[str, str] = ("", ""), *, close: bool = True
+    transport: str, host: str | None, error: InferenceError, names: tuple[str, str] = ("", ""), *, close: bool = True
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Log it; returns headers and body of the answer.
 
     Args:
         transport: as in the request log.
-        client: Twisted's address of it, or of the proxy before it.
+        host: the client's address, or that of the proxy before it.
         names: the client's own ``x-request-id`` and ``traceparent``, where they are known.
         close: the answer says that the connection is closed after it.
     """
     request_id, traceparent = trace.take_request_id(names[0]), trace.child(names[1])
-    request = Request(transport=transport, client=getattr(client, "host", None), id=request_id, traceparent=traceparent)
+    request = Request(transport=transport, client=host, id=request_id, traceparent=traceparent)
     process = lifecycle.current()
     if process is not None:
         process.service.refused(request, error)

@@ -117,7 +117,7 @@ async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins():
     queue.fill(100)
     error = queue.refused(1, HOG, deadline_s=10)
     assert isinstance(error, Overloaded)
-    assert error.message == "The predicted wait is 10.1 s, too long for a deadline of 10 s; try again in 3 s."
+    assert error.message == "The predicted wait is 10.1 s, too long for a deadline of 10 s; try again in 5 s."
     assert queue.admits(1, HOG, deadline_s=20)
 
 
