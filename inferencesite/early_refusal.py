@@ -136,17 +136,21 @@ class EarlyRefusal:
 
     def _look(self) -> None:
         """Those that have waited longest, as far as there is time. A process that stops refuses all of them."""
-        while self._waiting and (self._budget.left(now := self._clock()) or refusals.draining()):
-            began = time.thread_time()
-            channel, data, head, since = self._waiting.popleft()
-            if channel.gone:
-                continue
-            channel.waits = False
-            if not self._refuse(channel, head, now - since, began):
-                channel.parse(data)
-            channel.read_on()
-        if self._waiting:
-            self._call_later(LOOK_EVERY_S, self._look)
+        try:
+            while self._waiting and (self._budget.left(self._clock()) or refusals.draining()):
+                self._end_wait(self._waiting.popleft())
+        finally:  # whatever one of them raises, the others do not wait for ever
+            if self._waiting:
+                self._call_later(LOOK_EVERY_S, self._look)
+
+    def _end_wait(self, waiting: Waiting) -> None:
+        began, (channel, data, head, since) = time.thread_time(), waiting
+        if channel.gone:
+            return
+        channel.waits = False
+        if not self._refuse(channel, head, self._clock() - since, began):
+            channel.parse(data)
+        channel.read_on()
 
     def _refuse(self, channel: Any, head: Head, waited_s: float, began: float) -> bool:
         """False if there is room by now."""

@@ -204,6 +204,16 @@ def test_whoever_has_left_costs_nothing(server: Server):
     assert (gone.told, other.told) == ([], ["refused", "read on"])
 
 
+def test_one_that_fails_holds_up_nobody(server: Server):
+    server.exhaust()
+    broken, other = server.ask("a"), server.ask("b")
+    broken.answer = None  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
+    server.pass_time(LOOK_EVERY_S)
+    assert other.told == ["refused", "read on"]
+
+
 def test_a_process_that_stops_refuses_all_that_wait(server: Server):
     server.exhaust()
     waiting = [server.ask(str(number)) for number in range(50)]

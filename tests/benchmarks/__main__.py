@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import generation, memory, models, overload, proc, report, servers
+from tests.benchmarks import crowd, generation, memory, models, overload, proc, report, servers
 from tests.benchmarks.measure import (
     LIMITS,
     OFFLINE,
@@ -37,7 +37,7 @@ from tests.benchmarks.measure import (
 from tests.benchmarks.padding import PaddingMeter
 from tests.benchmarks.report import say
 
-SECTIONS = ("mixed", "open", "short", "base", "memory", "overload", "generation")
+SECTIONS = ("mixed", "open", "short", "base", "memory", "overload", "crowd", "generation")
 CLIENTS = {"mixed": (1, 8, 32, 128), "short": (1, 32), "base": (32, 128)}
 ORDER = (*LIMITS, *OFFLINE, *servers.OURS, PIPELINE, *servers.PEERS)
 GROUPS = {"all": ORDER, "peers": tuple(servers.PEERS), "limits": tuple(LIMITS)}
@@ -91,6 +91,12 @@ class Bench:
                 found = overload.measured(server, favour=self._options.favour)
                 say("\n".join(found.lines()))
                 self._apart["overload"].append(asdict(found))
+        if "crowd" in self._options.only:
+            self._apart["crowd"] = []
+            for server in crowd.SERVERS:
+                all_found = crowd.measured(server, favour=self._options.favour)
+                say("\n".join(line for found in all_found for line in found.lines()))
+                self._apart["crowd"] += map(asdict, all_found)
         if "generation" in self._options.only:
             figures = generation.measured()
             say("\n".join(generation.lines(figures)))

@@ -22,6 +22,8 @@ GRACE_S = 5.0
 """On top of the deadline, for a busy machine; after that a request counts as hung."""
 LONG_DEADLINE_S = 90.0
 """Of inputs that are to fail: what they come to is not to be 504."""
+RECONNECTING = "127.0.0.10"
+MOST_TRIES = 20
 LISTS = 0.2
 SOCKETS = 0.4
 """Shares of requests with several inputs, and of those that go through a WebSocket."""
@@ -153,6 +155,49 @@ class Clients:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
+    async def reconnecting(self, phase: str, times: int, deadline_s: float) -> list[tuple[Entry, int]]:
+        """A client of its own that connects anew for each request, and comes back when it is told to.
+
+        Returns the requests that were not refused, and how often each had been before.
+        """
+        found = []
+        for _ in range(times):
+            for refused in range(MOST_TRIES):  # noqa: B007 - how often it was, in the end
+                entry = self._new(phase, [self._text(len(self._ledger.entries) + 1, 0, None)], "http", deadline_s)
+                no_keep_alive = httpx.Limits(max_keepalive_connections=0)
+                transport = httpx.AsyncHTTPTransport(local_address=RECONNECTING, limits=no_keep_alive)
+                async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=LONG_DEADLINE_S) as http:
+                    await self._post(http, self._webs, entry, None)
+                if entry.outcome is not Outcome.REFUSED:
+                    break
+                await asyncio.sleep(entry.retry_after_s)
+            found.append((entry, refused))
+        return found
+
+    async def crowd(self, phase: str, connections: int, seconds: float, deadline_s: float, pause_s: float) -> None:
+        """Each asks again as soon as it is answered, and some time after a refusal."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+
+        async def one(number: int) -> None:
+            await asyncio.sleep(self._chance.uniform(0, pause_s))
+            while clock() < end:
+                entry = self._new(phase, [self._text(len(self._ledger.entries) + 1, 0, None)], "http", deadline_s)
+                began = clock()
+                await self._post(self._http[number % len(self._http)], [self._webs[number % 2]], entry, None)
+                entry.seconds = clock() - began
+                if entry.outcome is Outcome.REFUSED:
+                    await asyncio.sleep(pause_s)
+
+        async with asyncio.TaskGroup() as clients:
+            for number in range(connections):
+                clients.create_task(one(number))
+
+    def _new(self, phase: str, inputs: list[str], transport: str, deadline_s: float, *, special: bool = False) -> Entry:
+        entry = Entry(len(self._ledger.entries) + 1, phase, transport, inputs, deadline_s, special=special)
+        self._ledger.entries.append(entry)
+        return entry
+
     async def send(
         self, phase: str, word: str | None = None, *, single: bool = False, stay_s: float | None = None
     ) -> Entry:
@@ -162,10 +207,9 @@ class Clients:
         inputs = [self._text(number, place, word) for place in range(chance.randint(2, 6) if many else 1)]
         transport = "websocket" if chance.random() < SOCKETS else "http"
         deadline_s = self._deadline_s if word is None else LONG_DEADLINE_S
-        entry = Entry(number, phase, transport, inputs, deadline_s, special=word is not None)
+        entry = self._new(phase, inputs, transport, deadline_s, special=word is not None)
         webs = chance.sample(self._webs, len(self._webs))
         client = chance.randrange(len(ADDRESSES))
-        self._ledger.entries.append(entry)
         clock = asyncio.get_running_loop().time
         began = clock()
         with suppress(TimeoutError):  # it stays hung
@@ -233,3 +277,4 @@ def _take_reply(entry: Entry, reply: httpx.Response) -> None:
         entry.take_outputs(outputs if len(entry.inputs) > 1 else [outputs])
     else:
         entry.take_error(reply.json().get("error_type", str(reply.status_code)))
+        entry.retry_after_s = float(reply.headers.get("retry-after", 0))

@@ -6,16 +6,21 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference import pipelines
 from inference.conf import Conf
+from inference.messages import Job
 from inference.runner import LoadedPipeline, Outcome
 from manage import main
 
 POISON, HANG, BAD = "poison", "endless", "rotten"
 """Words that end the process, hold the model for ever, and fail the batch they are in."""
+TANGLED, SLOW = "tangled", "sluggish"
+"""Words that hold the tokenizer for ever, and for ``SLOW_S``."""
+SLOW_S = 2.0
 
 real_load = pipelines.load
 
@@ -28,6 +33,14 @@ class FaultyPipeline:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)
+
+    def prepare(self, jobs: Sequence[Job]) -> Any:
+        words = {word for job in jobs for word in str(job.input).split()}
+        if TANGLED in words:
+            threading.Event().wait()
+        if SLOW in words:
+            time.sleep(SLOW_S)
+        return self._pipeline.prepare(jobs)
 
     def run(self, batch: Sequence[Any]) -> list[Outcome]:
         words = {word for prepared in batch for word in str(prepared.job.input).split()}

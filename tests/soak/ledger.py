@@ -54,6 +54,8 @@ class Entry:
     late_cancels: int = 0
     """Cancels that crossed the answer: refused, and a row of the log each."""
     seconds: float = 0.0
+    retry_after_s: float = 0.0
+    """What a refusal said, over HTTP."""
 
     def take_outputs(self, outputs: list[Any]) -> None:
         self.outputs = outputs

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tests.processes import STOP_S, Worker
 from tests.soak.clients import Clients
 from tests.soak.cluster import Cluster
-from tests.soak.faulty_worker import BAD, HANG, POISON
+from tests.soak.faulty_worker import BAD, HANG, POISON, SLOW, TANGLED
 from tests.soak.ledger import RETRYABLE, Entry, Ledger, Outcome, counts, line
 
 BROKEN = (Outcome.LOST, Outcome.HUNG, Outcome.SWAPPED, "duplicated")
@@ -21,6 +21,8 @@ REST_BETWEEN_S = 3.0
 LEAVE_S = 0.03
 """Clients that leave do so while their request waits or runs."""
 BATCH = 16
+CROWD, CROWD_DEADLINE_S, CROWD_PAUSE_S = 200, 1.0, 0.4
+"""Connections of a crowd: more than what two workers on two cores answer within the deadline."""
 
 
 @dataclass
@@ -149,6 +151,35 @@ async def hang(soak: Soak) -> None:
     await _costs_its_workers(soak, "hang", HANG)
 
 
+async def tokenizer(soak: Soak) -> None:
+    """Inputs that take long to tokenise, and one that holds the tokenizer for ever."""
+    phase, before = "tokenizer", soak.cluster.restarts
+    async with soak.load(phase):
+        slow = [await soak.clients.send(phase, SLOW) for _ in range(soak.times(3))]
+    kept = all(entry.outcome is Outcome.RIGHT for entry in slow) and soak.cluster.restarts == before
+    soak.promise("those that take long are answered, and end no worker", kept=kept)
+    await _costs_its_workers(soak, "tangled", TANGLED)
+
+
+async def crowd(soak: Soak) -> None:
+    """Many connections that ask again after each answer and refusal; among them a client that always reconnects."""
+    phase = "crowd"
+    crowding = asyncio.create_task(soak.clients.crowd(phase, CROWD, 20 * soak.scale, CROWD_DEADLINE_S, CROWD_PAUSE_S))
+    await asyncio.sleep(2 * soak.scale)
+    own = await soak.clients.reconnecting("reconnects", soak.times(10), CROWD_DEADLINE_S)
+    async with soak.load(phase, rate=0.01):
+        await crowding
+    print(line("reconnects", soak.ledger.of("reconnects")), flush=True)
+    entries = soak.ledger.of(phase)
+    others = {e.code for e in entries if e.outcome is Outcome.REFUSED} - {"overloaded"}
+    soak.promise(f"refusals say that there is too much to do {others or ''}", kept=not others)
+    failed = [e for e in entries if e.outcome is Outcome.FAILED]
+    soak.promise(f"what is let in is in time {_codes(failed)}", kept=len(failed) <= 0.01 * len(entries))
+    most = max(refused for _, refused in own)
+    kept = most <= 1 and all(entry.outcome is Outcome.RIGHT for entry, _ in own)
+    soak.promise(f"the client that reconnects is refused once at most ({most}), and answered", kept=kept)
+
+
 async def _costs_its_workers(soak: Soak, phase: str, word: str) -> None:
     before = soak.cluster.restarts
     async with soak.load(phase):
@@ -216,7 +247,9 @@ PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {
     "redis": redis,
     "poison": poison,
     "hang": hang,
+    "tokenizer": tokenizer,
     "bad": bad,
     "cuts": cuts,
+    "crowd": crowd,
     "rolling": rolling,
 }
