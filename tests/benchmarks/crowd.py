@@ -111,7 +111,8 @@ class Found:
         kept = self.answered_per_s / self.peak_per_s
         return [
             f"{self.connections} connections at {self.server}, {PAUSE_S:g} s after each refusal, "
-            f"deadline {DEADLINE_S:g} s: answered in time {self.answered_per_s:.0f}/s ({kept:.2f} of the peak of {self.peak_per_s:.0f}), "
+            f"deadline {DEADLINE_S:g} s:",
+            f"  answered in time {self.answered_per_s:.0f}/s ({kept:.2f} of the peak of {self.peak_per_s:.0f}), "
             f"refused {self.refused_per_s:.0f}/s",
             f"  until a refusal, p50 and p99: {self.refusal_p50_ms:.0f} and {self.refusal_p99_ms:.0f} ms; "
             f"CPU of a refusal: {self.cpu_ms_per_refusal:.3f} ms (an echo on bare Daphne: {self.echo_cpu_ms:.3f} ms)",
