@@ -43,7 +43,12 @@ class Conf:
     )
     threads: int = option(0, "CPU threads of the model; 0 takes every core", low=0, high=1024)
     max_batch_size: int = option(32, "inputs in one batch", low=1, high=4096)
-    max_batch_tokens: int = option(16384, "padded tokens in one batch (memory)", low=1, high=10_000_000)
+    max_batch_tokens: int = option(
+        16384,
+        "tokens in one batch with their padding, or in the cache of texts that are generated (memory)",
+        low=1,
+        high=10_000_000,
+    )
     batch_window_ms: float = option(0.0, "how long the first input of a batch waits for company", low=0, high=60_000)
     max_pending: int = option(512, "inputs admitted and unanswered, per web process", low=1, high=100_000)
     max_inputs: int = option(128, "inputs in one request", low=1, high=10_000)
