@@ -138,8 +138,8 @@ class Service:
             return ""
         ignored = ", ".join(sorted({titled(worker.description) for worker in others}))
         return (
-            f"Workers serve different models: {len(roster.serving())} ready for {titled(roster.description)}, which "
-            f"requests are for; {len(others)} for {ignored}, which get none."
+            f"Workers serve different models. Requests go to {titled(roster.description)}, {len(roster.serving())} ready; "
+            f"none go to {ignored}, {len(others)} ready."
         )
 
     async def drain(self, timeout_s: float) -> None:
