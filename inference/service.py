@@ -138,8 +138,8 @@ class Service:
             return ""
         ignored = ", ".join(sorted({titled(worker.description) for worker in others}))
         return (
-            f"Workers serve different models. Requests go to {titled(roster.description)}, {len(roster.serving())} ready; "
-            f"none go to {ignored}, {len(others)} ready."
+            f"Workers serve different models. Requests go to {titled(roster.description)}, "
+            f"{len(roster.serving())} ready; none go to {ignored}, {len(others)} ready."
         )
 
     async def drain(self, timeout_s: float) -> None:
