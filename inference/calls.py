@@ -47,8 +47,9 @@ class Pending:
     """Of a stream: what has been generated and told so far; a worker that gets the job goes on after them."""
 
     def __lt__(self, other: "Pending") -> bool:
-        """Admitted earlier."""
-        return self.job_id < other.job_id
+        """Goes first: the one that was admitted earlier; but a suspect that may have ended a worker while it ran alone
+        comes after those that were only in its company, or it would hold them up at each worker that it ends."""
+        return (self.losses, self.job_id) < (other.losses, other.job_id)
 
     @property
     def wanted(self) -> bool:

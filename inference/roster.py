@@ -70,12 +70,13 @@ class WorkerView:
 
     @property
     def promised_jobs_per_s(self) -> float:
-        """Full batches of what it had so far, by its cost model, or what it did lately; 0 if that is not known."""
+        """Its share for this web process of what it does in full batches by its cost model, or of what it did lately; 0
+        if that is not known. Others may ask as much as this one."""
         if self.cost is None:
             return 0.0
         tokens = self.totals.tokens // self.totals.jobs if self.totals.jobs else TYPICAL_TOKENS
         useful_ms = max(self.cost.useful_ms(1, tokens), self.job_ms)  # of CPU alone; and with all waits, lately
-        return 1000 / useful_ms if useful_ms else 0.0
+        return 1000 / useful_ms / self.webs if useful_ms else 0.0
 
     @property
     def has_words(self) -> bool:

@@ -16,6 +16,9 @@ from inferencesite.loops import run_here, run_on
 
 logger = logging.getLogger("inference.edge")
 
+MOST_UNTAKEN = 1024
+"""Connections that the kernel has made and that wait to be taken; the system may allow fewer (``somaxconn``)."""
+
 
 def install() -> None:
     """Hook into the reactor that runs when this process is a Daphne server; no effect anywhere else."""
@@ -30,11 +33,21 @@ def install() -> None:
     reactor.callWhenRunning(_begin, reactor)
 
 
+def _queue_connections(reactor: Any) -> None:
+    """Twisted lets 50 connections wait to be taken; a client beyond them hears nothing, and tries again seconds later."""
+    from twisted.internet import tcp  # noqa: PLC0415
+
+    for port in reactor.getReaders():
+        if isinstance(port, tcp.Port):
+            port.socket.listen(MOST_UNTAKEN)
+
+
 def _begin(reactor: Any) -> None:
     loop = asyncio.get_event_loop()
     take_few(loop)
     gc.freeze()  # what is imported by now never dies, and a full collection walks it: 60 ms on the event loop
     loop.call_soon(lifecycle.start, die)
+    reactor.callLater(0, _queue_connections, reactor)
     if threading.current_thread() is threading.main_thread():
         # Twisted installs its own handlers after this hook has run.
         reactor.callLater(0, _handle_signals, loop, reactor)

@@ -405,3 +405,18 @@ def test_answers_above_daphnes_own_limit_are_sent(server: Web) -> None:
         assert json.loads(connection.recv(30)) == {"type": "pong"}
     assert len(json.loads(frames[-1])["output"]) == 64
     assert len(frames[-1]) > 2**20
+
+
+# Connections
+
+
+def test_a_burst_of_connections_waits_in_the_kernel_until_it_is_taken(impatient: Web) -> None:
+    """Beyond the listening queue a client hears nothing, and tries again after a second, then after two more."""
+    impatient.pause()
+    try:
+        with ExitStack() as opened:
+            for _ in range(200):
+                opened.enter_context(socket.create_connection(("127.0.0.1", impatient.port), timeout=0.9))
+    finally:
+        impatient.resume()
+    impatient.wait_until_answers("/health/ready")

@@ -151,6 +151,14 @@ def test_what_comes_back_goes_in_the_order_of_admission_however_it_comes():
     assert names(take(waiting)) == ["a0", "a1", "a2", "a3", "a4"]
 
 
+def test_a_suspect_that_may_have_ended_a_worker_alone_goes_after_those_in_its_company():
+    waiting = waiting_for(make_call("a", 3))
+    jobs = take(waiting)
+    jobs[0].losses = 1
+    put_back(waiting, jobs)
+    assert names(take(waiting)) == ["a1", "a2", "a0"]
+
+
 def test_what_waits_is_counted_whatever_becomes_of_it():
     call = make_call("a", 4)
     waiting = waiting_for(call, make_call("b", 1))
