@@ -103,8 +103,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[SimulatedModel]:
     """The models of the workers that start."""
     models: list[SimulatedModel] = []
 
-    def make(ran: Callable[[list[str]], None]) -> SimulatedModel:
-        models.append(model(ran))
+    def make(ran: Callable[[list[str]], None], version: str) -> SimulatedModel:
+        models.append(model(ran, version))
         return models[-1]
 
     model = SimulatedModel

@@ -86,7 +86,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[SlowWriter]:
     """The models of the workers that start."""
     made: list[SlowWriter] = []
 
-    def make(ran: Callable[[list[str]], None]) -> SlowWriter:
+    def make(ran: Callable[[list[str]], None], _: str) -> SlowWriter:
         made.append(SlowWriter(ran))
         return made[-1]
 
