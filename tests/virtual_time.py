@@ -23,6 +23,13 @@ START_S = 1024.0
 """The clock's first moment: not 0, which code may take for "never", and a power of two, for exact sums."""
 
 
+def stand_still(seconds: float) -> None:
+    """Let time pass in which the running loop does nothing."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.stand_still(seconds)
+
+
 class WaitsForEver(AssertionError):
     """The coroutine does not end; the message lists what its tasks wait for."""
 
@@ -55,6 +62,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    def stand_still(self, seconds: float) -> None:
+        """As a process that was stopped, or a callback that took so long: time passes, and nothing is done."""
+        self._now += seconds
 
     def jump(self) -> None:
         """To the next timer."""
