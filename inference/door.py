@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from inference import lifecycle
-from inference.errors import InferenceError, Invalid
+from inference.errors import InferenceError, Internal, Invalid
 from inference.lifecycle import WebProcess
 from inference.models import InferenceRequest
 from inference.service import Request, Service
@@ -175,4 +175,7 @@ def _check_failure() -> None:
 
 
 def _raise_later(sentence: str) -> None:
+    """To whoever asks from now on, and to those who wait."""
     _failure.append(sentence)
+    if (process := lifecycle.current()) is not None:
+        process.dispatcher.fail_all(lambda: Internal(sentence))
