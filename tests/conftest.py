@@ -17,6 +17,8 @@ from tests.processes import Redis, Web, Worker
 # Read when transformers and torch are imported, which no module does at its top. Spinning would slow the servers down.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
+CLIENT_S = 90.0
+"""How long a client waits for an answer: longer than a server may, which has a deadline."""
 CLOSE = 1e-4
 """Scores of the same input in different batches differ by less."""
 STORY = (
@@ -26,7 +28,12 @@ STORY = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: waits longer than 20 s for time itself to pass")
+    config.addinivalue_line("markers", "last: waits for time itself to pass, of which most has passed at the end")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 class Reference:
@@ -102,14 +109,14 @@ def redis() -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Web]:
     """One process: web server and worker."""
-    with processes.web() as server:
+    with processes.web(env=processes.new_hold().env) as server:
         yield server
         _check_log(server)
 
 
 @pytest.fixture(scope="session")
 def shared_worker(redis: Redis) -> Iterator[Worker]:
-    with processes.worker(redis) as worker:
+    with processes.worker(redis, processes.new_hold().env) as worker:
         yield worker
         _check_log(worker)
 
@@ -117,7 +124,7 @@ def shared_worker(redis: Redis) -> Iterator[Worker]:
 @pytest.fixture(scope="session")
 def distributed(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
     """A web server whose worker is a process of its own."""
-    with processes.web(redis) as server:
+    with processes.web(redis, shared_worker.hold.env) as server:
         yield server
         _check_log(server)
 
@@ -133,7 +140,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def generation(language_model: Path) -> dict[str, str]:
     """Settings of servers and workers that generate text."""
-    return {
+    return processes.new_hold().env | {
         "INFERENCE_MODEL": str(language_model),
         "INFERENCE_TASK": "text-generation",
         "INFERENCE_THREADS": "1",
@@ -143,17 +150,23 @@ def generation(language_model: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def generating_embedded(generation: dict[str, str]) -> Iterator[Web]:
-    with processes.web(env=generation) as server:
+    with processes.web(env=generation | processes.new_hold().env) as server:
         yield server
         _check_log(server)
 
 
 @pytest.fixture(scope="session")
-def generating_distributed(redis: Redis, generation: dict[str, str]) -> Iterator[Web]:
-    with processes.worker(redis, generation) as worker, processes.web(redis, generation) as server:
+def generating_worker(redis: Redis, generation: dict[str, str]) -> Iterator[Worker]:
+    with processes.worker(redis, generation) as worker:
+        yield worker
+        _check_log(worker)
+
+
+@pytest.fixture(scope="session")
+def generating_distributed(redis: Redis, generation: dict[str, str], generating_worker: Worker) -> Iterator[Web]:
+    with processes.web(redis, generation) as server:
         yield server
         _check_log(server)
-        _check_log(worker)
 
 
 @pytest.fixture(params=["embedded", "distributed"])
@@ -182,7 +195,7 @@ def http(server: Web) -> Iterator[httpx.Client]:
 
 
 def client(server: Web, **options: Any) -> httpx.Client:
-    return httpx.Client(base_url=server.url, trust_env=False, verify=False, timeout=40, **options)  # noqa: S501
+    return httpx.Client(base_url=server.url, trust_env=False, verify=False, timeout=CLIENT_S, **options)  # noqa: S501
 
 
 @pytest.fixture(autouse=True)

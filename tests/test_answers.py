@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Reference
 from tests.processes import Web
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 CLIENTS = 64
 
@@ -64,7 +64,7 @@ async def test_mixed_parameters_at_once(
         reference.check(answer, text, **parameters)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_every_client_gets_its_own_answers(
     server: Web, reference: Reference, make_texts: Callable[..., list[str]]
 ) -> None:

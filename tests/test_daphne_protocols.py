@@ -19,7 +19,7 @@ from tests import processes
 from tests.conftest import client
 from tests.processes import Redis, Web, Worker
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 STALL_S = 2.0
 BIG: dict[str, Any] = {"inputs": [f"number {n} is [MASK]" for n in range(64)], "parameters": {"top_k": 1000}}

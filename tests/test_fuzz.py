@@ -9,7 +9,7 @@ from tests.conftest import client as open_client
 from tests.processes import Web
 from tests.soak.fuzz import Http, Socket, fuzz_http, fuzz_websocket
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 EXAMPLES = 150
 

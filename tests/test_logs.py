@@ -14,7 +14,7 @@ from tests import processes
 from tests.conftest import client
 from tests.processes import Process, Redis, Web, Worker
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 TEXT = "test [MASK]"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

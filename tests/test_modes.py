@@ -7,7 +7,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import httpx
@@ -15,22 +18,22 @@ import pytest
 from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from inference import infer, lifecycle
+from inference import infer, lifecycle, pipelines
 from inference.outbox import end
+from inference.runner import LoadedPipeline
 from tests import processes
-from tests.conftest import Reference, client
+from tests.conftest import CLIENT_S, Reference, client
 from tests.processes import Redis, Web, Worker
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 TEXT = "test [MASK]"
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MODEL_LIBRARIES = ("torch", "tokenizers", "safetensors")
-LOOP_LAG_S = 0.05
 
 
 def open_client(server: Web) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=50)  # noqa: S501
+    return httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=CLIENT_S)  # noqa: S501
 
 
 @pytest.fixture(params=["embedded", "distributed"])
@@ -67,9 +70,18 @@ def libraries_of(process: processes.Process) -> set[str]:
 
 
 def test_requests_wait_while_the_model_loads(reference: Reference) -> None:
-    with processes.web(wait_for="/health/live") as server, client(server) as http:
+    hold = processes.new_hold()
+    with (
+        hold(),
+        processes.web(env=hold.env, wait_for="/health/live") as server,
+        client(server) as http,
+        ThreadPoolExecutor() as pool,
+    ):
+        asked = pool.submit(http.post, "/", content=TEXT)
+        processes.wait_until(lambda: figure(http, "pending_inputs") == 1, "the request waits")
         unready = http.get("/health/ready")
-        reply = http.post("/", content=TEXT)
+        hold.end()
+        reply = asked.result()
         ready = http.get("/health/ready")
 
     assert (unready.status_code, unready.json()["status"]) == (503, "not ready")
@@ -78,19 +90,36 @@ def test_requests_wait_while_the_model_loads(reference: Reference) -> None:
     assert ready.status_code == 200
 
 
-def test_without_a_worker_requests_wait_for_their_deadline(redis: Redis) -> None:
-    env = {"INFERENCE_LAYER_PREFIX": "lonely", "INFERENCE_MAX_PENDING": "2", "INFERENCE_MAX_INPUTS": "2"}
-    with (
-        processes.web(redis, env, wait_for="/health/live") as server,
-        client(server) as http,
-        connect_and_infer(server, timeout_s=1.5),
-    ):
-        names = [(b"x-request-id", b"mine"), (b"traceparent", TRACEPARENT), (b"x-request-timeout-seconds", b"\xf5")]
-        refused = http.post("/", content=TEXT, headers=names[:2])
-        odd = http.post("/", content=TEXT, headers=names[2:])
-        unready = http.get("/health/ready")
+def figure(http: httpx.Client, name: str) -> float:
+    lines = http.get("/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"inference_{name} "))
+
+
+PERMITS = 16
+LONELY = {
+    "INFERENCE_LAYER_PREFIX": "lonely",
+    "INFERENCE_MAX_PENDING": str(PERMITS),
+    "INFERENCE_MAX_INPUTS": str(PERMITS),
+}
+
+
+@pytest.fixture(scope="module")
+def lonely(redis: Redis) -> Iterator[Web]:
+    """A web server without a worker."""
+    with processes.web(redis, LONELY, wait_for="/health/live") as server:
+        yield server
+
+
+def test_without_a_worker_requests_wait_for_their_deadline(lonely: Web) -> None:
+    with client(lonely) as http:
+        with connect_and_infer(lonely):
+            names = [(b"x-request-id", b"mine"), (b"traceparent", TRACEPARENT)]
+            refused = http.post("/", content=TEXT, headers=names)
+            odd = http.post("/", content=TEXT, headers=[(b"x-request-timeout-seconds", b"\xf5")])
+            unready = http.get("/health/ready")
         wait_until_free(http)
         late = http.post("/", content=TEXT, headers={"x-request-timeout-seconds": "0.2"})
+        wait_until_free(http)
 
     assert (refused.status_code, refused.json()["error_type"]) == (503, "loading")
     assert int(refused.headers["retry-after"]) >= 1
@@ -100,25 +129,25 @@ def test_without_a_worker_requests_wait_for_their_deadline(redis: Redis) -> None
     assert unready.status_code == 503
     assert (late.status_code, late.json()["error_type"]) == (504, "timeout")
     assert "worker" in late.json()["error"]
-    assert 200 <= float(late.headers["x-total-time"]) < 5000
+    assert 200 <= float(late.headers["x-total-time"]) < 30_000, "its own deadline, not that of all"
 
 
 @contextmanager
-def connect_and_infer(server: Web, timeout_s: float) -> Iterator[None]:
-    """A client that takes both permits of the server for a while."""
+def connect_and_infer(server: Web) -> Iterator[None]:
+    """A client that takes all permits of the server until it leaves."""
     from websockets.sync.client import connect as connect_sync  # noqa: PLC0415
 
     with connect_sync(server.socket_url, proxy=None) as connection:
-        frame = {"type": "infer", "id": "a", "inputs": [TEXT, TEXT], "timeout_s": timeout_s}
+        frame = {"type": "infer", "id": "a", "inputs": [TEXT] * PERMITS, "timeout_s": 120}
         connection.send(json.dumps(frame))
         connection.send(json.dumps({"type": "ping"}))
-        assert json.loads(connection.recv())["type"] == "pong"  # so the frame before it was read, too
+        while json.loads(connection.recv())["type"] != "pong":  # then the frame before it was read, too
+            pass
         yield
 
 
 def wait_until_free(http: httpx.Client) -> None:
-    refused = "the queue is full"
-    processes.wait_until(lambda: refused not in http.get("/health/ready").text, "the waiting request expired")
+    processes.wait_until(lambda: figure(http, "pending_inputs") == 0, "all permits are back")
 
 
 def test_what_cannot_work_is_refused_at_once(redis: Redis) -> None:
@@ -157,19 +186,33 @@ async def test_spaced_requests_are_all_answered(distributed: Web, reference: Ref
         reference.check(reply.json(), f"number {number} is [MASK]")
 
 
-@pytest.mark.slow
-def test_idle_processes_answer_at_once(distributed: Web, shared_worker: Worker) -> None:
-    """Longer than every time limit of Redis clients: blocking pops (5 s), reads (15 s)."""
-    with client(distributed) as http:
-        http.post("/", content=TEXT)
-        logs = len(distributed.log()), len(shared_worker.log())
-        time.sleep(30)
+IDLE_S = 30.0
+"""Longer than every time limit of Redis clients: blocking pops (5 s), reads (15 s)."""
+
+
+@pytest.mark.last
+def test_idle_processes_answer_at_once(
+    distributed: Web, shared_worker: Worker, generating_distributed: Web, generating_worker: Worker
+) -> None:
+    """Those that were asked last the longest ago. What is lost would be sent again."""
+    pairs = ((distributed, shared_worker), (generating_distributed, generating_worker))
+    asked_at, server, worker = min(((last_asked(server), server, worker) for server, worker in pairs), key=itemgetter(0))
+    time.sleep(max(0.0, IDLE_S - (datetime.now(UTC) - asked_at).total_seconds()))
+    with client(server) as http:
         reply = http.post("/", content=TEXT)
 
     assert reply.status_code == 200
-    assert float(reply.headers["x-total-time"]) < 2000
-    for process, length in zip((distributed, shared_worker), logs, strict=True):
-        assert "fails" not in process.log()[length:]
+    assert server.row(reply.headers["x-request-id"])["times_sent"] == 1
+    for process in (server, worker):
+        assert "The channel layer fails" not in process.log()
+
+
+def last_asked(server: Web) -> datetime:
+    with client(server) as http:
+        if not server.rows():
+            assert http.post("/", content=TEXT).status_code == 200
+        processes.wait_until(lambda: figure(http, "log_rows_waiting") == 0 and server.rows(), "it is in the log")
+    return datetime.fromisoformat(server.rows()[-1]["received_at"]).replace(tzinfo=UTC)
 
 
 def test_a_worker_whose_model_hangs_ends_itself(redis: Redis) -> None:
@@ -182,7 +225,7 @@ def test_a_worker_whose_model_hangs_ends_itself(redis: Redis) -> None:
         client(server) as http,
     ):
         reply = http.post("/", content="endless [MASK]")
-        assert hanging.wait(20) == 1
+        assert hanging.wait() == 1
     assert (reply.status_code, reply.json()["error_type"]) == (504, "timeout")
     assert hanging.last_line().endswith("the model hangs.")
 
@@ -256,7 +299,7 @@ async def sent(http: httpx.AsyncClient, bodies: Sequence[object]) -> list["async
             all_sent.set()
 
     asked = [asyncio.create_task(http.post("/", json=body, extensions={"trace": trace})) for body in bodies]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(processes.WAIT_S):
         await all_sent.wait()
     return asked
 
@@ -272,38 +315,46 @@ async def until_closed(socket: ClientConnection) -> tuple[list[dict[str, Any]], 
 
 
 async def until_draining(http: httpx.AsyncClient) -> httpx.Response:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(processes.WAIT_S):
         while (reply := await http.get("/health/ready")).status_code == 200:
             pass
         return reply
 
 
-async def test_a_stopping_worker_loses_nothing(
-    redis: Redis, distributed: Web, reference: Reference, make_texts: Callable[..., list[str]]
+def test_a_stopping_worker_loses_nothing(
+    lonely: Web, redis: Redis, reference: Reference, make_texts: Callable[..., list[str]]
 ) -> None:
-    texts = make_texts(96, 10, 20)
-    ready_before = distributed.log().count("is ready")
-    with processes.worker(redis, {"INFERENCE_THREADS": "1"}) as second:
-        await asyncio.to_thread(
-            distributed.wait_for,
-            lambda: distributed.log().count("is ready") > ready_before,
-            "the second worker is known",
-        )
-        async with open_client(distributed) as http:
-            asked = await sent(http, [{"inputs": texts[start : start + 8]} for start in range(0, len(texts), 8)])
-            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            stopped = asyncio.create_task(asyncio.to_thread(second.terminate))
-            replies = await asyncio.gather(*asked)
-            assert await stopped == 0
-            after = await http.post("/", content=TEXT)
+    """It holds jobs when it is told to stop: one of them is in its model, and the others wait for the next worker."""
+    texts, hold = make_texts(PERMITS, 10, 20), processes.new_hold()
+    env = hold.env | LONELY | {"INFERENCE_THREADS": "1", "INFERENCE_MAX_BATCH_SIZE": "1"}
+    with processes.worker(redis, env) as worker, client(lonely) as http, ThreadPoolExecutor() as pool:
+        lonely.wait_until_answers("/health/ready")
+        with hold():
+            asked = pool.submit(post_json, http, texts)
+            worker.wait_for(lambda: hold.holds(worker.pid), "it has work")
+            worker.wait_for(lambda: waiting_at_workers(http), "more of it than runs")
+            worker.signal(signal.SIGTERM)
+            processes.wait_until(lambda: figure(http, "credit_used") == 1, "what has not started is given back")
+        assert worker.wait() == 0
+        assert not asked.done()
+        worker.start()
+        reply = asked.result()
 
-    answers = [answer for reply in replies for answer in reply.json()]
-    assert [reply.status_code for reply in [*replies, after]] == [200] * 13
-    for text, answer in zip(texts, answers, strict=True):
+    assert reply.status_code == 200, reply.text
+    for text, answer in zip(texts, reply.json(), strict=True):
         reference.check(answer, text)
-    rows = [distributed.row(reply.headers["x-request-id"]) for reply in replies]
-    assert len({row["worker"] for row in rows}) == 2 or max(row["times_sent"] for row in rows) > 1, "both had work"
-    assert "Traceback" not in second.log()
+    assert "Traceback" not in worker.log() + lonely.log()
+    assert "is lost" not in lonely.log()
+
+
+def post_json(http: httpx.Client, texts: list[str]) -> httpx.Response:
+    return http.post("/", json={"inputs": texts}, headers={"x-request-timeout-seconds": "120"}, timeout=150)
+
+
+def waiting_at_workers(http: httpx.Client) -> bool:
+    """Whether the last status says so."""
+    here = PERMITS - figure(http, "credit_used")
+    return figure(http, "queue_depth") > here
 
 
 async def test_a_cancellation_that_is_swallowed_is_repeated() -> None:
@@ -311,12 +362,12 @@ async def test_a_cancellation_that_is_swallowed_is_repeated() -> None:
 
     async def deaf_once() -> None:
         with suppress(asyncio.CancelledError):
-            await asyncio.sleep(30)
-        await asyncio.sleep(30)
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
 
     tasks = [asyncio.create_task(deaf_once()) for _ in range(2)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(processes.WAIT_S):
         await end(tasks)
 
     assert all(task.cancelled() for task in tasks)
@@ -325,34 +376,67 @@ async def test_a_cancellation_that_is_swallowed_is_repeated() -> None:
 # The event loop
 
 
+class Measured:
+    """The real pipeline; knows how long its batches took."""
+
+    def __init__(self, pipeline: LoadedPipeline, longest_s: list[float]) -> None:
+        self._pipeline = pipeline
+        self._longest_s = longest_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def run(self, batch: Sequence[Any]) -> Sequence[Any]:
+        began = time.monotonic()
+        try:
+            return self._pipeline.run(batch)
+        finally:
+            self._longest_s.append(time.monotonic() - began)
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_batches_do_not_block_the_event_loop(
     monkeypatch: pytest.MonkeyPatch, make_texts: Callable[..., list[str]]
 ) -> None:
-    """64 clients, worker and a probe on one loop, as in an embedded server. The best of three counts: other
-    processes of a busy machine can hold up a loop, too."""
+    """64 clients, worker and a probe on one loop, as in an embedded server. A machine that is slow or busy holds up
+    batches as well as the loop; and what the loop does itself is measured in CPU time, and in what Python takes."""
+    real_load, batches_s = pipelines.load, list[float]()
+    monkeypatch.setattr(pipelines, "load", lambda *given: Measured(real_load(*given), batches_s))
     monkeypatch.setattr(lifecycle, "_current", None)
     process = lifecycle.start(pytest.fail)
     try:
         await infer(TEXT)  # waits until the model is loaded
-        lags = [await longest_lag_s(make_texts(192, 5, 12))]
-        while min(lags) >= LOOP_LAG_S and len(lags) < 3:
-            lags.append(await longest_lag_s(make_texts(192, 5, 12)))
+        batches_s.clear()
+        lag_s, _ = await longest_lag_s(make_texts(64, 120, 150))
+        batch_s = max(batches_s)
+        _, busy_s = await longest_lag_s(make_texts(192, 5, 12))
     finally:
         await process.drain()
 
-    assert min(lags) < LOOP_LAG_S
+    assert lag_s < batch_s / 10
+    assert busy_s < 10 * min(count_s() for _ in range(5))
 
 
-async def longest_lag_s(texts: list[str]) -> float:
+def count_s() -> float:
+    """CPU time of a few milliseconds' work, more on a slower machine."""
+    began = time.thread_time()
+    for _ in range(100_000):
+        pass
+    return time.thread_time() - began
+
+
+async def longest_lag_s(texts: list[str]) -> tuple[float, float]:
+    """By how much a timer was late, and for how long the loop was busy with other things; the longest of each."""
     clock = asyncio.get_running_loop().time
     lags: list[float] = []
+    busy: list[float] = []
 
     async def probe() -> None:
         while True:
-            slept_at = clock()
+            slept_at, busy_at = clock(), time.thread_time()
             await asyncio.sleep(0.005)
             lags.append(clock() - slept_at - 0.005)
+            busy.append(time.thread_time() - busy_at)
 
     async def be_client(own: list[str]) -> list[Any]:
         return [await infer(text) for text in own]
@@ -361,4 +445,4 @@ async def longest_lag_s(texts: list[str]) -> float:
     answers = await asyncio.gather(*(be_client(texts[number::64]) for number in range(64)))
     probing.cancel()
     assert sum(map(len, answers)) == len(texts)
-    return max(lags)
+    return max(lags), max(busy)

@@ -22,7 +22,7 @@ from tests import processes
 from tests.conftest import CLOSE, client
 from tests.processes import Redis, Web
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 TOO_LONG = "stone " * 100
 Asked = tuple[str, dict[str, Any]]

@@ -14,7 +14,7 @@ from tests import processes
 from tests.conftest import Reference, client
 from tests.processes import Process, Redis, Web, Worker, wait_until
 
-pytestmark = pytest.mark.timeout(120)  # the first test waits for the start
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the start
 
 DOWN_S = 1.5
 FROZEN_S = 3.0

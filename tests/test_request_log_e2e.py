@@ -18,7 +18,7 @@ from tests import processes
 from tests.conftest import client
 from tests.processes import Web
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 TEXT = "test [MASK]"
 

@@ -19,7 +19,7 @@ from tests import processes
 from tests.conftest import client
 from tests.processes import ROOT, START_S, Process, Redis, Web, Worker, wait_until
 
-pytestmark = pytest.mark.timeout(120)  # the first test that needs a server waits for its start
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 TEXT = "test [MASK]"
 WHILE_DOWN = 20
