@@ -4,9 +4,10 @@ What has to happen before an answer comes then does, however fast or slow the ma
 ``inferencesite.settings``, except that nothing takes a model that is held for one that hangs.
 """
 
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from inference import pipelines, watchdog
 from inference.conf import Conf
 from inferencesite.settings import *  # noqa: F403
-from tests.holding import HOLD, POLL_S, holders
+from tests.holding import HOLD, POLL_S, holders, record
 
 GATE = Path(os.environ[HOLD])
 real_load = pipelines.load
@@ -42,7 +43,15 @@ class Held:
 def load(conf: Conf, report: Callable[[str], None]) -> Any:
     pipeline: Any = Held(real_load)(conf, report)
     name = "step" if hasattr(pipeline, "step") else "run"
-    setattr(pipeline, name, Held(getattr(pipeline, name)))
+    call = getattr(pipeline, name)
+
+    def recorded(batch: Sequence[Any]) -> Any:
+        if record(GATE).exists():
+            with record(GATE).open("a") as lines:
+                lines.writelines(json.dumps(prepared.job.input) + "\n" for prepared in batch)
+        return call(batch)
+
+    setattr(pipeline, name, Held(recorded))
     return pipeline
 
 

