@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Reference
+from tests.conftest import CLIENT_S, Reference
 from tests.processes import Web
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -18,7 +18,7 @@ CLIENTS = 64
 
 def open_client(server: Web) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=CLIENTS)
-    return httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=50, limits=limits)  # noqa: S501
+    return httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=CLIENT_S, limits=limits)  # noqa: S501
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from websockets.sync.client import connect
 from inference import conf
 from inference.errors import Cancelled, InferenceError
 from inference.tasks import ALIASES, TASKS
-from tests.conftest import client
+from tests.conftest import CLIENT_S, client
 from tests.processes import ROOT, Web, wait_until
 from tests.soak.ledger import COLUMNS
 from tests.soak.phases import PHASES
@@ -28,6 +29,8 @@ PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 RELIABILITY = (ROOT / "docs/reliability.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 ANY_TEXT = "…"
 CLOSE = 1e-3
@@ -158,7 +161,8 @@ def run_http(server: Web, example: HttpExample) -> None:
 
 
 def run_socket(server: Web, example: str) -> None:
-    with connect(server.socket_url, proxy=None) as socket:
+    held = server.hold(after=3) if '"cancel"' in example else nullcontext()  # or it might be answered before
+    with held, connect(server.socket_url, proxy=None) as socket:
         for line in example.splitlines():
             direction, _, frame = line.partition(" ")
             if direction == ">":
@@ -166,9 +170,9 @@ def run_socket(server: Web, example: str) -> None:
                 continue
             assert direction == "<", line
             shown = json.loads(frame)
-            real = json.loads(socket.recv(timeout=30))
+            real = json.loads(socket.recv(timeout=CLIENT_S))
             while real["type"] in ("started", "token") and shown["type"] != real["type"]:  # cancelled too late for this
-                real = json.loads(socket.recv(timeout=30))
+                real = json.loads(socket.recv(timeout=CLIENT_S))
             check_part(shown, real, "frame")
 
 
@@ -216,7 +220,7 @@ def test_the_socket_script_runs_as_it_is(server: Web, tmp_path: Path) -> None:
     path = tmp_path / "client.py"
     path.write_text(script.replace(address, server.socket_url))
 
-    ran = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=40, check=False)
+    ran = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=CLIENT_S, check=False)
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("accepted ") == 2
@@ -231,7 +235,7 @@ def test_the_streaming_script_runs_as_it_is(generating_embedded: Web, tmp_path: 
     path.write_text(script.replace("http://localhost:8000", generating_embedded.url))
 
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "no_proxy": "*"}
-    ran = subprocess.run([sys.executable, path], env=environment, capture_output=True, timeout=40, check=False)
+    ran = subprocess.run([sys.executable, path], env=environment, capture_output=True, timeout=CLIENT_S, check=False)
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout

@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from inference import trace
 from tests import processes
-from tests.conftest import client
+from tests.conftest import CLIENT_S, client
 from tests.processes import Process, Redis, Web, Worker
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -99,7 +99,7 @@ def test_requests_of_a_socket_are_traced(json_processes: tuple[Web, Worker]) -> 
     with connect(web.socket_url, proxy=None, additional_headers={"traceparent": TRACEPARENT}) as socket:
         for client_id, more in (("a", {}), ("b", {"traceparent": other}), ("c", {"traceparent": "none"})):
             socket.send(json.dumps({"type": "infer", "id": client_id, "inputs": TEXT, **more}))
-            accepted, *_ = (json.loads(socket.recv(20)) for _ in range(3))
+            accepted, *_ = (json.loads(socket.recv(CLIENT_S)) for _ in range(3))
             trace_id = accepted["traceparent"].split("-")[1]
             assert trace_id == (other.split("-")[1] if client_id == "b" else TRACE_ID)
             assert record_of(worker, accepted["request_id"], "inference.jobs")["trace_id"] == trace_id

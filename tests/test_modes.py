@@ -196,7 +196,9 @@ def test_idle_processes_answer_at_once(
 ) -> None:
     """Those that were asked last the longest ago. What is lost would be sent again."""
     pairs = ((distributed, shared_worker), (generating_distributed, generating_worker))
-    asked_at, server, worker = min(((last_asked(server), server, worker) for server, worker in pairs), key=itemgetter(0))
+    asked_at, server, worker = min(
+        ((last_asked(server), server, worker) for server, worker in pairs), key=itemgetter(0)
+    )
     time.sleep(max(0.0, IDLE_S - (datetime.now(UTC) - asked_at).total_seconds()))
     with client(server) as http:
         reply = http.post("/", content=TEXT)

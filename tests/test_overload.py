@@ -41,7 +41,7 @@ async def figure(http: httpx.AsyncClient, name: str) -> float:
 async def settled(http: httpx.AsyncClient, name: str, value: float) -> None:
     """Wait until the figure is so much."""
     async with asyncio.timeout(WAIT_S):
-        while await figure(http, name) != value:
+        while await figure(http, name) != value:  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
 
 

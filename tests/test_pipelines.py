@@ -19,7 +19,7 @@ from inference.messages import Job
 from inference.runner import LoadedPipeline
 from inference.tasks import TASKS
 from tests import processes
-from tests.conftest import CLOSE, client
+from tests.conftest import CLIENT_S, CLOSE, client
 from tests.processes import Redis, Web
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -473,7 +473,7 @@ def post_at_once(server: Web, texts: Sequence[str]) -> list[httpx.Response]:
     import asyncio  # noqa: PLC0415
 
     async def post_all() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=50) as http:  # noqa: S501
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=CLIENT_S) as http:  # noqa: S501
             return await asyncio.gather(*(http.post("/", content=text) for text in texts))
 
     return asyncio.run(post_all())

@@ -326,9 +326,7 @@ async def test_requests_per_socket_are_limited(server: Web, socket: Socket) -> N
     assert {frame["type"] for frame in last.values()} == {"result"}
 
 
-async def test_inputs_per_socket_are_limited(
-    server: Web, socket: Socket, make_texts: Callable[..., list[str]]
-) -> None:
+async def test_inputs_per_socket_are_limited(server: Web, socket: Socket, make_texts: Callable[..., list[str]]) -> None:
     texts = make_texts(128)
     with server.hold():
         for client_id in ("a", "b", "c"):
