@@ -13,7 +13,7 @@ from inference.dispatcher import Dispatcher
 from inference.outbox import ChannelLayer
 from inference.request_log import RequestLog
 from inference.service import Service
-from inference.watchdog import ModelHangs
+from inference.watchdog import DeviceLost, ModelHangs
 from inference.worker import InferenceWorker
 
 logger = logging.getLogger(__name__)
@@ -72,14 +72,16 @@ class WebProcess:
         logger.info("Stopped")
 
     async def _keep_worker(self) -> None:
-        """Run the embedded worker. One that was ready is started again; one that cannot load ends the process."""
+        """Run the embedded worker. One that was ready is started again; one that cannot load ends the process, and so
+        does one whose device is lost: whatever this process did with it would fail.
+        """
         pause_s = RESTART_FIRST_S
         while True:
             self._worker = InferenceWorker(self._layer, self.conf, pipelines.load)
             try:
                 await self._worker.arun()
             except Exception as error:
-                if not self._worker.was_ready:
+                if isinstance(error, DeviceLost) or not self._worker.was_ready:
                     self._on_fatal(_sentence(error))
                     return
                 if self._worker.ready_s > STEADY_S:
@@ -95,7 +97,7 @@ class WebProcess:
 
 
 def _sentence(error: Exception) -> str:
-    if not isinstance(error, pipelines.LoadFailed):
+    if not isinstance(error, (pipelines.LoadFailed, DeviceLost)):
         logger.error("Loading failed", exc_info=error)
         return f"The model could not be loaded: {error!r}"
     return str(error)

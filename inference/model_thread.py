@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
-from inference.watchdog import Watchdog
+from inference.watchdog import Watchdog, is_device_lost
 
 T = TypeVar("T")
 
@@ -38,7 +38,13 @@ class ModelThread:
         predicted_s = None if predicted_ms is None else predicted_ms / 1000
         with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
             self._calls.put((call, future))
-            return await future
+            try:
+                return await future
+            except RuntimeError as error:
+                if self.watchdog is None or not is_device_lost(error):
+                    raise
+                lost = error.with_traceback(None)
+            return await self.watchdog.lose(lost)
 
     def close(self, last: Callable[[], object] | None = None) -> None:
         """End the thread after the calls that are queued, and after ``last``, for which nobody waits."""

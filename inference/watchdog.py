@@ -1,10 +1,11 @@
-"""Notices a call of the model that does not come back (rule 9)."""
+"""Notices a call of the model that does not come back, and a device that is lost (rule 9)."""
 
 import asyncio
 import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 LEAST_S = 5.0
 TIMES_PREDICTED = 20
@@ -14,10 +15,26 @@ ALWAYS_PREDICTED = 3
 """But a model that is slow for the deadline that was set does not hang."""
 LEAST_OF_ALL_S = 1.0
 TICK_S = 0.25
+LOST = (
+    "device-side assert", "illegal memory access", "unspecified launch failure", "illegal instruction",
+    "misaligned address", "hardware stack error", "invalid program counter", "uncorrectable", "launch timed out",
+    "unknown error",
+)  # fmt: skip
+"""What CUDA says, beside "CUDA error", when this process cannot use the device any more: each later call fails too."""
 
 
 class ModelHangs(Exception):
     """A call took far longer than predicted. The message is one sentence for the operator."""
+
+
+class DeviceLost(ModelHangs):
+    """No call of this process comes back from the device any more. The message is one sentence for the operator."""
+
+
+def is_device_lost(error: Exception) -> bool:
+    """Not for running out of memory, nor for a call that the device refuses: these harm nobody else."""
+    said = str(error)
+    return isinstance(error, RuntimeError) and "CUDA error" in said and any(words in said for words in LOST)
 
 
 class Watchdog:
@@ -34,6 +51,8 @@ class Watchdog:
         self._ticks = 0
         self._numbers = itertools.count()
         self._under_way: dict[int, tuple[str, int, float]] = {}
+        self._lost = ""
+        self._never: list[asyncio.Future[NoReturn]] = []
 
     def limit_s(self, predicted_s: float | None) -> float:
         """How long a call may take; the most where nothing is predicted."""
@@ -51,15 +70,25 @@ class Watchdog:
         finally:
             del self._under_way[number]
 
+    async def lose(self, error: Exception) -> NoReturn:
+        """Hold on to the call that lost the device, as to one that hangs: another worker may know how it ends."""
+        self._lost = self._lost or str(error).partition("\n")[0]
+        self._never.append(never := asyncio.get_running_loop().create_future())
+        await never
+        raise AssertionError
+
     async def bark(self) -> None:
         """Wait for a call that hangs.
 
         Raises:
             ModelHangs: there is one.
+            DeviceLost: there will be no other.
         """
         while True:
             await asyncio.sleep(TICK_S)
             self._ticks += 1
+            if self._lost:
+                raise DeviceLost(f"The device is lost to this process, which must be started again ({self._lost}).")
             for name, last_tick, limit_s in self._under_way.values():
                 if self._ticks >= last_tick:
                     raise ModelHangs(f"A call on thread {name} has not come back for {limit_s:.1f} s: the model hangs.")

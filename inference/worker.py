@@ -121,6 +121,7 @@ class InferenceWorker(Worker):
         Raises:
             LoadFailed: the pipeline cannot be served; the message is one sentence for the operator.
             ModelHangs: this worker is of no more use. It has given back what waited, and says nothing more.
+            DeviceLost: likewise, and so is this process.
         """
         watchdog = Watchdog(self._conf.deadline_s)
         thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}", watchdog)
@@ -145,7 +146,7 @@ class InferenceWorker(Worker):
             self._ready_at = asyncio.get_running_loop().time()
             await asyncio.wait((drained, running, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
-                close = None  # what hangs is at the model
+                close = None  # what hangs is at the model, or its device is lost
                 await self._give_back()
                 watching.result()
             if running.done():

@@ -23,7 +23,7 @@ from inference.messages import Description, Job
 from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer
 from inference.runner import Outcome
-from inference.watchdog import ModelHangs, Watchdog
+from inference.watchdog import ModelHangs, Watchdog, is_device_lost
 from inference.worker import InferenceWorker
 
 DESCRIPTION = Description(
@@ -126,7 +126,8 @@ class Connection:
 class SimulatedModel:
     """Answers a text with itself.
 
-    ``bad`` is refused, ``poison`` ends its worker, ``hang`` holds its model, ``endless`` its tokenizer.
+    ``bad`` is refused, ``poison`` ends its worker, ``hang`` holds its model, ``endless`` its tokenizer; ``assert``
+    fails on the device, which is lost.
     """
 
     shares_calls = True
@@ -155,6 +156,8 @@ class SimulatedModel:
         self._ran(texts)
         if any("hang" in text for text in texts):
             raise Hangs
+        if any("assert" in text for text in texts):
+            raise RuntimeError("CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`.")
         return [Invalid("bad input") if "bad" in text else b'"%s"' % text.encode() for text in texts]
 
 
@@ -186,6 +189,11 @@ class SimulatedThread(ModelThread):
                 return call()
             except Hangs:
                 await asyncio.Event().wait()
+            except RuntimeError as error:
+                failed = error
+            if self.watchdog is not None and is_device_lost(failed):
+                await self.watchdog.lose(failed)
+            raise failed
 
     def close(self, last: Callable[[], object] | None = None) -> None:
         if last is not None:

@@ -315,6 +315,8 @@ class Hanging:
     def run(self, batch: Sequence[SimulatedTokens]) -> list[bytes]:
         if any("endless" in prepared.text for prepared in batch):
             threading.Event().wait()
+        if any("assert" in prepared.text for prepared in batch):
+            raise RuntimeError("CUDA error: device-side assert triggered")
         return [b"%d" % len(prepared.text) for prepared in batch]
 
 
@@ -380,6 +382,29 @@ async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, m
     assert first is not None
     assert 0 < process._worker.ready_s < first.ready_s
     assert process.service.admission.taken == 0
+    await process.drain()
+
+
+async def test_a_process_that_has_lost_its_device_ends(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    """No new worker in this process could load a model."""
+    settings.INFERENCE = conf.Conf()
+    settings.ASGI_APPLICATION = "of.another.project"
+    monkeypatch.setattr("inference.pipelines.load", lambda *_: Hanging())
+    said: list[str] = []
+    process = WebProcess(said.append)
+    process._request_log.start = lambda: None  # type: ignore[method-assign]
+    process.start()
+    request = Request(transport="python", client=None)
+    query = Query(inputs=["assert"], many=False, deadline_s=3)
+    asking = asyncio.create_task(process.service.answer(request, lambda: query))
+    assert process._supervisor is not None
+    await asyncio.wait_for(process._supervisor, 20)
+    assert said == [
+        "The device is lost to this process, which must be started again (CUDA error: device-side assert triggered)."
+    ]
+    with pytest.raises(DeadlineExceeded):
+        await asking
+    process._worker = None
     await process.drain()
 
 

@@ -177,6 +177,23 @@ def test_input_that_hangs_costs_at_most_three_workers_and_harms_nobody():
     virtual_time.run(scenario())
 
 
+def test_input_that_costs_the_device_costs_at_most_three_workers_and_harms_nobody():
+    """Rules 8 and 9: nothing that comes after it would be answered, so the worker ends at once."""
+
+    async def scenario():
+        world = World(1, workers=3, max_batch_size=8)
+        await world.settle(2)
+        texts = [f"t{n}" for n in range(20)] + ["assert"]
+        outcomes = await asyncio.gather(*(outcome_of(world, text, deadline_s=60) for text in texts))
+        assert outcomes == [*texts[:-1], WorkerLost.code]
+        assert world.hangs == 3
+        assert len([batch for batch in world.batches if "assert" in batch]) == 3
+        await world.settle()
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
 def test_worker_whose_model_hangs_gives_back_at_once_what_waits():
     """Rule 9: only those who shared the batch wait until the worker is lost."""
 

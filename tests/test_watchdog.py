@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from inference.model_thread import ModelThread
-from inference.watchdog import LEAST_S, TICK_S, ModelHangs, Watchdog
+from inference.watchdog import LEAST_S, TICK_S, DeviceLost, ModelHangs, Watchdog, is_device_lost
 from tests import virtual_time
 
 
@@ -33,6 +33,42 @@ def test_a_call_that_does_not_come_back_is_noticed():
         assert 5 <= asyncio.get_running_loop().time() - began <= 5 + 2 * TICK_S
 
     virtual_time.run(scenario())
+
+
+ASSERTED = """CUDA error: device-side assert triggered
+CUDA kernel errors might be asynchronously reported at some other API call."""
+
+
+def test_what_loses_the_device_is_known():
+    import torch  # noqa: PLC0415 - takes seconds
+
+    for words in (ASSERTED, "CUDA error: an illegal memory access was encountered", "CUDA error: unknown error"):
+        assert is_device_lost(torch.AcceleratorError(words))
+        assert not is_device_lost(ValueError(words))
+    assert not is_device_lost(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))
+    assert not is_device_lost(torch.AcceleratorError("CUDA error: out of memory"))
+    assert not is_device_lost(torch.AcceleratorError("CUDA error: invalid configuration argument"))
+    assert not is_device_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+async def test_a_call_that_loses_the_device_never_comes_back_and_is_noticed_at_once():
+    """It would only say that the input failed, as would every one after it."""
+    watchdog = Watchdog(30)
+    thread = ModelThread("model-test", watchdog)
+    barking = asyncio.create_task(watchdog.bark())
+
+    def fail() -> None:
+        raise RuntimeError(ASSERTED)
+
+    call = asyncio.create_task(thread.run(fail))
+    with pytest.raises(DeviceLost, match=r"must be started again \(CUDA error: device-side assert triggered\)\.$"):
+        await asyncio.wait_for(barking, 20)
+    assert not call.done()
+    call.cancel()
+    thread.watchdog = None
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        await thread.run(fail)
+    thread.close()
 
 
 def test_calls_that_come_back_are_not_noticed_however_many_there_are():
