@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from inference import pipelines
@@ -57,7 +58,8 @@ def test_a_pipeline_that_is_closed_holds_nothing(
     )
     assert type(pipeline).__name__ == kind
     assert hasattr(pipeline, "layout") is (kind not in ("Generator", "TextGeneration"))
-    assert not hasattr(pipeline, "layout") or pipeline.pads is not ragged
+    on_cpu = pipeline.description.device == "cpu"
+    assert not hasattr(pipeline, "layout") or pipeline.pads is not (ragged and on_cpu)
     pipeline.run(pipeline.prepare([asked(pipeline)]))
     model, tokenizer = pipeline._pipe.model, pipeline._pipe.tokenizer
     held = [weakref.ref(thing) for thing in (model, tokenizer, *model.parameters())]
@@ -67,6 +69,27 @@ def test_a_pipeline_that_is_closed_holds_nothing(
     pipeline.close()
 
     assert [reference() for reference in held if reference() is not None] == []
+
+
+@pytest.mark.usefixtures("only_counting")
+@pytest.mark.parametrize("name", ["text_classification", "fill_mask", "llama", "bloom"])
+def test_a_device_gets_its_memory_back_once_the_model_is_gone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch keeps what is freed for itself; other processes of the same GPU see none of it."""
+    import torch  # noqa: PLC0415
+
+    from tests import tiny_models  # noqa: PLC0415
+
+    pipeline: Any = pipelines.load(
+        Conf(model=str(getattr(tiny_models, name)(tmp_path / name)), threads=1), lambda progress: None
+    )
+    pipeline.description = msgspec.structs.replace(pipeline.description, device="cuda:0")
+    held = [weakref.ref(weight) for weight in pipeline._pipe.model.parameters()]
+    left: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(sum(weight() is not None for weight in held)))
+    pipeline.close()
+    assert left == [0]
 
 
 def asked(pipeline: Any) -> Job:

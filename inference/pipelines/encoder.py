@@ -19,7 +19,7 @@ from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messages import Job
 from inference.pipelines.describing import describe
 from inference.pipelines.inputs import Layout, Padded, Prepared, Row, by_text, check_length, groups
-from inference.pipelines.loading import Loaded
+from inference.pipelines.loading import Loaded, give_memory_back
 from inference.runner import FAILED, Outcome
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,10 @@ class Encoder:
         torch.set_num_threads(threads)
 
     def close(self) -> None:
+        device = self.description.device
         self.layout.close()
         vars(self).clear()
+        give_memory_back(device)
 
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
         """Tokenise. One outcome per job, in order."""

@@ -131,6 +131,12 @@ def load_pipeline(conf: Conf, report: Report) -> Loaded:
     )
 
 
+def give_memory_back(device: str) -> None:
+    """To other processes: what the device's allocator keeps for later, of what has been freed."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
 def digest(folder: Path) -> str:
     """Of a checkpoint's files, whatever the folder is called and wherever it is."""
     total = sha256()

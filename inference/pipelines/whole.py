@@ -15,7 +15,7 @@ from inference.messages import Job
 from inference.pipelines.describing import describe
 from inference.pipelines.encoder import attempt, to_json
 from inference.pipelines.inputs import Prepared, Row, check_length
-from inference.pipelines.loading import Loaded
+from inference.pipelines.loading import Loaded, give_memory_back
 from inference.runner import Outcome
 
 DEFAULT_NEW_TOKENS = 256
@@ -42,7 +42,9 @@ class Whole:
         torch.set_num_threads(threads)
 
     def close(self) -> None:
+        device = self.description.device
         vars(self).clear()
+        give_memory_back(device)
 
     def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
         return [attempt(item.job, self._call, item) for item in prepared]

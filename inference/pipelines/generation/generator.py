@@ -17,7 +17,7 @@ from inference.pipelines.generation.plan import Plan, plan
 from inference.pipelines.generation.requests import Requests, answer, whole
 from inference.pipelines.generation.sampling import Choice, Drawn, choose
 from inference.pipelines.generation.text import Text
-from inference.pipelines.loading import Loaded
+from inference.pipelines.loading import Loaded, give_memory_back
 from inference.runner import Outcome
 
 LAYERS = {"full_attention", "sliding_attention"}
@@ -104,8 +104,10 @@ class Generator:
         torch.set_num_threads(threads)
 
     def close(self) -> None:
+        device = self.description.device
         self.retain(())
         vars(self).clear()
+        give_memory_back(device)
 
     def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
         device = self._pipe.device
