@@ -34,7 +34,7 @@ def install() -> None:
 
 
 def _queue_connections(reactor: Any) -> None:
-    """Twisted lets 50 connections wait to be taken; a client beyond them hears nothing, and tries again seconds later."""
+    """Twisted lets 50 connections wait to be taken; clients beyond them hear nothing, and try again seconds later."""
     from twisted.internet import tcp  # noqa: PLC0415
 
     for port in reactor.getReaders():

@@ -181,7 +181,7 @@ def test_half_precision_is_refused_where_it_is_emulated(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     with pytest.raises(pipelines.LoadFailed, match=f"INFERENCE_DTYPE is {dtype}.*use auto"):
-        load(BUNDLED_MODEL, dtype=dtype)
+        load(BUNDLED_MODEL, dtype=dtype, device="cpu")
 
 
 # Fast paths
@@ -227,7 +227,9 @@ CLASSES: dict[str, Any] = {"id2label": {0: "calm", 1: "glad", 2: "cross"}}
 def test_families_of_encoders_with_and_without_padding(
     models: Any, tmp_path: Path, make_texts: Callable[..., list[str]], family: str, kind: str, more: Any, pads: bool
 ) -> None:
-    """Where sequences cannot lie end to end (a sliding window, a bias by position) the batch is padded."""
+    """Where sequences cannot lie end to end (a sliding window, a bias by position) the batch is padded. So it is on any
+    other device than a CPU.
+    """
     folder = models.encoder(tmp_path / "encoder", family, kind, **more)
     pipeline: Any = load(folder)
     task = pipeline.description.task
@@ -235,7 +237,7 @@ def test_families_of_encoders_with_and_without_padding(
     mask = "[MASK]" if task == "fill-mask" else "stone"
     texts = [text.replace("[MASK]", mask) for text in (*make_texts(12, 1, 30), "the old [MASK]", "a [MASK]")]
 
-    assert pipeline.pads == pads
+    assert pipeline.pads == (pads or pipeline.description.device != "cpu")
     for answer, text in zip(run(pipeline, [(text, {}) for text in texts]), texts, strict=True):
         assert_equal(answer, plain(pipe(text)), text)
 
@@ -246,7 +248,7 @@ def test_attention_that_differs_is_padded(monkeypatch: pytest.MonkeyPatch, caplo
 
     monkeypatch.setattr(ragged, "groupby", lambda lengths: [(sum(lengths), [1])])
     caplog.set_level("INFO")
-    pipeline = load(BUNDLED_MODEL)
+    pipeline = load(BUNDLED_MODEL, device="cpu")
 
     assert pipeline.pads
     assert "pads its batches: its outputs would differ" in caplog.text
@@ -272,7 +274,7 @@ def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(packed_linear.PackedLinear, "__init__", made)
     monkeypatch.setattr(packed_linear.PackedLinear, "forward", forward)
-    pipeline: Any = load(BUNDLED_MODEL)
+    pipeline: Any = load(BUNDLED_MODEL, device="cpu")
 
     assert not [m for m in pipeline._model.modules() if isinstance(m, packed_linear.PackedLinear)]
     assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
@@ -382,8 +384,9 @@ def test_an_input_without_a_mask_has_its_own_error() -> None:
 
 @pytest.fixture(scope="module")
 def classifier(models: Any, folder_of: Callable[[Make], Path]) -> Iterator[Web]:
-    """Text classification with a model that fails on one word."""
-    with processes.web(env={"INFERENCE_MODEL": str(folder_of(models.poisonable))}) as server:
+    """Text classification with a model that fails on one word. (On a GPU that would cost the process its device.)"""
+    env = {"INFERENCE_MODEL": str(folder_of(models.poisonable)), "INFERENCE_DEVICE": "cpu"}
+    with processes.web(env=env) as server:
         yield server
 
 
