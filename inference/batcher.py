@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from inference.backend import FAILED, LoadedPipeline, Outcome, check_number, compute_clock
 from inference.batch_policy import Limits, choose, computed_tokens
 from inference.culprits import Trial, is_out_of_memory
 from inference.errors import InferenceError
 from inference.lanes import Lanes
 from inference.messages import Closing, Error, Event, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
-from inference.runner import FAILED, Item, LoadedPipeline, Outcome, Runner, check_number, compute_clock
+from inference.runner import Item, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Batcher(Runner):
             raise
         check_number(outcomes, prepared)
         ended = self._clock()
-        computed = computed_tokens(prepared, pads=self._limits.pads)  # not before: see ``runner.Prepared``
+        computed = computed_tokens(prepared, pads=self._limits.pads)  # not before: see ``backend.Prepared``
         self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
         self._last_end = ended
         t = self.totals

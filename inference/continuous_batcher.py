@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from inference.backend import FAILED, Pipeline, check_number
 from inference.batch_policy import Limits
 from inference.culprits import Trial
 from inference.errors import InferenceError
 from inference.messages import Closing, Error, Event, FinishReason, Generation, Result, Returned, Started, Token, Totals
 from inference.model_thread import ModelThread
-from inference.runner import FAILED, Item, Key, Pipeline, Runner, check_number
+from inference.runner import Item, Key, Runner
 
 logger = logging.getLogger(__name__)
 

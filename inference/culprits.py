@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from inference import trace
+from inference.backend import FAILED
 from inference.errors import InferenceError, InferenceFailed
-from inference.runner import FAILED, Item
+from inference.runner import Item
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from channels.layers import BaseChannelLayer
 from channels.utils import await_many_dispatch
 from channels.worker import Worker
 
+from inference.backend import LoadedPipeline
 from inference.batch_policy import Limits
 from inference.batcher import Batcher
 from inference.conf import Conf
@@ -37,7 +38,7 @@ from inference.messages import (
 )
 from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer, LayerHealth, end, receive_forever
-from inference.runner import LoadedPipeline, Runner
+from inference.runner import Runner
 from inference.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)

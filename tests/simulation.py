@@ -15,6 +15,7 @@ from typing import Any, cast
 import msgspec
 from channels.exceptions import ChannelFull
 
+from inference.backend import Outcome
 from inference.calls import Superseded
 from inference.conf import Conf
 from inference.dispatcher import Dispatcher
@@ -22,7 +23,6 @@ from inference.errors import Invalid
 from inference.messages import Description, Job
 from inference.model_thread import ModelThread
 from inference.outbox import ChannelLayer
-from inference.runner import Outcome
 from inference.watchdog import ModelHangs, Watchdog, is_device_lost
 from inference.worker import InferenceWorker
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inference.backend import FAILED, Outcome
 from inference.batch_policy import Limits
 from inference.batcher import Batcher
 from inference.cost_model import MEMORY
@@ -16,7 +17,7 @@ from inference.errors import EmptyInput, InferenceFailed, Invalid
 from inference.lanes import Lanes
 from inference.messages import Closing, Description, Error, Event, Job, Result, Returned, Started, Totals
 from inference.model_thread import ModelThread
-from inference.runner import FAILED, GO_TIMEOUT_S, Item, Outcome
+from inference.runner import GO_TIMEOUT_S, Item
 from tests.virtual_time import START_S, run
 
 PATIENCE_S = 20

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.backend import FAILED
 from inference.batch_policy import Limits
 from inference.continuous_batcher import WAITING, ContinuousBatcher, Generated
 from inference.errors import InferenceError, Invalid
 from inference.messages import Closing, Error, Event, Job, Result, Returned, Started, Token
-from inference.runner import FAILED, GO_TIMEOUT_S, Item
+from inference.runner import GO_TIMEOUT_S, Item
 from tests.test_batcher import VirtualThread, describe
 from tests.virtual_time import run
 

@@ -19,8 +19,8 @@ from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from inference import infer, lifecycle, pipelines
+from inference.backend import LoadedPipeline
 from inference.outbox import end
-from inference.runner import LoadedPipeline
 from tests import processes
 from tests.conftest import CLIENT_S, Reference, client
 from tests.processes import Redis, Web, Worker

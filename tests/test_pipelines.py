@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from inference import pipelines
+from inference.backend import LoadedPipeline
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.errors import InferenceError, Invalid
 from inference.messages import Job
-from inference.runner import LoadedPipeline
 from inference.tasks import TASKS
 from tests import processes
 from tests.conftest import CLIENT_S, CLOSE, client

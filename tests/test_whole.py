@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from inference import pipelines
+from inference.backend import Outcome
 from inference.conf import Conf
 from inference.errors import DeadlineExceeded
 from inference.messages import Job
 from inference.pipelines.warm_up import measure
-from inference.runner import Outcome
 from tests import virtual_time
 from tests.simulation import DESCRIPTION, SimulatedModel, SimulatedThread, SimulatedTokens, World
 

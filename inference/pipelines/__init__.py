@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+from inference.backend import LoadedPipeline
 from inference.conf import Conf
 from inference.pipelines.errors import LoadFailed
-from inference.runner import LoadedPipeline
 
 __all__ = ["LoadFailed", "load"]
 

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 import msgspec
 import torch
 
+from inference.backend import LoadedPipeline, Outcome
 from inference.conf import Conf
 from inference.pipelines.encoder import Chunked, Encoder, TextClassification, TokenClassification
 from inference.pipelines.feature_extraction import FeatureExtraction
@@ -18,7 +19,6 @@ from inference.pipelines.packed_linear import pack_linears
 from inference.pipelines.ragged import Ragged
 from inference.pipelines.warm_up import example, prepared
 from inference.pipelines.whole import TextGeneration, Whole
-from inference.runner import LoadedPipeline, Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ import torch
 from transformers.pipelines.base import PipelineException
 
 from inference import trace
+from inference.backend import FAILED, Outcome
 from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messages import Job
 from inference.pipelines.describing import describe
 from inference.pipelines.inputs import Layout, Padded, Prepared, Row, by_text, check_length, groups
 from inference.pipelines.loading import Loaded, give_memory_back
-from inference.runner import FAILED, Outcome
 
 logger = logging.getLogger(__name__)
 

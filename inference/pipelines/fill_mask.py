@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
+from inference.backend import Outcome
 from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messages import Job
 from inference.pipelines.encoder import Encoder, to_json
 from inference.pipelines.inputs import Prepared, Row, check_length
 from inference.pipelines.loading import Loaded
-from inference.runner import Outcome
 
 TOP_K = 5
 """The pipeline's default."""

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from inference.backend import LoadedPipeline, compute_clock
 from inference.batch_policy import computed_tokens
 from inference.errors import InferenceError
 from inference.messages import Job
 from inference.pipelines.errors import LoadFailed
-from inference.runner import LoadedPipeline, compute_clock
 from inference.tasks import TASKS
 
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."

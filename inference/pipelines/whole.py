@@ -10,13 +10,13 @@ import torch
 from jinja2 import TemplateError
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from inference.backend import Outcome
 from inference.errors import InferenceError, Invalid
 from inference.messages import Job
 from inference.pipelines.describing import describe
 from inference.pipelines.encoder import attempt, to_json
 from inference.pipelines.inputs import Prepared, Row, check_length
 from inference.pipelines.loading import Loaded, give_memory_back
-from inference.runner import Outcome
 
 DEFAULT_NEW_TOKENS = 256
 """The text-generation pipeline's, where the model's own configuration has none."""

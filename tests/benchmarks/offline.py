@@ -16,10 +16,10 @@ from statistics import median
 from typing import Any
 
 from inference import pipelines
+from inference.backend import LoadedPipeline
 from inference.batch_policy import computed_tokens
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.messages import Job
-from inference.runner import LoadedPipeline
 from tests.benchmarks import proc, texts
 
 BATCH_SIZES = (8, 16, 32)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference import pipelines
+from inference.backend import LoadedPipeline, Outcome
 from inference.conf import Conf
 from inference.messages import Job
-from inference.runner import LoadedPipeline, Outcome
 from manage import main
 
 POISON, HANG, BAD = "poison", "endless", "rotten"

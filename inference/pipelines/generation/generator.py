@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from inference.backend import Outcome
 from inference.conf import Conf
 from inference.continuous_batcher import Generated
 from inference.errors import InferenceError
@@ -18,7 +19,6 @@ from inference.pipelines.generation.requests import Requests, answer, whole
 from inference.pipelines.generation.sampling import Choice, Drawn, choose
 from inference.pipelines.generation.text import Text
 from inference.pipelines.loading import Loaded, give_memory_back
-from inference.runner import Outcome
 
 LAYERS = {"full_attention", "sliding_attention"}
 STRETCHED = ("dynamic", "longrope")
