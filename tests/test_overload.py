@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
@@ -11,7 +14,7 @@ from websockets.asyncio.client import connect
 
 from tests import processes
 from tests.conftest import CLIENT_S
-from tests.processes import WAIT_S, Web
+from tests.processes import WAIT_S, Web, wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
@@ -110,3 +113,70 @@ async def test_a_deadline_of_next_to_nothing(small: Web, seconds: str) -> None:
             reply = await http.post("/", content=TEXT, headers={"x-request-timeout-seconds": seconds})
             assert (reply.status_code, reply.json()["error_type"]) == (504, "timeout")
             await settled(http, "pending_inputs", 0)
+
+
+# Refusals of real bytes
+
+BODY = b"test [MASK]"
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nb\r\ntest [MASK]\r\n0\r\n\r\n"
+
+
+def named(name: str) -> bytes:
+    return HEAD + b"X-Request-Id: %s\r\n\r\n" % name.encode() + BODY
+
+
+def answers(connection: socket.socket, count: int) -> list[tuple[int, dict[str, str]]]:
+    """Status and headers of so many answers."""
+    found: list[tuple[int, dict[str, str]]] = []
+    received = b""
+    while len(found) < count:
+        head, separator, rest = received.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+        if separator and len(rest) >= int(headers["content-length"]):
+            found.append((int(lines[0].split()[1]), headers))
+            received = rest[int(headers["content-length"]) :]
+        else:
+            chunk = connection.recv(65_536)
+            assert chunk, f"the connection ended after {received!r}"
+            received += chunk
+    return found
+
+
+def test_whatever_way_its_bytes_come_a_request_is_refused_and_logged(small: Web) -> None:
+    with (
+        httpx.Client(base_url=small.url, trust_env=False, timeout=CLIENT_S) as http,
+        small.hold(),
+        ThreadPoolExecutor() as pool,
+        socket.create_connection(("127.0.0.1", small.port), timeout=CLIENT_S) as other,
+    ):
+        asked = []
+        for inputs, inside in ((64, 64), (18, 82), (2, 84)):  # 7/8 of the permits, and no more
+            asked.append(pool.submit(http.post, "/", json={"inputs": [TEXT] * inputs}))
+            wait_until(partial(is_inside, http, inside), "they are inside")
+        other.sendall(named("whole"))
+        [(status, headers)] = answers(other, 1)
+        assert (status, headers["x-request-id"]) == (503, "whole")
+        assert int(headers["retry-after"]) >= 1
+        data = named("in-parts")
+        for byte in range(0, len(data), 7):
+            other.sendall(data[byte : byte + 7])
+        assert answers(other, 1)[0][0] == 503
+        other.sendall(named("two") + named("at-once"))
+        assert [status for status, _ in answers(other, 2)] == [503, 503]
+        other.sendall(CHUNKED)
+        assert answers(other, 1)[0][0] == 503
+        small.hold.end()
+        assert [reply.result().status_code for reply in asked] == [200, 200, 200]
+        other.sendall(named("later"))
+        assert answers(other, 1)[0][0] == 200
+    for name in ("whole", "in-parts", "two", "at-once"):
+        row = small.row(name)
+        assert (row["status"], row["code"], row["client"]) == ("refused", "overloaded", "127.0.0.1")
+    assert small.row("later")["status"] == "ok"
+
+
+def is_inside(http: httpx.Client, inputs: int) -> bool:
+    lines = http.get("/metrics").text.splitlines()
+    return f"inference_pending_inputs {inputs:.1f}" in lines
