@@ -116,7 +116,8 @@ def embedded() -> Iterator[Web]:
 
 @pytest.fixture(scope="session")
 def shared_worker(redis: Redis) -> Iterator[Worker]:
-    with processes.worker(redis, processes.new_hold().env) as worker:
+    """Live, but possibly still loading: what asks it waits."""
+    with processes.worker(redis, processes.new_hold().env, wait=False) as worker:
         yield worker
         _check_log(worker)
 
@@ -157,7 +158,7 @@ def generating_embedded(generation: dict[str, str]) -> Iterator[Web]:
 
 @pytest.fixture(scope="session")
 def generating_worker(redis: Redis, generation: dict[str, str]) -> Iterator[Worker]:
-    with processes.worker(redis, generation) as worker:
+    with processes.worker(redis, generation, wait=False) as worker:
         yield worker
         _check_log(worker)
 

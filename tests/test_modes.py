@@ -38,13 +38,19 @@ def open_client(server: Web) -> httpx.AsyncClient:
 
 @pytest.fixture(params=["embedded", "distributed"])
 def own_server(request: pytest.FixtureRequest) -> Iterator[Web]:
-    """A server for one test to stop; live, but possibly still loading. Distributed ones share the worker."""
-    redis = None
+    """A server for one test to stop; live. An embedded one does not load before its hold ends; others share the worker.
+
+    It has ten minutes to answer what it accepted.
+    """
+    drain = {"INFERENCE_DRAIN_S": "600"}
     if request.param == "distributed":
-        redis = request.getfixturevalue("redis")
-        request.getfixturevalue("shared_worker")
-    with processes.web(redis, wait_for="/health/live") as server:
-        yield server
+        hold = request.getfixturevalue("shared_worker").hold
+        with processes.web(request.getfixturevalue("redis"), hold.env | drain) as server:
+            yield server
+    else:
+        hold = processes.new_hold()
+        with hold(), processes.web(env=hold.env | drain, wait_for="/health/live") as server:
+            yield server
 
 
 # A light web process
@@ -67,27 +73,6 @@ def libraries_of(process: processes.Process) -> set[str]:
 
 
 # Waiting for a worker
-
-
-def test_requests_wait_while_the_model_loads(reference: Reference) -> None:
-    hold = processes.new_hold()
-    with (
-        hold(),
-        processes.web(env=hold.env, wait_for="/health/live") as server,
-        client(server) as http,
-        ThreadPoolExecutor() as pool,
-    ):
-        asked = pool.submit(http.post, "/", content=TEXT)
-        processes.wait_until(lambda: figure(http, "pending_inputs") == 1, "the request waits")
-        unready = http.get("/health/ready")
-        hold.end()
-        reply = asked.result()
-        ready = http.get("/health/ready")
-
-    assert (unready.status_code, unready.json()["status"]) == (503, "not ready")
-    assert "loading" in unready.json()["reason"]
-    reference.check(reply.json(), TEXT)
-    assert ready.status_code == 200
 
 
 def figure(http: httpx.Client, name: str) -> float:
@@ -222,7 +207,7 @@ def test_a_worker_whose_model_hangs_ends_itself(redis: Redis) -> None:
     env = {"INFERENCE_LAYER_PREFIX": "hangs", "INFERENCE_DEADLINE_S": "3"}
     command = [sys.executable, "-m", "tests.soak.faulty_worker"]
     with (
-        processes.worker(redis, env, command=command) as hanging,
+        processes.worker(redis, env, wait=False, command=command) as hanging,
         processes.web(redis, env) as server,
         client(server) as http,
     ):
@@ -235,30 +220,42 @@ def test_a_worker_whose_model_hangs_ends_itself(redis: Redis) -> None:
 # Stopping
 
 
-async def test_a_stopping_web_process_answers_what_it_accepted(
-    own_server: Web, make_texts: Callable[..., list[str]]
+async def test_a_web_process_answers_what_it_accepted_while_it_loads_and_while_it_stops(
+    own_server: Web, request: pytest.FixtureRequest, reference: Reference, make_texts: Callable[..., list[str]]
 ) -> None:
+    embedded, hold = request.node.callspec.params["own_server"] == "embedded", own_server.hold
     texts = make_texts(16, 20, 30)
     async with open_client(own_server) as http, connect(own_server.socket_url, proxy=None, max_queue=None) as socket:
-        first = await http.post("/", content=TEXT)  # waits until the model is loaded
-        asked = await sent(http, [{"inputs": texts}] * 10)
-        await socket.send(json.dumps({"type": "infer", "id": "a", "inputs": texts}))
-        accepted = json.loads(await socket.recv())
-        assert (await http.get("/health/live")).status_code == 200  # so everything before it has been read
+        waiting = await sent(http, [{"inputs": TEXT}])
+        loading = await http.get("/health/ready")
+        hold.end()
+        first = await waiting[0]
+        ready = await http.get("/health/ready")
 
-        own_server.signal(signal.SIGTERM)
-        unready = await until_draining(http)
-        closed_loops = asyncio.gather(*(ask_until_it_fails(own_server) for _ in range(6)))
-        refused = await http.post("/", content=TEXT)
-        live = await http.get("/health/live")
-        async with connect(own_server.socket_url, proxy=None) as too_late:
-            assert await until_closed(too_late) == ([], 1012), "as sockets that were open, not a refused handshake"
-        await socket.send(json.dumps({"type": "infer", "id": "late", "inputs": TEXT}))
+        with hold():
+            asked = await sent(http, [{"inputs": texts}] * 10)
+            await socket.send(json.dumps({"type": "infer", "id": "a", "inputs": texts}))
+            accepted = json.loads(await socket.recv())
+            assert (await http.get("/health/live")).status_code == 200  # so everything before it has been read
+
+            own_server.signal(signal.SIGTERM)
+            unready = await until_draining(http)
+            closed_loops = asyncio.gather(*(ask_until_it_fails(own_server) for _ in range(6)))
+            refused = await http.post("/", content=TEXT)
+            live = await http.get("/health/live")
+            async with connect(own_server.socket_url, proxy=None) as too_late:
+                assert await until_closed(too_late) == ([], 1012), "as sockets that were open, not a refused handshake"
+            await socket.send(json.dumps({"type": "infer", "id": "late", "inputs": TEXT}))
         replies = await asyncio.gather(*asked)
         frames, close_code = await until_closed(socket)
         turned_away = [reply for replies in await closed_loops for reply in replies]
 
     assert own_server.wait() == 0
+    if embedded:
+        assert (loading.status_code, loading.json()["status"]) == (503, "not ready")
+        assert "loading" in loading.json()["reason"]
+    assert ready.status_code == 200
+    reference.check(first.json(), TEXT)
     assert [reply.status_code for reply in [first, *replies]] == [200] * 11
     assert "stopping" in unready.json()["reason"]
     assert (refused.status_code, refused.json()["error_type"]) == (503, "draining")

@@ -54,6 +54,11 @@ def load(folder: Path | str, **options: Any) -> LoadedPipeline:
     return pipelines.load(Conf(model=str(folder), **options), lambda progress: None)
 
 
+@pytest.fixture(scope="module")
+def bundled() -> LoadedPipeline:
+    return load(BUNDLED_MODEL)
+
+
 def run(pipeline: LoadedPipeline, asked: Sequence[Asked]) -> list[Any]:
     jobs = [
         Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
@@ -187,8 +192,8 @@ def test_half_precision_is_refused_where_it_is_emulated(monkeypatch: pytest.Monk
 # Fast paths
 
 
-def test_fill_mask_takes_its_fast_path() -> None:
-    assert type(load(BUNDLED_MODEL)).__name__ == "FillMask"
+def test_fill_mask_takes_its_fast_path(bundled: LoadedPipeline) -> None:
+    assert type(bundled).__name__ == "FillMask"
 
 
 def test_a_fast_path_that_differs_is_left_out(
@@ -365,11 +370,9 @@ def test_generation_needs_room(models: Any, folder_of: Callable[[Make], Path]) -
     assert str(models.LONGEST) in error.message
 
 
-def test_an_input_without_a_mask_has_its_own_error() -> None:
-    pipeline = load(BUNDLED_MODEL)
-
+def test_an_input_without_a_mask_has_its_own_error(bundled: LoadedPipeline) -> None:
     good, bad, target, also_good = run(
-        pipeline, [("a [MASK]", {}), ("no mask", {}), ("a [MASK]", {"targets": ["\u200b"]}), ("b [MASK]", {})]
+        bundled, [("a [MASK]", {}), ("no mask", {}), ("a [MASK]", {"targets": ["\u200b"]}), ("b [MASK]", {})]
     )
 
     assert isinstance(bad, Invalid)
@@ -393,7 +396,7 @@ def classifier(models: Any, folder_of: Callable[[Make], Path]) -> Iterator[Web]:
 @pytest.fixture(scope="module")
 def generator(models: Any, folder_of: Callable[[Make], Path], redis: Redis) -> Iterator[Web]:
     env = {"INFERENCE_MODEL": str(folder_of(models.text_generation)), "INFERENCE_LAYER_PREFIX": "generator"}
-    with processes.worker(redis, env), processes.web(redis, env) as server:
+    with processes.worker(redis, env, wait=False), processes.web(redis, env) as server:
         yield server
 
 

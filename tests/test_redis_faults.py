@@ -3,13 +3,14 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from inference.outbox import SETTLED_S
 from tests import processes
 from tests.conftest import CLIENT_S, Reference, client
 from tests.processes import Process, Redis, Web, Worker, wait_until
@@ -35,18 +36,32 @@ def site() -> Iterator[Site]:
     """Processes of this module alone: the others' Redis stays whole."""
     with (
         processes.redis_server() as redis,
-        processes.worker(redis, {"INFERENCE_THREADS": "1"}) as worker,
+        processes.worker(redis, {"INFERENCE_THREADS": "1"}, wait=False) as worker,
         processes.web(redis) as web,
     ):
         yield Site(redis, worker, web)
 
 
 @asynccontextmanager
-async def load(site: Site, reference: Reference) -> AsyncIterator[None]:
-    """Clients that ask all the time; every one of their requests must get the right answer. Then all is at rest."""
+async def load(site: Site, reference: Reference) -> AsyncIterator[Callable[[Callable[[], object]], Awaitable[None]]]:
+    """Clients that ask all the time; every one of their requests must get the right answer. Then all is at rest.
+
+    What it gives does something three times, as one outage.
+    """
     stopping = asyncio.Event()
     told_before = {process: told(process)[0] for process in (site.web, site.worker)}
     lost_before = site.web.log().count("is lost;")
+    outages = 1
+
+    async def three_times(cut: Callable[[], object]) -> None:
+        nonlocal outages
+        for _ in range(3):
+            began = time.monotonic()
+            cut()
+            await asyncio.sleep(0.3)
+            outages += (
+                time.monotonic() - began > SETTLED_S / 2
+            )  # this test was held up: it may have been one of its own
 
     async def ask(http: httpx.AsyncClient, number: int) -> int:
         asked = 0
@@ -62,7 +77,7 @@ async def load(site: Site, reference: Reference) -> AsyncIterator[None]:
     async with httpx.AsyncClient(base_url=site.web.url, trust_env=False, timeout=CLIENT_S) as http:
         clients = [asyncio.create_task(ask(http, number)) for number in range(CLIENTS)]
         await asyncio.sleep(0.2)
-        yield
+        yield three_times
         await asyncio.sleep(0.5)
         stopping.set()
         assert min(await asyncio.gather(*clients)) > 0
@@ -73,7 +88,7 @@ async def load(site: Site, reference: Reference) -> AsyncIterator[None]:
     await asyncio.to_thread(wait_until, lambda: at_rest(site.web), "permits and credit are back at zero")
     for process, before in told_before.items():
         await asyncio.to_thread(wait_until, functools.partial(told_to_the_end, process), "the end was told, too")
-        assert told(process)[0] - before <= 1, "an outage is two lines of the log, or none"
+        assert told(process)[0] - before <= outages, "an outage is two lines of the log, or none"
 
 
 def told(process: Process) -> tuple[int, int]:
@@ -109,10 +124,8 @@ async def test_frozen(site: Site, reference: Reference) -> None:
 
 
 async def test_emptied(site: Site, reference: Reference) -> None:
-    async with load(site, reference):
-        for _ in range(3):
-            assert site.redis.ask("FLUSHALL") == b"+OK\r\n"
-            await asyncio.sleep(0.3)
+    async with load(site, reference) as three_times:
+        await three_times(lambda: expect(site.redis.ask("FLUSHALL"), b"+OK\r\n"))
 
 
 async def test_full(site: Site, reference: Reference) -> None:
@@ -123,10 +136,12 @@ async def test_full(site: Site, reference: Reference) -> None:
 
 
 async def test_cut_connections(site: Site, reference: Reference) -> None:
-    async with load(site, reference):
-        for _ in range(3):
-            assert site.redis.ask("CLIENT KILL TYPE normal").startswith(b":")
-            await asyncio.sleep(0.3)
+    async with load(site, reference) as three_times:
+        await three_times(lambda: expect(site.redis.ask("CLIENT KILL TYPE normal"), b":"))
+
+
+def expect(reply: bytes, beginning: bytes) -> None:
+    assert reply.startswith(beginning)
 
 
 async def test_what_cannot_wait_is_answered_in_time(site: Site) -> None:
