@@ -44,7 +44,7 @@ class Trial(Generic[Made]):
             if len(batch) == 1:
                 self._note(batch[0], error)
                 return [InferenceFailed(FAILED)]
-            logger.warning("A batch of %d failed (%r); its halves run again", len(batch), error)
+            logger.warning("A batch of %d failed (%s); its halves run again", len(batch), repr(error))
         else:
             self._answered = True
             return list(made)

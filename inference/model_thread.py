@@ -44,6 +44,8 @@ class ModelThread:
                 if self.watchdog is None or not is_device_lost(error):
                     raise
                 lost = error.with_traceback(None)
+            finally:
+                del future  # its exception's traceback leads here: the cycle would keep the tensors of what has failed
             return await self.watchdog.lose(lost)
 
     def close(self, last: Callable[[], object] | None = None) -> None:

@@ -1,8 +1,11 @@
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,31 @@ async def test_what_a_call_raises_goes_to_its_caller(thread: ModelThread, error:
     with pytest.raises(type(error)) as raised:
         await thread.run(lambda: raise_it(error))
     assert raised.value is error
+
+
+async def test_what_a_failed_call_had_is_freed_with_its_error(thread: ModelThread):
+    """Not only when the garbage collector comes: its halves run at once, and need the memory."""
+
+    class Tensor:
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+
+    def fail() -> None:
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        raise MemoryError
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with suppress(MemoryError):
+                await thread.run(fail)
+        await thread.run(lambda: None)
+        assert [reference() for reference in held] == [None] * 3
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
