@@ -3,8 +3,8 @@
     .venv/bin/python -m tests.benchmarks.limit --dtype bfloat16 --corpus mixed
 
 All texts are there from the start and sorted by length; each batch is padded to its longest text only; logits are
-computed at the mask only; linear layers have their weights packed by oneDNN. Tokenising, the best five and their
-decoded sentences are included, as a client gets them. The wait policy of the threads is the caller's choice
+computed at the mask only; on a CPU, linear layers have their weights packed by oneDNN. Tokenising, the best five and
+their decoded sentences are included, as a client gets them. The wait policy of the threads is the caller's choice
 (OMP_WAIT_POLICY): waiting by spinning is faster as long as nothing else runs.
 """
 
@@ -25,8 +25,9 @@ from torch import nn
 from inference.conf import BUNDLED_MODEL
 from tests.benchmarks import proc, texts
 
-BATCH_SIZES = (4, 8, 16, 32)
-SHORT_BATCH_SIZES = (8, 16, 32)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+BATCH_SIZES = (4, 8, 16, 32) if DEVICE == "cpu" else (8, 32, 128, 256)
+SHORT_BATCH_SIZES = (8, 16, 32) if DEVICE == "cpu" else BATCH_SIZES
 PASSES = 3
 TOP = 5
 TRIAL_S = 0.6
@@ -52,10 +53,10 @@ class BareModel:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._mask: Any = self._tokenizer.token_to_id("[MASK]")
-        self._model: Any = transformers.BertForMaskedLM.from_pretrained(folder, dtype=dtype).eval()
+        self._model: Any = transformers.BertForMaskedLM.from_pretrained(folder, dtype=dtype).eval().to(DEVICE)
         for module in list(self._model.modules()):
             for name, child in list(module.named_children()):
-                if type(child) is nn.Linear:
+                if type(child) is nn.Linear and DEVICE == "cpu":
                     setattr(module, name, PackedLinear(child))
 
     def encode(self, given: Sequence[str]) -> list[list[int]]:
@@ -73,11 +74,12 @@ class BareModel:
     def answer(self, batch: list[list[int]]) -> list[Any]:
         """Answers to a batch in order of length."""
         longest = len(batch[-1])
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in batch])
-        mask = None if len(batch[0]) == longest else (torch.arange(longest) < torch.tensor([[len(r)] for r in batch]))
-        positions = torch.tensor([row.index(self._mask) for row in batch])
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in batch], device=DEVICE)
+        kept = torch.arange(longest) < torch.tensor([[len(r)] for r in batch])
+        mask = None if len(batch[0]) == longest else kept.to(DEVICE)
+        positions = torch.tensor([row.index(self._mask) for row in batch], device=DEVICE)
         hidden = self._model.bert(input_ids=ids, attention_mask=mask).last_hidden_state
-        logits = self._model.cls(hidden[torch.arange(len(batch)), positions])
+        logits = self._model.cls(hidden[torch.arange(len(batch), device=DEVICE), positions])
         scores, tokens = logits.float().softmax(-1).topk(TOP)
         return self._written(batch, positions.tolist(), scores.tolist(), tokens.tolist())
 
