@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
 
@@ -16,6 +17,12 @@ from tests.processes import Redis, Web, Worker
 
 # Read when transformers and torch are imported, which no module does at its top. Spinning would slow the servers down.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 CLIENT_S = 90.0
 """How long a client waits for an answer: longer than a server may, which has a deadline."""

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import CLIENT_S, Reference
+from tests import processes
+from tests.conftest import CLIENT_S, Reference, client
 from tests.processes import Web
 from tests.soak.ledger import belongs
 
@@ -65,6 +66,11 @@ async def test_mixed_parameters_at_once(
         reference.check(answer, text, **parameters)
 
 
+def all_wait(server: Web) -> bool:
+    with client(server) as http:
+        return f"\ninference_pending_inputs {CLIENTS}.0\n" in http.get("/metrics").text
+
+
 @pytest.mark.timeout(900)
 async def test_every_client_gets_its_own_answers(
     server: Web, reference: Reference, make_texts: Callable[..., list[str]]
@@ -82,8 +88,10 @@ async def test_every_client_gets_its_own_answers(
             batch_sizes.append(int(reply.headers["x-batch-size"]))
 
     async with open_client(server) as http, asyncio.TaskGroup() as clients:
-        for number in range(CLIENTS):
-            clients.create_task(be_client(http, texts[number::CLIENTS]))
+        with server.hold():
+            for number in range(CLIENTS):
+                clients.create_task(be_client(http, texts[number::CLIENTS]))
+            await asyncio.to_thread(processes.wait_until, lambda: all_wait(server), "all clients wait together")
 
     assert len(answers) == 500
     assert max(batch_sizes) > 8, "clients that wait together are served together"

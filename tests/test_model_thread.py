@@ -213,4 +213,4 @@ async def main():
 
 asyncio.run(main())
 """
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PATIENCE_S)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=50)

@@ -117,11 +117,12 @@ async def test_lists_and_parameters(socket: Socket, reference: Reference) -> Non
 
 
 async def test_many_at_once_each_under_its_id(
-    socket: Socket, reference: Reference, make_texts: Callable[..., list[str]]
+    server: Web, socket: Socket, reference: Reference, make_texts: Callable[..., list[str]]
 ) -> None:
     texts = {f"id {number}": text for number, text in enumerate(make_texts(100))}
-    for client_id, text in texts.items():
-        await socket.infer(client_id, text)
+    with server.hold():
+        for client_id, text in texts.items():
+            await socket.infer(client_id, text)
 
     seen: dict[str, list[str]] = {client_id: [] for client_id in texts}
     results: dict[str, Frame] = {}
