@@ -97,5 +97,5 @@ async def test_every_client_gets_its_own_answers(
     assert max(batch_sizes) > 8, "clients that wait together are served together"
     for text, answer in answers.items():
         assert belongs(answer, text)
-    for text in texts[::5]:
+    for text in texts:
         reference.check(answers[text], text)
