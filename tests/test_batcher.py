@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inference.backend import FAILED, Outcome
@@ -974,6 +974,7 @@ def test_nothing_is_left_to_tokenise_after_an_alone_job():
     st.integers(1, 4),
     st.sampled_from([0, 2]),
 )
+@example([(0, "suspect", 0), (0, "cancel", 0)], 1, 0)
 def test_whatever_comes_an_alone_job_is_alone_from_its_tokenising_to_its_end(
     steps: list[tuple[int, str, int]], size: int, side_by_side: int
 ):
@@ -995,7 +996,7 @@ def test_whatever_comes_an_alone_job_is_alone_from_its_tokenising_to_its_end(
         tokenized = list(zip(b.pipeline.tokenized, tokenizer.spans, strict=True))
         batches = list(zip(b.pipeline.batches, model.spans, strict=True))
         alone = [batch for batch, _ in batches if batch[0].endswith("suspect")]
-        assert len(alone) <= len(b.events) <= len(batches)
+        assert len(alone) <= len(b.events)  # one that is cancelled before it may go has said that it starts
         for texts in alone:
             began = max(span[0] for known, span in tokenized if known == texts)
             ended = max(span[1] for known, span in batches if known == texts)
