@@ -115,7 +115,7 @@ def test_models_are_not_frozen(tmp_path: Path) -> None:
     for _ in range(3):
         pipelines.load(Conf(model=str(folder), threads=1), lambda progress: None).close()
         counts.append(gc.get_freeze_count())
-    assert len(set(counts)) == 1, "only the first load freezes what is imported by then"
+    assert counts == sorted(counts, reverse=True), "only the first load freezes; what is frozen may still be freed"
 
 
 # The worker
