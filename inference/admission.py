@@ -51,9 +51,13 @@ class Admission:
         return self._permits.taken
 
     def predicted_wait_s(self, inputs: int = 1, peer: Peer = NOBODY) -> float:
-        """Until so many more would be answered; 0 while nothing waits, or nothing is known about the workers."""
+        """Until so many more would be answered; 0 if nothing is known about the workers.
+
+        Also 0 while nothing waits here and the workers were never seen with more to do than they could: what they say
+        of themselves may be of single jobs, which take longer than those of a batch.
+        """
         pending, waiting = self._dispatcher.pending, self._dispatcher.waiting
-        if not waiting:
+        if not (waiting or self._forecast.observed):
             return 0.0
         ahead = min(pending - waiting + self._permits.ahead(peer, inputs), pending + inputs)
         return self._forecast.seconds_for(ahead)

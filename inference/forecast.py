@@ -83,6 +83,11 @@ class Forecast:
             return per_worker * len(self._roster.serving())
         return sum(worker.promised_jobs_per_s for worker in self._roster.serving())
 
+    @property
+    def observed(self) -> bool:
+        """The workers' speed was seen, while they had as much to do as they could."""
+        return self._throughput.per_worker > 0
+
     def seconds_for(self, jobs: int) -> float:
         """How long so many jobs keep the workers busy; 0 if nothing is known."""
         jobs_per_s = self.jobs_per_s

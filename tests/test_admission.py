@@ -142,6 +142,18 @@ async def test_nothing_is_predicted_while_the_workers_could_take_more():
     assert queue.admits(1, HOG, deadline_s=1)
 
 
+async def test_what_the_workers_hold_counts_once_their_speed_was_seen():
+    """A deadline may be shorter than what they hold takes, though nothing waits here."""
+    queue = Queue()
+    queue.fill(100)
+    take(queue.dispatcher._sender._waiting[""])
+    for tenth in range(20):
+        queue.dispatcher.forecast.answered(1, tenth / 10, backlog=True)
+    assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)
+    assert isinstance(queue.refused(1, HOG, deadline_s=10), Overloaded)
+    assert queue.admits(1, HOG, deadline_s=20)
+
+
 async def test_while_no_worker_is_ready_requests_wait_as_long_as_there_are_permits():
     queue = Queue(ready=False, max_pending=4, max_inputs=4)
     queue.now = 6.0
