@@ -24,6 +24,8 @@ LONG_DEADLINE_S = 90.0
 """Of inputs that are to fail: what they come to is not to be 504."""
 RECONNECTING = "127.0.0.10"
 MOST_TRIES = 20
+LONG_TEXT = (60, 100)
+"""Words."""
 LISTS = 0.2
 SOCKETS = 0.4
 """Shares of requests with several inputs, and of those that go through a WebSocket."""
@@ -175,14 +177,16 @@ class Clients:
         return found
 
     async def crowd(self, phase: str, connections: int, seconds: float, deadline_s: float, pause_s: float) -> None:
-        """Each asks again as soon as it is answered, and some time after a refusal."""
+        """Each asks again as soon as it is answered, and some time after a refusal; with long texts, or this process
+        would be busier than the servers."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
 
         async def one(number: int) -> None:
             await asyncio.sleep(self._chance.uniform(0, pause_s))
             while clock() < end:
-                entry = self._new(phase, [self._text(len(self._ledger.entries) + 1, 0, None)], "http", deadline_s)
+                text = self._text(len(self._ledger.entries) + 1, 0, None, LONG_TEXT)
+                entry = self._new(phase, [text], "http", deadline_s)
                 began = clock()
                 await self._post(self._http[number % len(self._http)], [self._webs[number % 2]], entry, None)
                 entry.seconds = clock() - began
@@ -233,8 +237,8 @@ class Clients:
         for socket in self._sockets:
             await socket.close()
 
-    def _text(self, number: int, place: int, word: str | None) -> str:
-        words = [*self._chance.choices(STORY.split(), k=self._chance.randint(2, 20)), "[MASK]"]
+    def _text(self, number: int, place: int, word: str | None, words_in_it: tuple[int, int] = (2, 20)) -> str:
+        words = [*self._chance.choices(STORY.split(), k=self._chance.randint(*words_in_it)), "[MASK]"]
         if word is not None and place == 0:
             words.append(word)
         self._chance.shuffle(words)

@@ -21,7 +21,7 @@ REST_BETWEEN_S = 3.0
 LEAVE_S = 0.03
 """Clients that leave do so while their request waits or runs."""
 BATCH = 16
-CROWD, CROWD_DEADLINE_S, CROWD_PAUSE_S = 250, 2.0, 0.4
+CROWD, CROWD_DEADLINE_S, CROWD_PAUSE_S = 120, 2.0, 0.4
 """Connections of a crowd: more than what two workers on two cores answer within the deadline."""
 
 
