@@ -70,7 +70,7 @@ coverage: .venv/.dev .env ## The suite under coverage, server processes included
 bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 minutes (BENCH="--help" for parts)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 5 minutes (SOAK="--help" for parts)
+soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 8 minutes (SOAK="--help" for parts)
 	@$(BIN)/python -m tests.soak $(SOAK)
 
 clean: ## Remove the virtual environment and caches; data and .env stay

@@ -1,6 +1,6 @@
 """``make soak``: real processes, steady load, and everything that can go wrong; ends with the ledger and an exit code.
 
-make soak                                    everything, about 5 minutes
+make soak                                    everything, about 8 minutes
 make soak SOAK="--only kills,redis"          some phases
 make soak SOAK="--seconds 30 --seed 7"       less of each
 """
