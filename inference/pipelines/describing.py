@@ -33,10 +33,10 @@ def describe(loaded: Loaded, *, streams: bool = False) -> Description:
         streams=streams,
         chat=loaded.task == "text-generation" and bool(tokenizer.chat_template),
     )
-    return msgspec.structs.replace(description, version=_version(description, loaded.weights))
+    return msgspec.structs.replace(description, version=version_of(description, loaded.weights))
 
 
-def _version(description: Description, weights: str) -> str:
+def version_of(description: Description, weights: str) -> str:
     """Names what is served: the files, and whatever else decides which requests are right and what they are answered.
 
     Not the device, nor the number of threads: workers that differ in these are interchangeable.

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from tqdm import tqdm
 
 from inference.conf import BUNDLED_MODEL, Conf
+from inference.pipelines.checkpoint import identity
 from inference.pipelines.errors import LoadFailed
 from inference.tasks import ALIASES, TASKS
 
@@ -37,7 +37,6 @@ TASK_BY_HEAD = {
     "LMHeadModel": "text-generation",
     "Model": "feature-extraction",
 }
-CHECKPOINT_FILES = {".json", ".jinja", ".model", ".safetensors", ".txt"}
 MADE_FOR = {
     "ForQuestionAnswering": "question-answering",
     "ForConditionalGeneration": "sequence-to-sequence generation",
@@ -69,7 +68,7 @@ Report = Callable[[str], None]
 class Loaded:
     """``pipe`` is a transformers pipeline; ``name`` is what clients may be told.
 
-    ``weights`` tells checkpoints apart: a commit on the Hub, or a digest of the folder's files.
+    ``weights`` tells checkpoints apart.
     """
 
     pipe: Any
@@ -127,7 +126,7 @@ def load_pipeline(conf: Conf, report: Report) -> Loaded:
         task=task,
         name=name,
         revision=revision,
-        weights=digest(Path(conf.model)) if Path(conf.model).is_dir() else f"{conf.model}@{revision}",
+        weights=identity(conf.model, revision),
         device=str(pipe.device),
         dtype=str(model.dtype).removeprefix("torch."),
         threads=threads,
@@ -138,15 +137,6 @@ def give_memory_back(device: str) -> None:
     """To other processes: what the device's allocator keeps for later, of what has been freed."""
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
-
-
-def digest(folder: Path) -> str:
-    """Of a checkpoint's files, whatever the folder is called and wherever it is."""
-    total = sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_FILES and path.is_file()):
-        with path.open("rb") as opened:
-            total.update(path.name.encode() + file_digest(opened, sha256).digest())
-    return total.hexdigest()
 
 
 def _display_name(model: str) -> str:
