@@ -24,13 +24,17 @@ def record(gate: Path) -> Path:
 class Hold:
     """Holds the models of all processes with these settings."""
 
-    def __init__(self, gate: Path) -> None:
+    def __init__(self, gate: Path, rest: Callable[[], None] | None = None) -> None:
+        """``rest`` waits until the models have nothing to do: what is left of an earlier test must not be counted."""
         self._gate = gate
+        self._rest = rest
         self.env = {"DJANGO_SETTINGS_MODULE": "tests.held", HOLD: str(gate)}
 
     @contextmanager
     def __call__(self, after: int = 0) -> Iterator[None]:
         """No call of a model ends before the end of the block; ``after``: but so many of each model do."""
+        if after and self._rest:
+            self._rest()
         holders(self._gate).mkdir()
         new = self._gate.with_suffix(".new")
         new.write_text(str(after))

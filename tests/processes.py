@@ -233,6 +233,19 @@ class Web(Process):
         except httpx.TransportError:
             return False
 
+    @property
+    def hold(self) -> Hold:
+        return Hold(Path(self._env[HOLD]), self.wait_until_at_rest)
+
+    def wait_until_at_rest(self) -> None:
+        """No worker holds anything that was asked here."""
+
+        def at_rest() -> bool:
+            reply = httpx.get(f"{self.url}/metrics", trust_env=False, verify=False, timeout=WAIT_S)  # noqa: S501
+            return "\ninference_credit_used 0.0\n" in reply.text
+
+        self.wait_for(at_rest, "what was asked before has left the model")
+
     def wait_until_answers(self, path: str) -> None:
         self.wait_for(lambda: self.answers(path), f"GET {path} gives 200")
 
