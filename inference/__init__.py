@@ -8,23 +8,23 @@ from typing import Any
 
 
 async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
-    """See ``inference.door.infer``."""
-    from inference import door  # noqa: PLC0415 - Django's apps must be loaded first
+    """See ``inference.python_api.infer``."""
+    from inference import python_api  # noqa: PLC0415 - Django's apps must be loaded first
 
-    return await door.infer(inputs, parameters, deadline_s)
+    return await python_api.infer(inputs, parameters, deadline_s)
 
 
 def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
-    """See ``inference.door.infer_sync``."""
-    from inference import door  # noqa: PLC0415
+    """See ``inference.python_api.infer_sync``."""
+    from inference import python_api  # noqa: PLC0415
 
-    return door.infer_sync(inputs, parameters, deadline_s)
+    return python_api.infer_sync(inputs, parameters, deadline_s)
 
 
 def stream(
     inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None
 ) -> AsyncGenerator[str]:
-    """See ``inference.door.stream``."""
-    from inference import door  # noqa: PLC0415
+    """See ``inference.python_api.stream``."""
+    from inference import python_api  # noqa: PLC0415
 
-    return door.stream(inputs, parameters, deadline_s)
+    return python_api.stream(inputs, parameters, deadline_s)

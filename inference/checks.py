@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register, run_check
 from django.core.management import get_commands
 
 from inference import conf
-from inference.tasks import ALIASES, TASKS
+from inference.tasks.base import ALIASES, TASKS
 
 TAG = "inference"
 

@@ -12,19 +12,6 @@ try:
 except ImproperlyConfigured as error:
     raise SystemExit(f"Configuration: {error}") from None
 
-from channels.routing import ProtocolTypeRouter
+from inference.asgi import wrap
 
-from inference.routing import http_routes, websocket_routes
-from inferencesite import daphne_hooks
-from inferencesite.edge import Edge
-
-application = Edge(
-    ProtocolTypeRouter(
-        {
-            "http": http_routes(django_application),
-            "websocket": websocket_routes,
-        }
-    )
-)
-
-daphne_hooks.install()
+application = wrap(django_application)

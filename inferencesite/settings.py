@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 from inference import conf
-from inferencesite import layers
+from inference.messaging import layer_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -93,9 +93,9 @@ TEMPLATES = [
 REDIS_URL = env.str("REDIS_URL", "")
 LAYER_EXPIRY_S = int(max(60, INFERENCE.max_deadline_s + 10))
 CHANNEL_LAYERS = {
-    "default": layers.redis(REDIS_URL, INFERENCE.layer_prefix, LAYER_EXPIRY_S)
+    "default": layer_settings.redis(REDIS_URL, INFERENCE.layer_prefix, LAYER_EXPIRY_S)
     if REDIS_URL
-    else layers.in_memory(LAYER_EXPIRY_S),
+    else layer_settings.in_memory(LAYER_EXPIRY_S),
 }
 
 SQLITE: dict[str, Any] = {
@@ -136,8 +136,8 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 
-# What follows concerns the admin; the consumers that serve have inference/consumers/guard.py and, for headers,
-# inferencesite/security_headers.py, which sends Strict-Transport-Security by the same settings.
+# What follows concerns the admin; the consumers that serve have inference/api/hosts.py and, for headers,
+# inference/api/security_headers.py, which sends Strict-Transport-Security by the same settings.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

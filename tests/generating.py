@@ -14,14 +14,14 @@ from typing import Any
 import torch
 import transformers
 
+from inference.backends.base import Generated
+from inference.backends.transformers.generation.generator import Generator
+from inference.backends.transformers.generation.self_check import continuous
+from inference.backends.transformers.generation.text import Text
+from inference.backends.transformers.loading import load_pipeline
 from inference.conf import Conf
-from inference.continuous_batcher import Generated
 from inference.errors import InferenceError
-from inference.messages import Job
-from inference.pipelines.generation.checking import continuous
-from inference.pipelines.generation.generator import Generator
-from inference.pipelines.generation.text import Text
-from inference.pipelines.loading import load_pipeline
+from inference.messaging.messages import Job
 from tests import tiny_models
 
 ARCHITECTURES = ("text_generation", "llama", "mistral", "opt", "gpt_neox", "qwen")

@@ -12,13 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from inference import pipelines, watchdog
+from inference.backends.transformers import backend
 from inference.conf import Conf
+from inference.worker import watchdog
 from inferencesite.settings import *  # noqa: F403
 from tests.holding import HOLD, POLL_S, holders, record
 
 GATE = Path(os.environ[HOLD])
-real_load = pipelines.load
+real_load = backend.load
 
 
 class Held:
@@ -55,5 +56,5 @@ def load(conf: Conf, report: Callable[[str], None]) -> Any:
     return pipeline
 
 
-pipelines.load = load
+backend.load = load
 watchdog.LEAST_S = watchdog.LEAST_OF_ALL_S = 600.0

@@ -15,16 +15,16 @@ from typing import Any, cast
 import msgspec
 from channels.exceptions import ChannelFull
 
-from inference.backend import Outcome
-from inference.calls import Superseded
+from inference.backends.base import Outcome
 from inference.conf import Conf
-from inference.dispatcher import Dispatcher
 from inference.errors import Invalid
-from inference.messages import Description, Job
-from inference.model_thread import ModelThread
-from inference.outbox import ChannelLayer
-from inference.watchdog import ModelHangs, Watchdog, is_device_lost
-from inference.worker import InferenceWorker
+from inference.messaging.layer import ChannelLayer
+from inference.messaging.messages import Description, Job
+from inference.scheduling.calls import Superseded
+from inference.scheduling.dispatcher import Dispatcher
+from inference.worker.executors import ModelThread
+from inference.worker.watchdog import ModelHangs, Watchdog, is_device_lost
+from inference.worker.worker import InferenceWorker
 
 DESCRIPTION = Description(
     task="fill-mask",

@@ -11,12 +11,12 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
 from inference import checks, conf
-from inference.tasks import ALIASES, TASKS
-from inferencesite import layers
+from inference.messaging import layer_settings
+from inference.tasks.base import ALIASES, TASKS
 
 LAYERS = {
-    "in memory": layers.in_memory,
-    "Redis": lambda expiry_s: layers.redis("redis://127.0.0.1:1", "test", expiry_s),
+    "in memory": layer_settings.in_memory,
+    "Redis": lambda expiry_s: layer_settings.redis("redis://127.0.0.1:1", "test", expiry_s),
 }
 """Nothing listens there; building a layer connects to nothing."""
 

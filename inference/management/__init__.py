@@ -1,0 +1,1 @@
+"""Runs in processes of its own: the commands of ``manage.py``."""

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from inference import pipelines
-from inference.backend import LoadedPipeline
-from inference.batch_policy import computed_tokens
+from inference.backends.base import LoadedPipeline
+from inference.backends.sizes import computed_tokens
+from inference.backends.transformers import backend
 from inference.conf import BUNDLED_MODEL, Conf
-from inference.messages import Job
+from inference.messaging.messages import Job
 from tests.benchmarks import proc, texts
 
 BATCH_SIZES = (8, 16, 32)
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--corpus", default="mixed", choices=("mixed", "short"))
     options = parser.parse_args()
-    pipeline = pipelines.load(Conf(model=options.model, dtype=options.dtype), lambda _: None)
+    pipeline = backend.load(Conf(model=options.model, dtype=options.dtype), lambda _: None)
     given = texts.corpus(options.corpus)
     offline = Offline(pipeline, given if len(given) > 1 else given * texts.COUNT)
     trials = {size: min(offline.once(size), offline.once(size)) for size in BATCH_SIZES}

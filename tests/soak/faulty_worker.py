@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inference import pipelines
-from inference.backend import LoadedPipeline, Outcome
+from inference.backends.base import LoadedPipeline, Outcome
+from inference.backends.transformers import backend
 from inference.conf import Conf
-from inference.messages import Job
+from inference.messaging.messages import Job
 from manage import main
 
 POISON, HANG, BAD = "poison", "endless", "rotten"
@@ -22,7 +22,7 @@ TANGLED, SLOW = "tangled", "sluggish"
 """Words that hold the tokenizer for ever, and for ``SLOW_S``."""
 SLOW_S = 2.0
 
-real_load = pipelines.load
+real_load = backend.load
 
 
 class FaultyPipeline:
@@ -58,5 +58,5 @@ def load(conf: Conf, report: Callable[[str], None]) -> Any:
 
 
 if __name__ == "__main__":
-    pipelines.load = load
+    backend.load = load
     main(["manage.py", "runworker", "inference"])

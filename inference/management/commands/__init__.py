@@ -1,0 +1,1 @@
+"""``runworker inference``, ``prune_requests``, ``create_first_admin``."""

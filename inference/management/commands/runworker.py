@@ -10,10 +10,11 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.management.commands.runworker import Command as ChannelsCommand
 from django.core.management import CommandError
 
-from inference import conf, pipelines
-from inference.messages import ROUTE
-from inference.watchdog import ModelHangs
-from inference.worker import InferenceWorker
+from inference import conf
+from inference.backends.transformers import backend
+from inference.messaging.messages import ROUTE
+from inference.worker.watchdog import ModelHangs
+from inference.worker.worker import InferenceWorker
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Command(ChannelsCommand):
             )
         try:
             code = asyncio.run(_serve(layer))
-        except pipelines.LoadFailed as error:
+        except backend.LoadFailed as error:
             raise CommandError(f"Cannot serve: {error}") from error
         # A model thread that hangs must not hold the process.
         logging.shutdown()
@@ -51,7 +52,7 @@ class Command(ChannelsCommand):
 
 async def _serve(layer: Any) -> int:
     configuration = conf.current()
-    worker = InferenceWorker(layer, configuration, pipelines.load)
+    worker = InferenceWorker(layer, configuration, backend.load)
     loop = asyncio.get_running_loop()
     draining: list[asyncio.Task[None]] = []
 

@@ -1,0 +1,77 @@
+"""What the dialects share: reading JSON and its fields, with errors that say what would be right."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from inference.errors import Invalid, Malformed
+from inference.serving.query import Query
+from inference.serving.validation import json_type
+
+EXAMPLE = '{"inputs": "a text"}'
+FIELDS = ("inputs", "parameters", "stream", "options")
+"""``options`` belonged to the hosted Inference API; it is accepted and has no effect."""
+
+_decoder = msgspec.json.Decoder()
+
+
+def decode_object(text: bytes | str, *, hint: str = "") -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        Malformed: it does not parse, or is something else.
+    """
+    try:
+        value = _decoder.decode(text)
+    except RecursionError:
+        raise Malformed("The JSON is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise Malformed(f"This is not valid JSON: {_reason(error)}.{hint}") from None
+    if not isinstance(value, dict):
+        raise Malformed(f"The JSON is {json_type(value)}; it must be an object such as {EXAMPLE}.{hint}")
+    return value
+
+
+def read_query(fields: dict[str, Any], *, also: Collection[str] = (), deadline_s: float | None = None) -> Query:
+    """The fields that all dialects of ours have in common.
+
+    Raises:
+        Malformed: no ``inputs``.
+        Invalid: a field that does not exist, or of a wrong type.
+    """
+    for name in fields:
+        if name not in FIELDS and name not in also:
+            known = ", ".join(field for field in (*also, *FIELDS) if field != "options")
+            raise Invalid(f"There is no field {name[:60]!r}; known are: {known}.")
+    if "inputs" not in fields:
+        raise Malformed(f"There is no 'inputs'; send an object such as {EXAMPLE}.")
+    inputs, stream = fields["inputs"], fields.get("stream")
+    if not (stream is None or isinstance(stream, bool)):
+        raise Invalid(f"'stream' is {json_type(stream)}; it must be true or false.")
+    return Query.of(inputs, parameters=fields.get("parameters"), stream=bool(stream), deadline_s=deadline_s)
+
+
+def read_deadline(value: Any, name: str, longest_s: float) -> float | None:
+    """Seconds until a request's own deadline; ``None`` stays ``None``. A text is read as a number.
+
+    Raises:
+        Invalid: not a number above 0 and at most ``longest_s``.
+    """
+    if value is None:
+        return None
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 < seconds <= longest_s:
+        shown = repr(str(value)[:60]) if isinstance(value, str | int | float) else json_type(value)
+        raise Invalid(f"{name} is {shown}; it must be a number above 0 and at most {longest_s:g}.")
+    return seconds
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    return str(error).removeprefix("JSON is malformed: ")

@@ -1,0 +1,71 @@
+"""The dialect of ``POST /``: plain text, or the JSON of Hugging Face's Inference API.
+
+Source: https://huggingface.co/docs/api-inference/tasks/fill-mask and the pipeline web server guide,
+https://huggingface.co/docs/transformers/pipeline_webserver
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from inference.api.dialects.native.fields import EXAMPLE, decode_object, read_deadline, read_query
+from inference.errors import EmptyInput, InferenceError, Malformed, UnsupportedMediaType
+from inference.serving.query import Query, Times
+
+_LITERALLY = " To send the text literally, use Content-Type: text/plain."
+
+
+def read_timeout(header: str | None, longest_s: float) -> float | None:
+    """The deadline of ``x-request-timeout-seconds``. Raises as ``read_deadline`` does."""
+    return read_deadline(header or None, "x-request-timeout-seconds", longest_s)
+
+
+def read_body(body: bytes, content_type: str, timeout_header: str | None, longest_s: float) -> Query:
+    """A request's body.
+
+    JSON if its type says so or it begins like an object (unless the type is ``text/plain``), otherwise UTF-8 text.
+
+    Raises:
+        Malformed, EmptyInput, Invalid, UnsupportedMediaType: what is wrong, in one sentence.
+    """
+    deadline_s = read_timeout(timeout_header, longest_s)
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        raise UnsupportedMediaType(
+            "Forms with parts (multipart/form-data, curl -F) are not read; send the text itself, "
+            f"or JSON such as {EXAMPLE}."
+        )
+    if kind == "application/json" or (kind != "text/plain" and body.lstrip()[:1] == b"{"):
+        hint = "" if kind == "application/json" else _LITERALLY
+        return read_query(decode_object(body, hint=hint), deadline_s=deadline_s)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"The body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}.") from None
+    if not text.strip():
+        raise EmptyInput('The body is empty; send a text, or JSON such as {"inputs": "a text"}.')
+    return Query(inputs=[text], many=False, deadline_s=deadline_s)
+
+
+def write_outputs(outputs: Sequence[bytes], *, many: bool) -> bytes:
+    """What the pipeline returns; for a list of inputs, a list in the same order."""
+    return b"[" + b",".join(outputs) + b"]" if many else outputs[0]
+
+
+def write_error(error: InferenceError) -> bytes:
+    return msgspec.json.encode({"error": error.message, "error_type": error.code})
+
+
+def write_headers(request_id: str, times: Times, error: InferenceError | None = None) -> list[tuple[bytes, bytes]]:
+    """Headers of every answer; times are in milliseconds."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", request_id.encode()),
+        (b"x-queue-time", b"%.3f" % times.queue_ms),
+        (b"x-inference-time", b"%.3f" % times.inference_ms),
+        (b"x-total-time", b"%.3f" % times.total_ms),
+        (b"x-batch-size", b"%d" % times.batch_size),
+    ]
+    if error is not None and error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    return headers

@@ -1,0 +1,70 @@
+"""The model side: load a Hugging Face pipeline, check it, warm it up, run batches.
+
+Only this package imports torch and transformers, and only inside ``load``, which runs on the model's thread.
+"""
+
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+
+from inference.backends.base import LoadedPipeline, LoadFailed
+from inference.conf import Conf
+
+__all__ = ["LoadFailed", "load"]
+
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.0005
+
+
+def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
+    """Load and warm up; ``report`` hears of progress.
+
+    Raises:
+        LoadFailed: one sentence that says what was tried, what went wrong and what to do.
+    """
+    started = time.monotonic()
+    # How OpenMP's threads wait for each other. By spinning, they turn 15 ms into 490 ms as soon as anything else uses
+    # a core; asleep, waking them costs 5 ms per batch. A short spin costs neither; docs/performance.md has figures.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Between two operators the model's thread takes the interpreter back from the event loop: not after 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    report("importing torch and transformers")
+    from inference.backends.transformers.loading import load_pipeline
+    from inference.backends.transformers.selection import choose
+    from inference.backends.transformers.warm_up import measure
+
+    _freeze()
+    loaded = load_pipeline(conf, report)
+    report("warming up")
+    try:
+        pipeline = choose(loaded, conf, report)
+        pipeline.warm_up_costs = measure(pipeline)
+    except LoadFailed:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        raise LoadFailed(
+            f"{loaded.name} loads, but cannot answer its warm-up input on {loaded.device} ({reason})."
+        ) from error
+    d = pipeline.description
+    model = f"{d.model} at {d.revision}" if d.revision else d.model
+    report(
+        f"ready after {time.monotonic() - started:.1f} s: {d.task} with {model}, "
+        f"{d.device}, {d.dtype}, {d.threads} threads, {d.memory_mb} MB resident"
+    )
+    return pipeline
+
+
+@cache
+def _freeze() -> None:
+    """Once, before any model: a full collection would walk every object of torch's modules and stall the event loop for
+    50 ms, and they never die. A model does, when its pipeline is closed.
+    """
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,69 @@
+"""What a worker says about the pipeline that it has loaded."""
+
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inference.backends.transformers.loading import Loaded
+from inference.messaging.messages import Description
+
+CHARS_PER_TOKEN = 64
+"""More than any tokenizer packs into a token: beyond it, an input is too long without counting tokens."""
+NO_LIMIT = 1_000_000
+"""Tokenizers without a limit of their own report 1e30."""
+
+
+def describe(loaded: Loaded, *, streams: bool = False) -> Description:
+    tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
+    longest = _longest_input(tokenizer, config)
+    description = Description(
+        task=loaded.task,
+        model=loaded.name,
+        revision=loaded.revision,
+        device=loaded.device,
+        dtype=loaded.dtype,
+        threads=loaded.threads,
+        vocabulary=getattr(config, "vocab_size", 0) or len(tokenizer),
+        mask_token=(tokenizer.mask_token or "") if loaded.task == "fill-mask" else "",
+        longest_input=longest,
+        longest_input_chars=longest * CHARS_PER_TOKEN,
+        memory_mb=resident_mb(),
+        streams=streams,
+        chat=loaded.task == "text-generation" and bool(tokenizer.chat_template),
+    )
+    return msgspec.structs.replace(description, version=version_of(description, loaded.weights))
+
+
+def version_of(description: Description, weights: str) -> str:
+    """Names what is served: the files, and whatever else decides which requests are right and what they are answered.
+
+    Not the device, nor the number of threads: workers that differ in these are interchangeable.
+    """
+    d = description
+    decisive = (weights, d.task, d.dtype, d.vocabulary, d.mask_token, d.longest_input, d.streams, d.chat)
+    return blake2b(repr(decisive).encode(), digest_size=6).hexdigest()
+
+
+def _longest_input(tokenizer: Any, config: Any) -> int:
+    """Tokens. What the tokenizer says, bounded by the model's position table."""
+    limits = [tokenizer.model_max_length, NO_LIMIT]
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if positions:
+        limits.append(positions - first_position(config))
+    return int(min(limits))
+
+
+def first_position(config: Any) -> int:
+    """RoBERTa and its kin count positions from the padding index + 1."""
+    return (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
+
+
+def resident_mb() -> int:
+    """Memory of this process, in MB; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0  # not Linux
+    return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0)

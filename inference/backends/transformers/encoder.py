@@ -1,0 +1,166 @@
+"""Encoders: inputs tokenised together, one forward pass for the batch, each result made for itself.
+
+``pipe(list)`` fails as a whole for one bad input, pads in order of arrival, and gives all inputs one set of
+parameters; so the pipeline's stages are run by hand. Results equal ``pipe(x)``.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import torch
+from transformers.pipelines.base import PipelineException
+
+from inference.backends.base import FAILED, Outcome
+from inference.backends.transformers.description import describe
+from inference.backends.transformers.loading import Loaded, give_memory_back
+from inference.backends.transformers.rows import Layout, Padded, Prepared, Row, by_text, check_length, groups
+from inference.conf import Conf
+from inference.errors import InferenceError, InferenceFailed, Invalid
+from inference.messaging.messages import Job
+from inference.observability import tracing
+
+logger = logging.getLogger(__name__)
+
+
+class Encoder:
+    """Base of tasks whose inputs share a forward pass.
+
+    ``prepare`` runs on the tokenizer's thread and ``run`` on the model's: each has a tokenizer of its own, since a
+    fast tokenizer that two threads use with different arguments silently returns wrong ids
+    (https://github.com/huggingface/transformers/issues/47085).
+    """
+
+    token_outputs: tuple[str, ...] = ()
+    """Outputs with one entry per token: each input gets those of its own."""
+    reentrant = True
+    """``run`` may be called from several threads at once: it does not tokenise."""
+    shares_calls = True
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
+
+    def __init__(self, loaded: Loaded, conf: Conf) -> None:
+        self.description = describe(loaded)
+        self._pipe = loaded.pipe
+        self._model = loaded.pipe.model
+        self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
+        self._max_tokens = conf.max_batch_tokens
+        self.layout: Layout = Padded(self._tokenizer, self._pipe.device)
+
+    @property
+    def pads(self) -> bool:
+        return self.layout.pads
+
+    @property
+    def lanes(self) -> int:
+        """Batches side by side: on a CPU two, each with half of the cores."""
+        side_by_side = self.description.device == "cpu" and self.description.threads > 1 and self.reentrant
+        return 2 if side_by_side else 1
+
+    def use_threads(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+
+    def close(self) -> None:
+        device = self.description.device
+        self.layout.close()
+        vars(self).clear()
+        give_memory_back(device)
+
+    def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
+        """Tokenise. One outcome per job, in order."""
+        rows = by_text(jobs, lambda texts: self._tokenizer(texts, verbose=False))
+        return [attempt(job, self._checked, job, [row]) for job, row in zip(jobs, rows, strict=True)]
+
+    def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+        """One outcome per job, in order. Raises if the forward pass fails."""
+        outcomes: dict[int, Outcome] = {}
+        for group in groups(prepared, self._max_tokens, pads=self.pads):
+            outcomes.update(zip(map(id, group), self._run_group(group), strict=True))
+        return [outcomes[id(item)] for item in prepared]
+
+    def _run_group(self, group: list[Prepared]) -> list[Outcome]:
+        rows = [row for item in group for row in item.rows]
+        outputs = self.forward(rows)
+        finished: list[Outcome] = []
+        first = 0
+        for item in group:
+            indices = range(first, first + item.sequences)
+            first = indices.stop
+            mine = [{**rows[index].extras, **outputs[index]} for index in indices]
+            finished.append(attempt(item.job, self._answer, item, mine))
+        return finished
+
+    @torch.inference_mode()
+    def forward(self, rows: Sequence[Row]) -> list[dict[str, torch.Tensor]]:
+        """The model's outputs for each row."""
+        by_row: list[dict[str, torch.Tensor]] = [{} for _ in rows]
+        for name, value in self._model(**self.layout.arguments(rows)).items():
+            if isinstance(value, torch.Tensor):
+                here = value.cpu()
+                parts = self.layout.per_row(here, rows) if name in self.token_outputs else torch.split(here, 1)
+                for mine, part in zip(by_row, parts, strict=True):
+                    mine[name] = part
+        return by_row
+
+    def _answer(self, item: Prepared, rows: list[dict[str, Any]]) -> bytes:
+        return to_json(self.finish(item, rows))
+
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        """What the pipeline returns for one input."""
+        return self._pipe.postprocess(rows[0], **self._pipe._postprocess_params | item.postprocess)
+
+    def _checked(self, job: Job, rows: list[Row]) -> Prepared:
+        check_length(max(row.length for row in rows), self.description.longest_input)
+        return Prepared(job, rows, self._pipe._sanitize_parameters(**job.parameters)[2])
+
+
+class TextClassification(Encoder):
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        result = super().finish(item, rows)
+        return [result] if isinstance(result, dict) else result  # as the pipeline does for one text without top_k
+
+
+class Chunked(Encoder):
+    """Pipelines that make several rows of an input, or want more back than the output: their own ``preprocess``.
+
+    That one encodes with the pipeline's tokenizer, so ``run`` must not: it only decodes.
+    """
+
+    def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
+        return [attempt(job, self._prepare, job) for job in jobs]
+
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        return self._pipe.postprocess(rows, **self._pipe._postprocess_params | item.postprocess)
+
+    def _prepare(self, job: Job) -> Prepared:
+        check_length(len(self._tokenizer(job.input, verbose=False)["input_ids"]), self.description.longest_input)
+        pre = self._pipe._preprocess_params | self._pipe._sanitize_parameters(**job.parameters)[0]
+        return self._checked(job, [self._as_row(chunk) for chunk in self._pipe.preprocess(job.input, **pre)])
+
+    def _as_row(self, chunk: dict[str, Any]) -> Row:
+        names = [name for name in self._tokenizer.model_input_names if name in chunk]
+        extras = {name: value for name, value in chunk.items() if name not in names}
+        return Row({name: chunk[name][0].tolist() for name in names}, extras | {"input_ids": chunk["input_ids"]})
+
+
+class TokenClassification(Chunked):
+    token_outputs = ("logits",)
+
+
+def attempt(job: Job, step: Callable[..., Any], *args: Any) -> Any:
+    """What ``step`` returns, or the error to tell this job's client: one bad input never harms another."""
+    try:
+        return step(*args)
+    except InferenceError as error:
+        return error
+    except PipelineException as error:
+        return Invalid(f"The pipeline cannot take this input: {error}.")
+    except (ValueError, KeyError, IndexError, TypeError):
+        logger.exception("Request %s failed", job.request_id, extra=tracing.fields(job.request_id, job.traceparent))
+        return InferenceFailed(FAILED)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON of a pipeline's result; NumPy and torch numbers become plain ones."""
+    return msgspec.json.encode(value, enc_hook=lambda number: number.item())

@@ -1,0 +1,30 @@
+"""feature-extraction: token vectors as the pipeline returns them, or pooled to one vector per input."""
+
+from typing import Any
+
+import torch
+
+from inference.backends.transformers.encoder import Encoder
+from inference.backends.transformers.rows import Prepared, Row, check_length
+from inference.messaging.messages import Job
+
+
+class FeatureExtraction(Encoder):
+    """Pooling happens here rather than at the client: the token vectors of one input may be a megabyte of JSON."""
+
+    token_outputs = ("last_hidden_state",)
+
+    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+        vectors = rows[0]["last_hidden_state"].float()
+        match item.postprocess.get("pooling", "none"):
+            case "mean":
+                vectors = vectors.mean(1)
+            case "cls":
+                vectors = vectors[:, 0]
+        if item.postprocess.get("normalize"):
+            vectors = torch.nn.functional.normalize(vectors, dim=-1)
+        return vectors.tolist() if vectors.ndim > 2 else vectors[0].tolist()
+
+    def _checked(self, job: Job, rows: list[Row]) -> Prepared:
+        check_length(rows[0].length, self.description.longest_input)
+        return Prepared(job, rows, dict(job.parameters))

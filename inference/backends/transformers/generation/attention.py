@@ -1,0 +1,166 @@
+"""Attention over texts of different lengths in one row of tokens, none of them padded.
+
+The tokens of a step stand one after the other, as a single sequence for the model: everything but attention treats
+tokens one by one. Here each text attends to its own keys and values only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention as attend
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from inference.backends.transformers.generation.kv_cache import Block, Shape
+from inference.backends.transformers.generation.text import Text
+
+NAME = "inference_generation"
+UNKNOWN = ("softcap", "s_aux", "position_bias", "sinks")
+"""Arguments of attention that would change the result and are not implemented here."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a layer wants; ``q``, ``k`` and ``v`` are ``[tokens, heads, size]``."""
+
+    layer: int
+    q: torch.Tensor
+    k: torch.Tensor
+    v: torch.Tensor
+    scale: float | None
+    window: int | None
+    """How many tokens back a token sees, itself included; ``None``: all."""
+
+    def of(self, tokens: slice) -> "Asked":
+        return replace(self, q=self.q[tokens], k=self.k[tokens], v=self.v[tokens])
+
+
+class Span(Protocol):
+    """Tokens that are attended to together: ``tokens`` of the row."""
+
+    tokens: slice
+
+    def attend(self, asked: Asked) -> torch.Tensor:
+        """``[tokens, heads, size]``, for these tokens only."""
+        ...
+
+
+@dataclass(eq=False)
+class NextTokens:
+    """One token of each of several texts in a block."""
+
+    tokens: slice
+    block: Block
+    rows: Sequence[int]
+    at: Sequence[int]
+    """Position of each text's token."""
+    _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        device = self.block.kv.device
+        self._row, self._at = torch.tensor(self.rows, device=device), torch.tensor(self.at, device=device)
+        neighbours = slice(self.rows[0], self.rows[0] + len(self.rows))
+        side_by_side = list(self.rows) == list(range(neighbours.start, neighbours.stop))
+        self._selected: Any = neighbours if side_by_side else self._row  # the latter is a copy
+        self._longest = max(self.at) + 1
+
+    def attend(self, asked: Asked) -> torch.Tensor:
+        q = asked.q
+        keys, values = self.block.kv[asked.layer]
+        keys[self._row, :, self._at] = asked.k
+        values[self._row, :, self._at] = asked.v
+        keys, values = (kept[self._selected, :, : self._longest] for kept in (keys, values))
+        # Heads that share keys stand as one head's tokens: the keys need not be repeated for each of them.
+        grouped = q.reshape(len(self.rows), keys.shape[1], -1, q.shape[-1])
+        result = attend(grouped, keys, values, attn_mask=self._mask(asked.window, q.dtype), scale=asked.scale)
+        return result.reshape(q.shape)
+
+    def _mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
+        if window not in self._masks:
+            self._masks[window] = _mask(self._at[:, None], self._longest, window, dtype)[:, None]
+        return self._masks[window]
+
+
+@dataclass(eq=False)
+class PromptPart:
+    """Tokens of one text's prompt; ``before`` of them are cached."""
+
+    tokens: slice
+    text: Text
+    before: int
+
+    @property
+    def end(self) -> int:
+        length: int = self.tokens.stop - self.tokens.start
+        return self.before + length
+
+    def attend(self, asked: Asked) -> torch.Tensor:
+        q, end, row = asked.q.transpose(0, 1)[None], self.end, self.text.row
+        keys, values = self.text.placed.kv[asked.layer, :, row : row + 1]
+        keys[0, :, self.before : end] = asked.k.transpose(0, 1)
+        values[0, :, self.before : end] = asked.v.transpose(0, 1)
+        keys, values = keys[:, :, :end], values[:, :, :end]
+        if (shared := q.shape[1] // keys.shape[1]) > 1:
+            keys, values = (kept.repeat_interleave(shared, 1) for kept in (keys, values))
+        mask = None
+        causal = not self.before and (asked.window is None or end <= asked.window)
+        if not causal:
+            mask = _mask(torch.arange(self.before, end, device=q.device), end, asked.window, q.dtype)
+        return attend(q, keys, values, attn_mask=mask, is_causal=causal, scale=asked.scale)[0].transpose(0, 1)
+
+
+def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torch.dtype) -> torch.Tensor:
+    """What tokens at these positions see of ``longest``: 0, or minus infinity, in a dimension that is added."""
+    kept = torch.arange(longest, device=positions.device)
+    seen = kept <= positions[..., None]
+    if window is not None:
+        seen &= kept > positions[..., None] - window
+    return torch.zeros(seen.shape, dtype=dtype, device=positions.device).masked_fill_(~seen, float("-inf"))
+
+
+class ShapeFinder:
+    """Stands in for spans in a first pass: what the model keeps of a token."""
+
+    def __init__(self) -> None:
+        self.layers: set[int] = set()
+        self.shapes: set[tuple[Any, ...]] = set()
+
+    def note(self, asked: Asked) -> None:
+        self.layers.add(asked.layer)
+        self.shapes |= {(tuple(kept.shape[1:]), kept.dtype, kept.device) for kept in (asked.k, asked.v)}
+
+    def shape(self) -> Shape:
+        """Raises ``ValueError`` if layers differ in what they keep, or do not come through here."""
+        if len(self.shapes) != 1 or self.layers != set(range(len(self.layers))):
+            raise ValueError("its layers keep different things of a token")
+        [((heads, size), dtype, device)] = self.shapes
+        return Shape(len(self.layers), heads, size, dtype, device)
+
+
+def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attention functions
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, scaling: float | None = None, **kwargs: Any
+) -> tuple[torch.Tensor, None]:
+    """``[1, heads, tokens, size]`` in, ``[1, tokens, heads, size]`` out. Without ``spans`` it is what ``sdpa`` is."""
+    spans: Sequence[Span] | ShapeFinder | None = kwargs.pop("spans", None)
+    if spans is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
+    if unknown := [name for name in UNKNOWN if kwargs.get(name) is not None]:
+        raise ValueError(f"its attention wants {', '.join(unknown)}")
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    asked = Asked(module.layer_idx, q, k, v, scaling, kwargs.get("sliding_window"))
+    result = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
+    if isinstance(spans, ShapeFinder):
+        spans.note(asked)
+    else:
+        for span in spans:
+            result[span.tokens] = span.attend(asked.of(span.tokens))
+    return result[None], None
+
+
+def register() -> None:
+    """Make it known to transformers as ``NAME``; without spans it is what ``sdpa`` is."""
+    AttentionInterface.register(NAME, ragged_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)

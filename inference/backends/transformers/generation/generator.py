@@ -1,0 +1,161 @@
+"""The pipeline that generates: all running texts go through the model together, one token at a time."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+
+from inference.backends.base import Generated, Outcome
+from inference.backends.transformers.description import describe
+from inference.backends.transformers.encoder import attempt, to_json
+from inference.backends.transformers.generation.attention import NAME, PromptPart, ShapeFinder, register
+from inference.backends.transformers.generation.kv_cache import KVCache, Shape
+from inference.backends.transformers.generation.plan import Plan, plan
+from inference.backends.transformers.generation.preparation import Requests, answer, whole
+from inference.backends.transformers.generation.sampling import Choice, Drawn, choose
+from inference.backends.transformers.generation.text import Text
+from inference.backends.transformers.loading import Loaded, give_memory_back
+from inference.conf import Conf
+from inference.errors import InferenceError
+from inference.messaging.messages import Job
+
+LAYERS = {"full_attention", "sliding_attention"}
+STRETCHED = ("dynamic", "longrope")
+"""Rotary positions that depend on how long the text has become: what is cached would have to change with it."""
+
+
+class Generator:
+    """``prepare`` runs on the tokenizer's thread, everything else on the model's.
+
+    Raises:
+        ValueError: the model cannot be run like this; the message says why.
+    """
+
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
+    shares_calls = True
+    pads = False
+    lanes = 1
+
+    def __init__(self, loaded: Loaded, conf: Conf) -> None:
+        self._pipe = loaded.pipe
+        self._model = loaded.pipe.model
+        _check_kind(self._model.config)
+        register()
+        self._model.set_attn_implementation(NAME)
+        if self._model.config._attn_implementation != NAME:
+            raise ValueError("its attention cannot be exchanged")
+        self.description = describe(loaded, streams=True)
+        longest = min(self.description.longest_input, conf.max_batch_tokens)
+        self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest)
+        self._requests = Requests(loaded.pipe, self.description, longest, self.cache.capacity)
+        self._special = frozenset(loaded.pipe.tokenizer.all_special_ids)
+
+    def prepare(self, jobs: Sequence[Job]) -> list[Text | InferenceError]:
+        return [attempt(job, self._requests.text, job) for job in jobs]
+
+    def cache_tokens(self, prepared: Collection[Text]) -> int:
+        return self.cache.needed(prepared)
+
+    def fitting(self, prepared: Sequence[Text]) -> Sequence[Text]:
+        """As many of these, from the first on, as the cache holds at once."""
+        most = self.cache.most
+        return prepared[: sum(self.cache.needed(prepared[: n + 1]) <= most for n in range(len(prepared)))]
+
+    @torch.inference_mode()
+    def retain(self, prepared: Collection[Text]) -> None:
+        """Free what every other text has in the cache."""
+        for text in self.cache.texts.difference(prepared):
+            self.cache.remove(text)
+
+    @torch.inference_mode()
+    def step(self, prepared: Sequence[Text]) -> list[Generated | InferenceError | None]:
+        """The next token of each text, in order; ``None`` while a prompt is being read.
+
+        If it raises, nothing has changed for any of them: the step may be tried again with fewer.
+        """
+        this = plan(prepared, self.cache)
+        choices = choose(self._logits(this), [Drawn(text.sampling, text.ids, text.index) for text in this.chosen])
+        for span in this.spans:
+            if isinstance(span, PromptPart):
+                span.text.cached = span.end
+        outcomes = {text: self._take(text, choice) for text, choice in zip(this.chosen, choices, strict=True)}
+        return [outcomes.get(text) for text in prepared]
+
+    @torch.inference_mode()
+    def logits(self, prepared: Sequence[Text]) -> torch.Tensor:
+        """What the next token of each would be chosen by, ``[text, vocabulary]``; nothing changes."""
+        return self._logits(plan(prepared, self.cache))
+
+    def run(self, prepared: Sequence[Text]) -> list[Outcome]:
+        """Generate these, and nothing else meanwhile, to their ends."""
+        outcomes: dict[Text, Outcome] = {}
+        while running := self.fitting([text for text in prepared if text not in outcomes]):
+            self.retain(running)
+            for text, outcome in zip(running, self.step(running), strict=True):
+                if isinstance(outcome, InferenceError):
+                    outcomes[text] = outcome
+                elif outcome is not None and outcome.finish_reason:
+                    outcomes[text] = outcome.output
+        self.retain(())
+        return [outcomes[text] for text in prepared]
+
+    def use_threads(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+
+    def close(self) -> None:
+        device = self.description.device
+        self.retain(())
+        vars(self).clear()
+        give_memory_back(device)
+
+    def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
+        device = self._pipe.device
+        places = torch.tensor(list(this.chosen.values()), dtype=torch.long, device=device)
+        logits: torch.Tensor = self._model(
+            input_ids=torch.tensor([this.ids], device=device),
+            position_ids=torch.tensor([this.positions], device=device),
+            attention_mask=torch.ones(1, 1, 1, 1, device=device),  # of four dimensions: transformers makes no other
+            use_cache=False,
+            logits_to_keep=places,
+            spans=spans or this.spans,
+        ).logits[0]
+        return logits if len(logits) == len(places) else logits[places]
+
+    def _take(self, text: Text, choice: Choice) -> Generated | InferenceError:
+        text.decoding = True
+        outcome: Generated | InferenceError = attempt(text.job, self._generated, text, choice)
+        return outcome
+
+    def _generated(self, text: Text, choice: Choice) -> Generated:
+        index = text.index
+        piece, reason = text.take(choice.token)
+        output = b""
+        if reason:
+            piece += text.pieces.rest(whole(self._pipe.tokenizer, text.generated))
+            output = to_json(answer(self._pipe, text))
+        return Generated(
+            index=index,
+            token=choice.token,
+            text=piece,
+            logprob=choice.logprob,
+            special=choice.token in self._special,
+            finish_reason=reason,
+            output=output,
+        )
+
+    @torch.inference_mode()
+    def _shape(self) -> Shape:
+        finder = ShapeFinder()
+        self._logits(Plan(ids=[0], positions=[0]), finder)
+        return finder.shape()
+
+
+def _check_kind(config: Any) -> None:
+    """Raises ``ValueError`` for what a short self-check would not notice."""
+    text = config.get_text_config(decoder=True)
+    if config.is_encoder_decoder:
+        raise ValueError("it has an encoder")
+    if others := set(getattr(text, "layer_types", None) or ()) - LAYERS:
+        raise ValueError(f"it has layers of another kind ({', '.join(sorted(others))})")
+    if any(kind in repr(getattr(text, "rope_parameters", None)) for kind in STRETCHED):
+        raise ValueError("its rotary positions depend on the text's length")

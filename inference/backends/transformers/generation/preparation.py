@@ -1,0 +1,158 @@
+"""From a job to a text that can be generated: tokens, limits and sampling, all as the stock pipeline has them."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from transformers import LogitsProcessorList
+from transformers.utils.chat_template_utils import Chat
+
+from inference.backends.transformers.generation.detokenizer import Pieces
+from inference.backends.transformers.generation.sampling import Sampling
+from inference.backends.transformers.generation.text import Limits, Text
+from inference.backends.transformers.rows import check_length
+from inference.errors import Invalid
+from inference.messaging.messages import Description, Job
+
+OURS = frozenset({"seed", "stop", "return_full_text"})
+"""Parameters that ``generate`` does not know, or by another name."""
+SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
+"""Those that mean nothing, and that transformers warns of, where nothing is drawn."""
+KNOWN = frozenset(
+    {
+        "max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty",
+        "eos_token_id", "bos_token_id", "pad_token_id", "stop_strings", "use_cache", "transformers_version",
+    }
+)  # fmt: skip
+"""Of a model's generation configuration: what is done here."""
+PROCESSED = frozenset(
+    {
+        "min_p", "typical_p", "top_h", "epsilon_cutoff", "eta_cutoff", "renormalize_logits", "remove_invalid_values",
+        "no_repeat_ngram_size", "bad_words_ids", "sequence_bias", "min_length", "min_new_tokens", "forced_bos_token_id",
+        "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "exponential_decay_length_penalty",
+    }
+)  # fmt: skip
+"""What is done by ``generate``'s own processors of scores, text by text."""
+
+
+class Requests:
+    """On the tokenizer's thread, with a tokenizer of its own.
+
+    Raises:
+        ValueError: the model's generation configuration asks for something that is not done token by token.
+    """
+
+    def __init__(self, pipe: Any, description: Description, longest: int, capacity: Callable[[int], int]) -> None:
+        self._pipe = copy.copy(pipe)
+        self._pipe.tokenizer = copy.deepcopy(pipe.tokenizer)
+        self._pipe.tokenizer.model_max_length = int(1e30)  # it only warns; lengths are checked here
+        self._decoding = pipe.tokenizer  # the model's thread decodes
+        self._model = pipe.model
+        self._device = pipe.device
+        self._description = description
+        self._longest = longest
+        self._capacity = capacity
+        configured = self._model.generation_config.to_diff_dict()
+        asked = {name for name, value in configured.items() if value not in (None, False) and name[0] != "_"}
+        if foreign := asked - KNOWN - PROCESSED:
+            raise ValueError(f"its generation configuration sets {', '.join(sorted(foreign))}")
+        self._processed = bool(asked & PROCESSED)
+
+    def text(self, job: Job) -> Text:
+        """Raises ``Invalid``."""
+        prompt = Chat(job.input) if isinstance(job.input, list) else job.input
+        ids = self._tokens(prompt)
+        unused = OURS if job.parameters.get("do_sample", True) else OURS | SAMPLERS
+        given = {name: value for name, value in job.parameters.items() if name not in unused}
+        config = self._model._prepare_generation_config(None, **self._pipe._prepare_generate_kwargs(given))[0]
+        limits = self._limits(job, len(ids), config)
+        text = Text(
+            job=job,
+            prompt=prompt,
+            ids=ids,
+            prompt_tokens=len(ids),
+            limits=limits,
+            sampling=self._sampling(job, len(ids), config),
+            pieces=self._pieces(),
+            capacity=self._capacity(len(ids) + limits.new_tokens),
+            postprocess=self._pipe._sanitize_parameters(return_full_text=job.parameters.get("return_full_text"))[2],
+        )
+        text.resume(job.resume)
+        return text
+
+    def _tokens(self, prompt: Any) -> list[int]:
+        try:
+            encoded = self._pipe.preprocess(prompt, **self._pipe._preprocess_params)
+        except TemplateError as error:
+            raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
+        ids: list[int] = encoded["input_ids"][0].tolist()
+        check_length(len(ids), self._description.longest_input)
+        if not ids:
+            raise Invalid("The input has no tokens; send a text that the model's tokenizer knows something of.")
+        return ids
+
+    def _limits(self, job: Job, prompt_tokens: int, config: Any) -> Limits:
+        room = self._longest - prompt_tokens
+        wanted = job.parameters.get("max_new_tokens")
+        if room < (wanted or 1):
+            raise Invalid(
+                f"The input has {prompt_tokens} tokens and max_new_tokens is {wanted or 'at least 1'}; "
+                f"together they may be {self._longest}, so shorten one of them."
+            )
+        default = config.max_new_tokens or max(1, (config.max_length or self._longest) - prompt_tokens)
+        ends = config.eos_token_id
+        stop = (*(config.stop_strings or ()), *job.parameters.get("stop", ()))
+        return Limits(
+            new_tokens=wanted or min(default, room),  # the default may be more than the model has places for
+            end_tokens=frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
+            stop=tuple(stop),
+        )
+
+    def _sampling(self, job: Job, prompt_tokens: int, config: Any) -> Sampling:
+        return Sampling(
+            do_sample=bool(config.do_sample),
+            seed=job.parameters.get("seed", 0),
+            temperature=_or(config.temperature, 1.0),
+            top_k=_or(config.top_k, 0),
+            top_p=_or(config.top_p, 1.0),
+            repetition_penalty=_or(config.repetition_penalty, 1.0),
+            processors=self._processors(prompt_tokens, config) if self._processed else None,
+        )
+
+    def _processors(self, prompt_tokens: int, config: Any) -> LogitsProcessorList:
+        self._model._prepare_special_tokens(config, kwargs_has_attention_mask=True, device=self._device)
+        config.max_length = prompt_tokens + (config.max_new_tokens or 0) or config.max_length
+        return self._model._get_logits_processor(
+            generation_config=config, input_ids_seq_length=prompt_tokens, device=self._device
+        )
+
+    def _pieces(self) -> Pieces:
+        tokenizer = self._decoding
+        if not tokenizer.is_fast:
+            return Pieces(lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
+        backend = tokenizer._tokenizer
+        cleans = bool(tokenizer.clean_up_tokenization_spaces) and type(backend.model).__name__ != "BPE"
+        if cleans:
+            return Pieces(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)
+        return Pieces(lambda ids: backend.decode(ids, skip_special_tokens=True))
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def answer(pipe: Any, text: Text) -> Any:
+    """What the pipeline returns for a text that has ended."""
+    outputs = {
+        "generated_sequence": torch.tensor([[text.ids]]),
+        "input_ids": torch.tensor([text.ids[: text.prompt_tokens]]),
+        "prompt_text": text.prompt,
+    }
+    return pipe.postprocess(outputs, **pipe._postprocess_params | text.postprocess)
+
+
+def whole(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The generated text as the pipeline's post-processing decodes it."""
+    return tokenizer.decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]

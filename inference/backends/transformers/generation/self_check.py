@@ -1,0 +1,96 @@
+"""Whether a model may be run token by token here: its answers must be the stock model's."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+
+from inference.backends.transformers.generation.generator import Generator
+from inference.backends.transformers.generation.text import Text
+from inference.backends.transformers.loading import Loaded
+from inference.backends.transformers.packed_linear import pack_linears
+from inference.backends.transformers.warm_up import example, prepared, takes
+from inference.conf import Conf
+from inference.messaging.messages import Job
+
+logger = logging.getLogger(__name__)
+
+TOKENS = 4
+"""To be generated for each example of the check."""
+TYPICAL = 8
+"""Texts in the step by which packed layers are measured."""
+
+
+def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Generator | None:
+    """The model, generating for many at once; ``None`` if that would not be right."""
+    model, stock = loaded.pipe.model, loaded.pipe.model.config._attn_implementation
+    try:
+        generator = Generator(loaded, conf)
+        _check(generator, loaded, stock)
+    except Exception as error:
+        model.set_attn_implementation(stock)
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
+        return None
+    texts = generator.fitting(_texts(generator, [0] * TYPICAL))
+    generator.step(texts)
+    if pack_linears(model, lambda: generator.logits(texts)):
+        report("linear layers are packed for oneDNN")
+    generator.retain(())
+    cache = generator.cache
+    report(f"key-value cache of at most {cache.most} tokens, {cache.most_bytes / 1e6:.0f} MB")
+    return generator
+
+
+def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
+    """Generate short texts that join one another, then compare with what the stock model makes of each.
+
+    Raises:
+        ValueError: they differ.
+    """
+    # The second and the third join while others run; the last one's prompt is read in parts.
+    texts = _texts(generator, [longer if takes(generator, _example(longer)) else 0 for longer in (0, 1, 2)])
+    got: dict[Text, list[float]] = {text: [] for text in texts}
+    running: list[Text] = []
+    newcomers = list(texts)
+    while newcomers or running:
+        joined = len(running)
+        running = list(generator.fitting([*running, *newcomers[:1]]))
+        del newcomers[: len(running) - joined]
+        generator.retain(running)
+        for text, outcome in zip(list(running), generator.step(running), strict=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                got[text].append(outcome.logprob)
+                if outcome.finish_reason:
+                    running.remove(text)
+    generator.retain(())
+    tolerance = 1e-3 if loaded.dtype == "float32" else 0.3
+    model, ours = loaded.pipe.model, loaded.pipe.model.config._attn_implementation
+    model.set_attn_implementation(stock)
+    try:
+        wanted = [_logprobs(model, text) for text in texts]
+    finally:
+        model.set_attn_implementation(ours)
+    for text, logprobs in zip(texts, wanted, strict=True):
+        if not torch.allclose(torch.tensor(got[text]), logprobs, rtol=0, atol=tolerance):
+            raise ValueError("its texts would differ from those of the stock model")
+
+
+def _texts(generator: Generator, lengths: Sequence[int]) -> list[Text]:
+    return list(prepared(generator, [_example(longer) for longer in lengths]))
+
+
+def _example(longer: int) -> Job:
+    job = example("text-generation", "", longer=longer)
+    job.parameters.update(do_sample=False, max_new_tokens=TOKENS, repetition_penalty=1.0)
+    return job
+
+
+@torch.inference_mode()
+def _logprobs(model: torch.nn.Module, text: Text) -> torch.Tensor:
+    """Of the tokens that were generated."""
+    ids = torch.tensor([text.ids], device=next(model.parameters()).device)
+    logprobs: torch.Tensor = model(input_ids=ids).logits[0, text.prompt_tokens - 1 : -1].float().log_softmax(-1)
+    return logprobs.gather(-1, ids[0, text.prompt_tokens :, None])[:, 0].cpu()

@@ -1,0 +1,86 @@
+"""A text that is being generated: what was asked for, and how far it has come."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from inference.backends.transformers.generation.detokenizer import Pieces
+from inference.backends.transformers.generation.sampling import Sampling
+from inference.messaging.messages import FinishReason, Job
+
+if TYPE_CHECKING:
+    from inference.backends.transformers.generation.kv_cache import Block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a text is finished."""
+
+    new_tokens: int
+    end_tokens: frozenset[int]
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class Text:
+    """``ids`` are the prompt's tokens and those generated; keys and values of the first ``cached`` are stored."""
+
+    job: Job
+    prompt: Any
+    """What the pipeline's post-processing wants back: the text, or the chat."""
+    ids: list[int]
+    prompt_tokens: int
+    limits: Limits
+    sampling: Sampling
+    pieces: Pieces
+    capacity: int
+    """Tokens of its row in the cache: room for all that it may come to."""
+    cached: int = 0
+    block: "Block | None" = None
+    row: int = 0
+    decoding: bool = False
+    """The prompt is in the cache: each step brings a token."""
+    sequences: int = 1
+    postprocess: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def placed(self) -> "Block":
+        if self.block is None:
+            raise RuntimeError(f"request {self.job.request_id} has no place in the cache")
+        return self.block
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens
+
+    @property
+    def longest(self) -> int:
+        return self.prompt_tokens
+
+    @property
+    def generated(self) -> list[int]:
+        return self.ids[self.prompt_tokens :]
+
+    @property
+    def index(self) -> int:
+        """Of the next token."""
+        return len(self.ids) - self.prompt_tokens
+
+    def resume(self, tokens: Iterable[int]) -> None:
+        """Go on after ``tokens``, which an earlier worker generated; the one that ends the text is made anew."""
+        for token in list(tokens)[: self.limits.new_tokens - 1]:
+            if token in self.limits.end_tokens:
+                return
+            self.ids.append(token)
+            self.pieces.push(token)
+
+    def take(self, token: int) -> tuple[str, FinishReason | None]:
+        """Append a token: the text that it adds, and why it is the last one, if it is."""
+        self.cached = len(self.ids)
+        self.ids.append(token)
+        piece = self.pieces.push(token)
+        if token in self.limits.end_tokens:
+            return piece, "eos_token"
+        if any(stop in self.pieces.tail(len(piece) + len(stop) - 1) for stop in self.limits.stop):
+            return piece, "stop_sequence"
+        return piece, "length" if self.index >= self.limits.new_tokens else None

@@ -1,0 +1,122 @@
+"""Tokenised inputs on their way into the model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from inference.backends.sizes import computed_tokens
+from inference.errors import Invalid
+from inference.messaging.messages import Job
+
+PADDING = {"attention_mask": 0, "token_type_ids": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence for the model: token ids and their like by the model's input name, without padding.
+
+    ``extras`` is what the pipeline's own post-processing wants back beside the output.
+    """
+
+    inputs: Mapping[str, Sequence[int]]
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        return len(self.inputs["input_ids"])
+
+
+@dataclass(eq=False, slots=True)
+class Prepared:
+    """A job, tokenised. Most tasks make one row of an input, zero-shot classification one per label."""
+
+    job: Job
+    rows: list[Row]
+    postprocess: dict[str, Any] = field(default_factory=dict)
+    tokens: int = 0
+    longest: int = 0
+
+    def __post_init__(self) -> None:
+        self.tokens = sum(row.length for row in self.rows)
+        self.longest = max(row.length for row in self.rows)
+
+    @property
+    def sequences(self) -> int:
+        return len(self.rows)
+
+
+def check_length(tokens: int, limit: int) -> None:
+    """Raises ``Invalid`` with limit and actual. A longer input would fail inside the forward with its batch mates."""
+    if tokens > limit:
+        raise Invalid(f"The input has {tokens} tokens; this model takes at most {limit}.")
+
+
+class Layout(Protocol):
+    """How the sequences of a batch lie in the model's tensors."""
+
+    pads: bool
+
+    def arguments(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """What the model is called with."""
+        ...
+
+    def per_row(self, value: torch.Tensor, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """An output that has an entry for each token, as one ``[1, length, ...]`` for each row."""
+        ...
+
+    def close(self) -> None:
+        """Leave the model as it was."""
+        ...
+
+
+class Padded:
+    """The layout ``[rows, longest]``: padded on the tokenizer's side to the longest row and no further."""
+
+    pads = True
+
+    def __init__(self, tokenizer: Any, device: Any) -> None:
+        self._filler = tokenizer.pad_token_id or 0
+        self._left = tokenizer.padding_side == "left"
+        self._device = device
+
+    def arguments(self, rows: Sequence[Row]) -> dict[str, Any]:
+        longest = max(row.length for row in rows)
+        return {
+            name: torch.tensor(
+                [self._padded(row.inputs[name], longest, PADDING.get(name, self._filler)) for row in rows],
+                device=self._device,
+            )
+            for name in rows[0].inputs
+        }
+
+    def per_row(self, value: torch.Tensor, rows: Sequence[Row]) -> list[torch.Tensor]:
+        padded = [value[index : index + 1] for index in range(len(rows))]
+        return [
+            tensor[:, -row.length :] if self._left else tensor[:, : row.length]
+            for tensor, row in zip(padded, rows, strict=True)
+        ]
+
+    def close(self) -> None:
+        pass
+
+    def _padded(self, values: Sequence[int], length: int, filler: int) -> list[int]:
+        padding = [filler] * (length - len(values))
+        return [*padding, *values] if self._left else [*values, *padding]
+
+
+def groups(prepared: Sequence[Prepared], max_tokens: int, *, pads: bool) -> list[list[Prepared]]:
+    """Split by length so that no forward pass computes more than ``max_tokens``, unless one input does."""
+    made: list[list[Prepared]] = []
+    for item in sorted(prepared, key=lambda item: item.longest):
+        if not made or computed_tokens([*made[-1], item], pads=pads) > max_tokens:
+            made.append([])
+        made[-1].append(item)
+    return made
+
+
+def by_text(jobs: Sequence[Job], tokenize: Callable[[list[str]], Mapping[str, Sequence[Sequence[int]]]]) -> list[Row]:
+    """One row per job, tokenised in one call."""
+    encoded = tokenize([job.input for job in jobs])
+    return [Row({name: values[index] for name, values in encoded.items()}) for index in range(len(jobs))]

@@ -1,0 +1,85 @@
+"""Real inputs for checks, warm-up and the first figures of the cost model."""
+
+from typing import Any
+
+from inference.backends.base import LoadedPipeline, LoadFailed, compute_clock
+from inference.backends.sizes import computed_tokens
+from inference.errors import InferenceError
+from inference.messaging.messages import Job
+from inference.tasks.base import TASKS
+
+MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
+SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
+"""Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
+STREAMED = SHAPES[:2]
+"""The same where texts are generated step by step: nothing is chosen by what batches of prompts cost."""
+ONE_BY_ONE = ((1, 0), (1, 2), (1, 8))
+"""The same where each input has a call of its own."""
+NEW_TOKENS = (2, 16)
+"""Of one text, where each is generated in a call of its own: what a step costs shows in the difference."""
+
+
+def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1) -> Job:
+    """An input that every model of the task can answer."""
+    task = TASKS[task_name]
+    text = " ".join([task.example.replace("{mask}", mask_token)] * masks + [MORE] * longer)
+    parameters: dict[str, Any] = dict(task.example_parameters or {})
+    if task.samples:
+        parameters |= {"max_new_tokens": 2, "seed": 0}
+    return Job(id=0, request_id="warm-up", input=text, parameters=parameters, time_left_s=3600)
+
+
+def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
+    """The jobs, tokenised.
+
+    Raises:
+        LoadFailed: the model cannot take its own example.
+    """
+    outcomes = pipeline.prepare(jobs)
+    for outcome in outcomes:
+        if isinstance(outcome, InferenceError):
+            raise LoadFailed(f"{pipeline.description.model} cannot take its warm-up input: {outcome.message}")
+    return list(outcomes)
+
+
+def takes(pipeline: LoadedPipeline, job: Job) -> bool:
+    """Whether it is not too long for the model."""
+    return not isinstance(pipeline.prepare([job])[0], InferenceError)
+
+
+def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
+    """Run a few batches; jobs, computed tokens and milliseconds of each, best of two.
+
+    Raises:
+        LoadFailed: the model cannot answer its own example.
+    """
+    first, *others = _batches(pipeline)
+    return [_measure(pipeline, jobs) for jobs in (first, *(jobs for jobs in others if takes(pipeline, jobs[0])))]
+
+
+def _batches(pipeline: LoadedPipeline) -> list[list[Job]]:
+    d = pipeline.description
+    if TASKS[d.task].samples and not pipeline.shares_calls:
+        return [[_text(new_tokens)] for new_tokens in NEW_TOKENS]
+    shapes = STREAMED if d.streams else SHAPES if pipeline.shares_calls else ONE_BY_ONE
+    return [[example(d.task, d.mask_token, longer=longer)] * size for size, longer in shapes]
+
+
+def _text(new_tokens: int) -> Job:
+    """One that does not end by itself."""
+    job = example("text-generation", "")
+    job.parameters.update(max_new_tokens=new_tokens, min_new_tokens=new_tokens)
+    return job
+
+
+def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, int, float]:
+    clock, best = compute_clock(pipeline.description), float("inf")
+    for _ in range(2):
+        batch = prepared(pipeline, jobs)
+        began = clock()
+        outcomes = pipeline.run(batch)
+        best = min(best, (clock() - began) * 1000)
+        for outcome in outcomes:
+            if isinstance(outcome, InferenceError):
+                raise LoadFailed(f"{pipeline.description.model} cannot answer its warm-up input: {outcome.message}")
+    return len(batch), computed_tokens(batch, pads=pipeline.pads), best

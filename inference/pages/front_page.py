@@ -1,0 +1,44 @@
+"""``GET /``: what runs here and how to call it."""
+
+from typing import Any
+
+import msgspec
+from django.template.loader import render_to_string
+
+from inference.api.hosts import header
+from inference.api.http import HttpConsumer
+from inference.messaging.messages import Description
+from inference.tasks.base import TASKS
+
+PAGE_POLICY = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+class FrontPage(HttpConsumer):
+    """``GET /``: what runs here and how to call it."""
+
+    async def respond(self) -> None:
+        roster = self.service.dispatcher.roster
+        host = header(self.scope, b"host") or "localhost:8000"
+        context = {
+            "description": roster.description,
+            "workers": len(roster.serving()),
+            "unready": self.service.unready(),
+            "different": self.service.different(),
+            "host": host,
+            "conf": self.service.conf,
+            **_example(roster.description),
+        }
+        page = render_to_string("inference/front_page.html", context).encode()
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]
+        await self.answer(200, page, headers)
+
+
+def _example(description: Description | None) -> dict[str, Any]:
+    if description is None:
+        return {}
+    task = TASKS[description.task]
+    return {
+        "task": task,
+        "example": task.example.replace("{mask}", description.mask_token),
+        "parameters_json": msgspec.json.encode(task.example_parameters or {}).decode(),
+    }

@@ -1,0 +1,303 @@
+"""The web side of the channel layer, one per process: which job goes to which worker, and what came of it.
+
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from inference.errors import DeadlineExceeded, InferenceError, WorkerLost, from_worker
+from inference.messaging.layer import ChannelLayer, LayerHealth, end, receive_forever
+from inference.messaging.messages import (
+    Closing,
+    Description,
+    Error,
+    Hello,
+    Replies,
+    Result,
+    Started,
+    Status,
+    Token,
+    Totals,
+    UnknownMessage,
+    decode,
+    reply_channel,
+)
+from inference.scheduling.awaiting_description import Undescribed
+from inference.scheduling.calls import NOBODY, Answer, Call, Peer, Pending
+from inference.scheduling.heartbeat import Hellos
+from inference.scheduling.sender import Sender
+from inference.scheduling.throughput import Forecast
+from inference.scheduling.versions import titled
+from inference.scheduling.worker_registry import Roster, WorkerView
+
+logger = logging.getLogger(__name__)
+
+NO_WORKER = "a worker was ready"
+LOSSES_ALLOWED = 2
+"""Workers that a job may cost while it runs alone, before it is given up as poison."""
+
+
+class Dispatcher:
+    """Owns the process's one reply channel; lives on one event loop."""
+
+    def __init__(self, layer: ChannelLayer) -> None:
+        self.channel = reply_channel(secrets.token_hex(6))
+        self.roster = Roster()
+        self._layer = layer
+        self._loop = asyncio.get_running_loop()
+        self._health = LayerHealth()
+        self.forecast = Forecast(self.roster, self._loop.time())
+        self._hellos = Hellos(layer, self.channel, self.roster, self._health, self._end_period)
+        self._sender = Sender(layer, self.channel, self.roster, lambda: self._hellos.newest, self._health.failed)
+        self._jobs: dict[int, Pending] = {}
+        self._ids = itertools.count(1)
+        self.totals = Totals()
+        """What all workers have done since this process knows them."""
+        self._undescribed = Undescribed()
+        self._reported: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._spawn(receive_forever(self._layer, self.channel, self._take, self._health))
+        self._spawn(self._hellos.run())
+
+    async def stop(self) -> None:
+        await end([*self._tasks, *self._sender.tasks])
+
+    @property
+    def pending(self) -> int:
+        """Jobs without an answer, here or with a worker."""
+        return len(self._jobs)
+
+    @property
+    def redispatched(self) -> int:
+        """Jobs that went back to the queue, so far."""
+        return self._sender.redispatched
+
+    @property
+    def credit_used(self) -> int:
+        """Records: jobs that were sent to a worker, whose closing entry has not come back."""
+        return sum(len(worker.records) for worker in self.roster)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait here for a worker that may take them."""
+        return self._sender.waiting
+
+    @property
+    def queue_depth(self) -> int:
+        """Jobs that wait here, or at a worker as it last said."""
+        return self.waiting + sum(worker.queue_depth for worker in self.roster)
+
+    @property
+    def layer_works(self) -> bool:
+        """The last hello, or the one before, came back."""
+        return self._hellos.come_back
+
+    async def description(self, deadline_at: float) -> Description:
+        """What the workers serve; waits for the first worker that has loaded.
+
+        Raises:
+            DeadlineExceeded: none had by then.
+        """
+        if self.roster.description is not None:
+            return self.roster.description
+        try:
+            async with asyncio.timeout_at(deadline_at):
+                return await self._undescribed.wait()
+        except TimeoutError:
+            raise DeadlineExceeded(f"The deadline passed before {NO_WORKER}.") from None
+
+    async def run(  # noqa: PLR0913
+        self,
+        request_id: str,
+        inputs: Sequence[Any],
+        parameters: dict[str, Any],
+        admitted_at: float,
+        deadline_at: float,
+        on_started: Callable[[Started], None] | None = None,
+        peer: Peer = NOBODY,
+        on_token: Callable[[Token], None] | None = None,
+        traceparent: str = "",
+        version: str = "",
+    ) -> list[Answer]:
+        """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
+
+        ``on_token`` hears every token of a generated text once, in order, but for the last, which is in the answer.
+
+        Raises:
+            InferenceError: of the first input that failed; the others are cancelled. ``Invalid`` before anything is
+                sent if an input or parameter cannot be.
+            Superseded: no worker serves ``version`` any more, and others serve something else.
+        """
+        future = self._loop.create_future()
+        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_started, future, peer, on_token)
+        call.traceparent, call.version = traceparent, version
+        call.make_jobs(self._ids)
+        self._jobs.update((job.job_id, job) for job in call.jobs)
+        timer = self._loop.call_at(deadline_at, self._expire, call)
+        self._sender.add(call)
+        try:
+            await call.future
+        finally:
+            timer.cancel()
+            self._forget(call)
+        return [answer for answer in call.answers if answer is not None]
+
+    # Receiving
+
+    def _take(self, raw: dict[str, Any]) -> None:
+        try:
+            message = decode(raw)
+        except UnknownMessage as error:
+            self._report_once(f"Ignored: {error}")
+            return
+        match message:
+            case Hello() if message.reply_channel == self.channel:
+                self._hellos.heard(message.n)
+            case Status():
+                self._on_status(message)
+            case Replies():
+                self._on_replies(message)
+
+    def _on_status(self, status: Status) -> None:
+        worker = self.roster.meet(status)
+        worker.heard = True
+        was_ready = worker.ready
+        self.totals = self.totals.plus(status.totals.since(worker.totals))
+        lost = worker.update(status)
+        self._sender.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
+        worker.cancels.update(job_id for job_id in status.held if job_id not in self._jobs)
+        if worker.state == "stopped":
+            self.roster.remove(worker)
+            self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
+        self._on_workers_changed()
+        if worker.ready and not was_ready:
+            logger.info("Worker %s is ready: %s", worker.id, titled(worker.description))
+        self._sender.pump()
+
+    def _on_workers_changed(self) -> None:
+        """Something was heard of a worker, or it was lost."""
+        now = self._loop.time()
+        self.roster.look(now)
+        self.forecast.changed(now)
+        for call in self._sender.superseded():
+            call.supersede()
+        if self.roster.description is not None:
+            self._undescribed.describe(self.roster.description)
+
+    def _on_replies(self, replies: Replies) -> None:
+        worker = self.roster.get(replies.worker)
+        if worker is not None:
+            worker.heard = True
+        for entry in replies.entries:
+            if isinstance(entry, Started):
+                self._on_started(worker, entry)
+            elif isinstance(entry, Token):
+                self._on_token(worker, entry)
+            else:
+                self._on_closing(worker, replies.worker, entry)
+        self._sender.pump()
+        if worker in self.roster.serving():
+            answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
+            self.forecast.answered(answered, self._loop.time(), backlog=self.waiting > 0)
+
+    def _on_started(self, worker: WorkerView | None, event: Started) -> None:
+        job = self._jobs.get(event.id)
+        record = worker.records.get(event.id) if worker else None
+        if job is None or record is None or worker is None:
+            return
+        if job.alone:
+            record.went = True
+            worker.goes.append(event.id)
+        if job.call.on_started is not None and job.wanted:
+            job.call.on_started(event)
+
+    def _on_token(self, worker: WorkerView | None, event: Token) -> None:
+        """Rule 12."""
+        job = self._jobs.get(event.id)
+        if worker is None or event.id not in worker.records or job is None or not job.wanted:
+            return
+        if not job.hear(event):
+            worker.cancels.add(event.id)
+
+    def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
+        if worker is not None:
+            worker.records.pop(entry.id, None)
+            worker.cancels.discard(entry.id)
+        job = self._jobs.get(entry.id)
+        if job is None or not job.wanted:
+            return
+        match entry:
+            case Result() if job.continues(entry):
+                waited_ms = (job.sent_at - job.call.admitted_at) * 1000
+                self._sender.withdraw(job)  # sent again, and answered by the one that had it first
+                job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
+                del self._jobs[entry.id]  # others of its call may still wait
+            case Error():
+                job.call.fail(from_worker(entry.code, entry.message), job)
+            case _:  # returned, or tokens are missing
+                if worker is not None:
+                    worker.closed = True
+                self._sender.put_back([job])
+
+    def fail_all(self, make_error: Callable[[], InferenceError]) -> None:
+        """Answer whatever has no answer yet; for a process that cannot wait any longer."""
+        for call in {job.call for job in self._jobs.values()}:
+            call.fail(make_error())
+        self._undescribed.fail(make_error)
+
+    # Time
+
+    def _end_period(self) -> None:
+        lost = self.roster.end_period(self._loop.time(), layer_worked=self._hellos.in_time)
+        for worker in lost:  # all are removed before anything is sent again
+            self._lose(worker)
+        self._on_workers_changed()
+        if lost:
+            self._sender.pump()
+
+    def _lose(self, worker: WorkerView) -> None:
+        """Rules 7 and 8: what a lost worker held runs again, alone; twice lost while alone is poison."""
+        logger.error("Worker %s is lost; %d jobs are sent again", worker.id, len(worker.records))
+        for job_id, record in worker.records.items():
+            job = self._jobs.get(job_id)
+            if job is None or not job.wanted:
+                continue
+            job.losses += record.went
+            if job.losses >= LOSSES_ALLOWED:
+                job.call.fail(WorkerLost("Every worker that ran this input was lost; it is not tried again."), job)
+                continue
+            job.alone = True
+            self._sender.put_back([job])
+
+    def _expire(self, call: Call) -> None:
+        waiting = any(job.waiting for job in call.jobs)
+        where = "the model had answered" if not waiting else "a worker was free" if self.roster.serving() else NO_WORKER
+        call.fail(DeadlineExceeded(f"The deadline passed before {where}."))
+
+    def _forget(self, call: Call) -> None:
+        self._sender.discard(call)
+        for job in call.jobs:
+            self._jobs.pop(job.job_id, None)
+            for worker in self.roster:
+                if job.job_id in worker.records:
+                    worker.cancels.add(job.job_id)
+        if not self.waiting:
+            self.forecast.caught_up()
+        call.jobs = []  # no reference cycle: its answers, perhaps megabytes, would wait for the garbage collector
+        if any(worker.has_words for worker in self.roster):
+            self._sender.pump()
+
+    def _report_once(self, sentence: str) -> None:
+        if sentence not in self._reported and len(self._reported) < 1000:
+            self._reported.add(sentence)
+            logger.warning("%s", sentence)
+
+    def _spawn(self, coroutine: Any) -> None:
+        self._tasks.append(self._loop.create_task(coroutine))

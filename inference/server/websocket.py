@@ -1,0 +1,127 @@
+"""Daphne's WebSockets, with limits on what a client sends and leaves unread, and the close codes of RFC 6455."""
+
+import time
+from typing import Any
+
+from daphne import ws_protocol
+from twisted.internet import reactor
+
+from inference import conf
+from inference.errors import Forbidden, InferenceError, Internal, Malformed
+from inference.models import InferenceRequest
+from inference.server import refusals
+from inference.server.backpressure import Unsent, forget_unbegun, forget_unsent
+
+WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
+POLICY_VIOLATION = 1008
+CLOSE_S, CROWDED_CLOSE_S = 5.0, 0.5
+"""How long a client that was cut off has to find the code."""
+MOST_UNREAD_FRAMES = 256
+"""Frames that the application has not taken; the client is not read until there are fewer."""
+PAUSE_S = 0.01
+
+
+class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
+    """One WebSocket.
+
+    A message that is too large is not kept, and its size is told to the consumer as ``too_large``, which answers it.
+    Daphne's own limit would end the socket; and it holds for what is sent as well, where it raises.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        limits = conf.current()
+        self._unsent = Unsent(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
+        self._most_bytes = limits.max_body_bytes
+        self._paused: Any = None
+
+    def onConnect(self, request: Any) -> Any:
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = 0  # no limit
+        return super().onConnect(request)
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
+        """A handshake that fails is a refused request like any other."""
+        error: InferenceError
+        if code == 403:
+            error = Forbidden("No WebSocket from this Origin, to this Host or at this path; see DJANGO_ALLOWED_HOSTS.")
+        elif code < 500:
+            error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
+        else:
+            error = Internal("This server has a bug; its log has the details.")
+        headers, body = refusals.refuse(WEBSOCKET, getattr(self.transport.getPeer(), "host", None), error)
+        lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in headers)]
+        self.sendData(b"\r\n".join([*lines, b"", body]))
+
+    # What comes in
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        if self.message_data_total_length <= self._most_bytes:
+            super().onMessageFrameData(payload)
+        else:
+            self.message_data.clear()
+
+    def onMessage(self, *message: Any) -> None:
+        size = self.message_data_total_length
+        if size <= self._most_bytes:
+            super().onMessage(*message)
+        elif not self.muted:
+            self.application_queue.put_nowait({"type": "websocket.receive", "too_large": size})
+        if self._paused is None and self.application_queue.qsize() > MOST_UNREAD_FRAMES:
+            self.transport.pauseProducing()
+            self._paused = reactor.callLater(PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        if self.application_queue.qsize() > MOST_UNREAD_FRAMES // 2:
+            self._paused = reactor.callLater(PAUSE_S, self._resume)
+        else:
+            self._paused = None
+            self.transport.resumeProducing()
+
+    # What goes out
+
+    def serverSend(self, *message: Any) -> None:
+        """Nothing while the socket closes: autobahn would raise."""
+        if self.state in (self.STATE_CONNECTING, self.STATE_OPEN):
+            super().serverSend(*message)
+
+    def sendData(self, data: bytes, *args: Any, **kwargs: Any) -> None:
+        super().sendData(data, *args, **kwargs)
+        if self.state == self.STATE_OPEN and not self.muted:
+            self._unsent.wrote(self.transport, len(data), self._cut_off)
+
+    def check_timeouts(self) -> None:
+        """No pings behind a long answer: its reader would be dropped for answering them late."""
+        if self._unsent.watching:
+            self.last_ping = time.time()
+        super().check_timeouts()
+
+    def onAutoPingTimeout(self) -> None:
+        if self._unsent.watching:
+            self.autoPingTimeoutCall = self.autoPingPending = None
+        else:
+            super().onAutoPingTimeout()
+
+    def serverClose(self, code: int | None = None) -> None:
+        """Any close code: autobahn's ``sendClose`` refuses 1011 to 1013, which servers are meant to send."""
+        self.sendCloseFrame(code=code or 1000)
+
+    def onClose(self, *args: Any) -> None:
+        self._unsent.stop()
+        forget_unsent(self.transport)
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        super().onClose(*args)
+
+    def _cut_off(self, unsent: int) -> None:
+        """The consumer hears ``websocket.disconnect`` now; the client has some time to find the code."""
+        refusals.cut_off(WEBSOCKET, self.transport.getPeer(), unsent)
+        self.muted = True
+        self.application_queue.put_nowait({"type": "websocket.disconnect", "code": POLICY_VIOLATION})
+        forget_unbegun(self.transport)
+        self.closeHandshakeTimeout = CROWDED_CLOSE_S if self._unsent.crowded() else CLOSE_S
+        self.sendCloseFrame(code=POLICY_VIOLATION)
+
+
+def install() -> None:
+    ws_protocol.WebSocketFactory.protocol = Socket

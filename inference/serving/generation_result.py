@@ -1,0 +1,71 @@
+"""A generated text as its client gets it: which tokens have come, when, and how it ended."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from inference.messaging.messages import Generation, Token
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Transcript:
+    """Grows while tokens come. ``began`` is when the request arrived, in seconds of ``time.monotonic``."""
+
+    given: Any
+    """The input: a text, or a list of chat messages."""
+    began: float
+    live: bool
+    """The client hears of each token as it comes, not only at the end."""
+    full_text: bool | None = None
+    """Whether the client asked for the prompt before the text; it has not said."""
+    seed: int | None = None
+    """With which the same request gives the same text."""
+    tokens: list[Token] = field(default_factory=list)
+    finish_reason: Literal["length", "eos_token", "stop_sequence", "cancelled"] = "cancelled"
+    prompt_tokens: int | None = None
+    """Known at the end."""
+    first_at: float = 0.0
+    last_at: float = 0.0
+
+    def take(self, token: Token) -> None:
+        self.last_at = time.monotonic()
+        if not self.tokens:
+            self.first_at = self.last_at
+        self.tokens.append(token)
+
+    def finish(self, generation: Generation) -> None:
+        """The text is complete."""
+        if generation.last is not None:
+            self.take(generation.last)
+        self.finish_reason, self.prompt_tokens = generation.finish_reason, generation.prompt_tokens
+
+    @property
+    def text(self) -> str:
+        """Without the prompt."""
+        return "".join(token.text for token in self.tokens)
+
+    @property
+    def first_token_ms(self) -> float:
+        """From the request's arrival; 0 while there is no token."""
+        return (self.first_at - self.began) * 1000 if self.tokens else 0.0
+
+    @property
+    def token_ms(self) -> float:
+        """Mean from one token to the next."""
+        return (self.last_at - self.first_at) * 1000 / max(1, len(self.tokens) - 1)
+
+    def output(self) -> list[dict[str, Any]]:
+        """What the transformers pipeline would return if this were all."""
+        return pipeline_output(self.given, self.text, full_text=self.full_text is not False)
+
+
+def pipeline_output(given: Any, text: str, *, full_text: bool) -> list[dict[str, Any]]:
+    """What the transformers pipeline returns for an input (a text or a chat) that was continued with ``text``."""
+    if not full_text:
+        return [{"generated_text": text}]
+    if isinstance(given, str):
+        return [{"generated_text": given + text}]
+    *before, last = given
+    if last["role"] == "assistant":  # the beginning of the answer
+        return [{"generated_text": [*before, last | {"content": last["content"] + text}]}]
+    return [{"generated_text": [*given, {"role": "assistant", "content": text}]}]

@@ -1,0 +1,1 @@
+"""Runs in all processes: what each pipeline task takes and gives, one module per task. Imports no model library."""

@@ -1,0 +1,166 @@
+"""Batches: what waits is gathered by the batch policy, run in one call of the pipeline, and answered."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from inference.backends.base import FAILED, LoadedPipeline, Outcome, check_number, compute_clock
+from inference.backends.sizes import computed_tokens
+from inference.errors import InferenceError
+from inference.messaging.messages import Closing, Error, Event, Result, Returned, Started, Totals
+from inference.worker.batching.bisection import Trial, is_out_of_memory
+from inference.worker.batching.policy import Limits, choose
+from inference.worker.executors import ModelThread
+from inference.worker.job_runner import Item, Runner
+from inference.worker.lanes import Lanes
+
+logger = logging.getLogger(__name__)
+
+WORTH_A_LANE = 2.0
+"""Work that a batch must have, in its fixed costs, to run beside another: the fixed part is mostly Python, which does
+not run side by side."""
+
+
+class Batcher(Runner):
+    """Runs batches of what is tokenised, side by side where there are lanes, while the next jobs are tokenised."""
+
+    _pipeline: LoadedPipeline
+
+    def __init__(  # noqa: PLR0913
+        self,
+        pipeline: LoadedPipeline,
+        tokenizer_thread: ModelThread,
+        lanes: Lanes,
+        limits: Limits,
+        on_event: Callable[[Item, Event], None],
+        on_close: Callable[[Item, Closing], None],
+    ) -> None:
+        super().__init__(pipeline, tokenizer_thread, on_event, on_close)
+        self._lanes = lanes
+        self._limits = limits
+        self._last_end = 0.0
+
+    async def _run_forever(self) -> None:
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                self._changed.clear()
+                look_again_at = self._start(batches)
+                try:
+                    async with asyncio.timeout_at(look_again_at):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
+
+    def _start(self, batches: asyncio.TaskGroup) -> float | None:
+        """Start a batch on each thread that is free; when to look again."""
+        while (thread := self._lanes.free(narrow=(narrow := self._worth_a_lane()))) is not None:
+            limits = self._share() if narrow else self._limits
+            choice = choose(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
+            for item in choice.expired:
+                del self._waiting[item.key]
+                self._on_close(item, Returned(item.job.id, "expired"))
+            if not choice.batch:
+                return choice.look_again_at
+            if choice.batch[0].alone:
+                if self._running:
+                    return None  # nothing else may be in the model: when that has ended
+                thread = self._lanes.wide
+            for item in choice.batch:
+                self._running[item.key] = self._waiting.pop(item.key)
+            self._lanes.take(thread)
+            batches.create_task(self._run_batch(choice.batch, thread))
+        return None
+
+    def _worth_a_lane(self) -> bool:
+        """Whether what waits may run in lanes: a little work costs less in one batch, where it has all cores."""
+        waiting, cost = self._waiting.values(), self.cost.model
+        lanes = 1 if self._running else self._lanes.side_by_side
+        if len(waiting) < lanes:
+            return False
+        work_ms = cost.useful_ms(len(waiting), sum(item.tokens for item in waiting))
+        return work_ms >= WORTH_A_LANE * cost.fixed_ms * lanes
+
+    def _share(self) -> Limits:
+        """Each lane gets its share of all jobs here, or one would run them all and the others what trickles in."""
+        if self._limits.batch_window_s:
+            return self._limits
+        share = -(-(len(self._waiting) + len(self._running)) // self._lanes.side_by_side)
+        return replace(self._limits, max_batch_size=max(1, min(self._limits.max_batch_size, share)))
+
+    async def _run_batch(self, batch: list[Item], thread: ModelThread) -> None:
+        try:
+            for item in batch:
+                if item.alone or item.job.events:
+                    self._on_event(item, Started(item.job.id, len(batch)))
+            if batch[0].alone:
+                await self._run_alone(batch[0])
+            else:
+                await self._run_and_close(batch, thread)
+        except Exception:
+            logger.exception("A batch of %d failed outside the model", len(batch))
+            for item in batch:
+                if item.key in self._running:
+                    self._close(item, Error(item.job.id, "inference", FAILED))
+        finally:
+            self._lanes.give_back(thread)
+            self._changed.set()
+
+    async def _run_and_close(self, items: list[Item], thread: ModelThread | None = None) -> None:
+        started = self._clock()
+        lane = thread or self._lanes.wide
+        outcomes = await Trial(lambda batch: self._run_once(batch, lane)).outcomes(items)
+        inference_ms = (self._clock() - started) * 1000
+        for item, outcome in zip(items, outcomes, strict=True):
+            closing: Closing
+            if item.cancelled:
+                closing = Returned(item.job.id, "cancelled")
+            elif item.expires_at <= self._clock():
+                closing = Returned(item.job.id, "expired")  # its web process has said so, and the run may be cut short
+            elif isinstance(outcome, InferenceError):
+                closing = Error(item.job.id, outcome.code, outcome.message)
+            else:
+                queue_ms = (started - item.received_at) * 1000
+                closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(items))
+            self._close(item, closing)
+
+    async def _run_once(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
+        """Raises whatever the pipeline raises."""
+        prepared: list[Any] = [item.prepared for item in batch]
+        expected = computed_tokens(batch, pads=self._limits.pads)
+        predicted_ms = self.cost.model.predict_ms(len(batch), expected)
+        began = self._clock()
+        try:
+            outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared), predicted_ms)
+        except Exception as error:
+            if self._limits.max_batch_size > 1 and is_out_of_memory(error):
+                self._lower_cap(expected)
+            raise
+        check_number(outcomes, prepared)
+        ended = self._clock()
+        computed = computed_tokens(prepared, pads=self._limits.pads)  # not before: see ``backend.Prepared``
+        self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
+        self._last_end = ended
+        t = self.totals
+        tokens = sum(item.tokens for item in prepared)
+        self.totals = Totals(t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + computed)
+        return outcomes
+
+    def _lower_cap(self, computed: int) -> None:
+        """Later batches have half of the tokens at most, until this worker ends: memory that was short stays short."""
+        if (cap := max(1, computed // 2)) < self._limits.max_batch_tokens:
+            self._limits = replace(self._limits, max_batch_tokens=cap)
+            logger.error(
+                "A batch of %d tokens was too much for the memory; from now on there are at most %d in one. "
+                "Set INFERENCE_MAX_BATCH_TOKENS to that.",
+                computed,
+                cap,
+            )
+
+    def _timed_run(self, prepared: Sequence[Any]) -> tuple[list[Outcome], float]:
+        """On the model's thread: what a batch costs the model, without waits for whatever else uses the processor."""
+        clock = compute_clock(self._pipeline.description)
+        began = clock()
+        outcomes = self._pipeline.run(prepared)
+        return outcomes, (clock() - began) * 1000

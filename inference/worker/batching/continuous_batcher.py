@@ -1,0 +1,209 @@
+"""Generation token by token: between two tokens jobs join the running batch, and leave it."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inference.backends.base import FAILED, Generated, GeneratingPipeline, check_number
+from inference.errors import InferenceError
+from inference.messaging.messages import (
+    Closing,
+    Error,
+    Event,
+    Generation,
+    Result,
+    Returned,
+    Started,
+    Token,
+    Totals,
+)
+from inference.worker.batching.bisection import Trial
+from inference.worker.batching.policy import Limits
+from inference.worker.executors import ModelThread
+from inference.worker.job_runner import Item, Key, Runner
+
+logger = logging.getLogger(__name__)
+
+WAITING = 4
+"""Jobs beyond its places that a worker wants to hold, so that a place that falls free is taken with the next token."""
+
+
+@dataclass(eq=False, slots=True)
+class Progress:
+    """A job in the model. Moments are of the event loop's clock."""
+
+    joined_at: float
+    first_token_at: float = 0.0
+    first_index: int = 0
+    company: int = 0
+    """The most jobs that it shared a step with, itself included."""
+    model_ms: float = 0.0
+    """Its share of the model's time."""
+
+
+class ContinuousBatcher(Runner):
+    """One step of the model after the other; each brings a token to every running job whose prompt has been read."""
+
+    _pipeline: GeneratingPipeline
+
+    def __init__(  # noqa: PLR0913
+        self,
+        pipeline: GeneratingPipeline,
+        tokenizer_thread: ModelThread,
+        model_thread: ModelThread,
+        limits: Limits,
+        on_event: Callable[[Item, Event], None],
+        on_close: Callable[[Item, Closing], None],
+    ) -> None:
+        super().__init__(pipeline, tokenizer_thread, on_event, on_close)
+        self._model_thread = model_thread
+        self._limits = limits
+        self._progress: dict[Key, Progress] = {}
+
+    @property
+    def credit(self) -> int:
+        return self._limits.max_batch_size + WAITING
+
+    async def _run_forever(self) -> None:
+        while True:
+            self._changed.clear()
+            self._give_back_expired()
+            for item in newcomers(
+                self._waiting.values(), self._running.values(), self._limits, self._pipeline.cache_tokens
+            ):
+                self._join(item)
+            if self._running:
+                await self._guarded_step()
+            elif first := next(iter(self._waiting.values()), None):
+                await self._run_suspect(first)
+            else:
+                await self._changed.wait()
+
+    def _give_back_expired(self) -> None:
+        now = self._clock()
+        for item in [item for item in self._waiting.values() if item.expires_at <= now]:
+            del self._waiting[item.key]
+            self._on_close(item, Returned(item.job.id, "expired"))
+
+    def _join(self, item: Item) -> None:
+        self._running[item.key] = self._waiting.pop(item.key)
+        self._progress[item.key] = Progress(self._clock())
+        if item.alone or item.job.events:
+            self._on_event(item, Started(item.job.id, len(self._running)))
+
+    async def _run_suspect(self, item: Item) -> None:
+        self._join(item)
+        try:
+            await self._run_alone(item)
+        except Exception as error:
+            self._fail_all(error)
+
+    async def _run_and_close(self, items: list[Item]) -> None:
+        while any(item.key in self._running for item in items):
+            await self._step()
+
+    async def _guarded_step(self) -> None:
+        try:
+            await self._step()
+        except Exception as error:
+            self._fail_all(error)
+
+    def _fail_all(self, error: Exception) -> None:
+        logger.error("A step with %d jobs failed outside the model", len(self._running), exc_info=error)
+        for item in list(self._running.values()):
+            self._close(item, Error(item.job.id, "inference", FAILED))
+
+    async def _step(self) -> None:
+        """A token for every running job; then those that have ended, or that nobody waits for, leave."""
+        items = list(self._running.values())
+        for item, outcome in zip(items, await self._outcomes(items), strict=True):
+            self._progress[item.key].company = max(self._progress[item.key].company, len(items))
+            if isinstance(outcome, InferenceError):
+                self._close(item, Error(item.job.id, outcome.code, outcome.message))
+            elif outcome is not None:
+                self._take(item, outcome)
+        now = self._clock()
+        for item in list(self._running.values()):
+            if item.cancelled or item.expires_at <= now:
+                self._close(item, Returned(item.job.id, "cancelled" if item.cancelled else "expired"))
+        if not self._running:
+            await self._model_thread.run(lambda: self._pipeline.retain(()))
+
+    def _take(self, item: Item, made: Generated) -> None:
+        progress, now = self._progress[item.key], self._clock()
+        if not progress.first_token_at:
+            progress.first_token_at, progress.first_index = now, made.index
+        token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special)
+        if made.finish_reason is None:
+            if item.job.tokens and not item.cancelled:
+                self._on_event(item, token)
+            return
+        after_first = made.index - progress.first_index
+        generation = Generation(
+            finish_reason=made.finish_reason,
+            prompt_tokens=item.tokens,
+            generated_tokens=made.index + 1,
+            first_token_ms=(progress.first_token_at - item.received_at) * 1000,
+            token_ms=(now - progress.first_token_at) * 1000 / after_first if after_first else 0.0,
+            last=token if item.job.tokens else None,
+        )
+        self._note_end(item.tokens + generation.generated_tokens, progress.model_ms)
+        queue_ms, inference_ms = (progress.joined_at - item.received_at) * 1000, (now - progress.joined_at) * 1000
+        self._close(item, Result(item.job.id, made.output, queue_ms, inference_ms, progress.company, generation))
+
+    async def _outcomes(self, items: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
+        """A step; in one that fails, only the culprit loses anything."""
+        everything = [item.prepared for item in items]
+
+        async def step(some: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
+            prepared = [item.prepared for item in some]
+            began = self._clock()
+            outcomes = await self._model_thread.run(lambda: self._retain_and_step(everything, prepared))
+            check_number(outcomes, some)
+            self._note_step(some, (self._clock() - began) * 1000)
+            return outcomes
+
+        return await Trial(step).outcomes(items)
+
+    def _note_step(self, items: Sequence[Item], milliseconds: float) -> None:
+        for item in items:
+            self._progress[item.key].model_ms += milliseconds / len(items)
+        t = self.totals
+        self.totals = Totals(t.batches + 1, t.jobs, t.tokens, t.padded_tokens)
+
+    def _retain_and_step(
+        self, everything: Collection[Any], prepared: Sequence[Any]
+    ) -> Sequence[Generated | InferenceError | None]:
+        self._pipeline.retain(everything)
+        return self._pipeline.step(prepared)
+
+    def _note_end(self, tokens: int, model_ms: float) -> None:
+        self.cost.learn_job(model_ms)
+        t = self.totals
+        self.totals = Totals(t.batches, t.jobs + 1, t.tokens + tokens, t.padded_tokens + tokens)
+
+    def _close(self, item: Item, closing: Closing) -> None:
+        self._progress.pop(item.key, None)
+        super()._close(item, closing)
+
+
+def newcomers(
+    waiting: Iterable[Item],
+    running: Collection[Item],
+    limits: Limits,
+    cache_tokens: Callable[[Collection[Any]], int],
+) -> list[Item]:
+    """Who joins now: the oldest that wait, while there are places and there is cache for the longest they may get.
+
+    None overtakes another, so that a long one comes to its turn. A suspect joins nobody, and nobody joins a suspect.
+    """
+    joining: list[Item] = []
+    places = limits.max_batch_size - len(running)
+    together = [item.prepared for item in running]
+    for item in waiting:
+        together.append(item.prepared)
+        if item.alone or places <= len(joining) or cache_tokens(together) > limits.max_batch_tokens:
+            break
+        joining.append(item)
+    return joining

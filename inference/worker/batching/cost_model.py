@@ -1,0 +1,85 @@
+"""What a batch costs, learned at warm-up and refined while running. Pure."""
+
+from collections.abc import Iterable
+
+from inference.messaging.messages import CostModel
+
+MEMORY = 0.98
+"""Weight of what is known when a new batch comes in: about fifty batches count."""
+WARM_UP_WEIGHT = 0.1
+"""Of each warm-up batch, for ever: live batches may all be alike, and would leave the terms undetermined."""
+OUTLIER = 4.0
+"""A batch that took longer than so many times its prediction says something about the machine, not the model."""
+SLOW_WEIGHT = 0.2
+"""Of a batch that took longer than predicted: what holds a batch up comes and goes, what it must cost stays."""
+ROUNDING_MS = 1e-9
+TYPICAL_TOKENS = 32
+"""Of a job, until there were some."""
+
+Sums = list[list[float]]
+"""Normal equations of least squares, 3 rows of 4: terms by (fixed, jobs, padded tokens | milliseconds)."""
+
+
+class CostEstimate:
+    """Least squares over (jobs, computed tokens, milliseconds), live batches forgotten exponentially."""
+
+    def __init__(self, warm_up: Iterable[tuple[int, int, float]] = ()) -> None:
+        self._warm_up, self._live = _nothing(), _nothing()
+        for jobs, padded, milliseconds in warm_up:
+            _add(self._warm_up, jobs, padded, milliseconds, WARM_UP_WEIGHT)
+        self.model = self._fit()
+        self.job_ms = self.model.predict_ms(1, TYPICAL_TOKENS)
+        """How long the model is busy for one job, lately."""
+
+    def learn(self, jobs: int, padded: int, compute_ms: float, wall_ms: float) -> None:
+        """Take a batch that ran: jobs and computed tokens, what it cost the model, and how long it took."""
+        expected = self.model.predict_ms(jobs, padded)
+        taken = min(compute_ms, OUTLIER * expected) if expected else compute_ms
+        self._live = [[MEMORY * term for term in row] for row in self._live]
+        _add(self._live, jobs, padded, taken, SLOW_WEIGHT if expected and taken > expected else 1.0)
+        self.model = self._fit()
+        self.job_ms += (1 - MEMORY**jobs) * (wall_ms / jobs - self.job_ms)
+
+    def learn_job(self, model_ms: float) -> None:
+        """Take a job that ran token by token: its share of the model's time."""
+        self.job_ms += (1 - MEMORY) * (model_ms - self.job_ms)
+
+    def _fit(self) -> CostModel:
+        sums = [[w + v for w, v in zip(*rows, strict=True)] for rows in zip(self._warm_up, self._live, strict=True)]
+        return CostModel(*_solve(sums))
+
+
+def _nothing() -> Sums:
+    return [[0.0] * 4 for _ in range(3)]
+
+
+def _add(sums: Sums, jobs: int, padded: int, milliseconds: float, weight: float) -> None:
+    seen = (1.0, float(jobs), float(padded), milliseconds)
+    for row, factor in zip(sums, seen, strict=False):
+        for column, value in enumerate(seen):
+            row[column] += weight * factor * value
+
+
+def _solve(sums: Sums) -> tuple[float, float, float]:
+    """The terms, none negative: one that would be is left out, the least important first."""
+    for terms in ((0, 1, 2), (0, 2), (1, 2), (2,), (0,)):
+        found = _eliminate([[sums[i][j] for j in (*terms, 3)] for i in terms])
+        if found is not None and min(found) >= -ROUNDING_MS:
+            by_term = {term: max(0.0, value) for term, value in zip(terms, found, strict=True)}
+            return by_term.get(0, 0.0), by_term.get(1, 0.0), by_term.get(2, 0.0)
+    return 0.0, 0.0, 0.0
+
+
+def _eliminate(rows: Sums) -> list[float] | None:
+    """Gauss and Jordan; ``None`` if the batches so far do not tell the terms apart."""
+    for index, row in enumerate(rows):
+        scale = max(map(abs, row[:-1]))
+        if not scale or abs(row[index]) < 1e-9 * scale:
+            return None
+        pivot = row[index]
+        row[:] = [value / pivot for value in row]
+        for other in rows:
+            if other is not row:
+                factor = other[index]
+                other[:] = [value - factor * mine for value, mine in zip(other, row, strict=True)]
+    return [row[-1] for row in rows]

@@ -1,0 +1,120 @@
+"""Which waiting jobs make the next batch: a pure function of the jobs, the limits, the cost model and the time."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from inference.backends.sizes import Sized, computed_tokens, rounded_up
+from inference.messaging.messages import CostModel
+
+ROUNDING = 1 - 1e-9
+"""Shares that differ by less are the same: where a batch has no fixed cost, equal lengths still run together."""
+
+
+class Candidate(Sized, Protocol):
+    """What the policy looks at; moments are seconds of the caller's monotonic clock."""
+
+    @property
+    def received_at(self) -> float: ...
+    @property
+    def expires_at(self) -> float: ...
+    @property
+    def alone(self) -> bool: ...
+    @property
+    def batch_key(self) -> Hashable: ...
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    max_batch_size: int
+    max_batch_tokens: int = 1_000_000_000
+    """Computed tokens; bounds memory. An input that is larger by itself runs by itself."""
+    batch_window_s: float = 0.0
+    pads: bool = True
+    """The model computes every sequence of a batch as long as the longest; without, lengths do not matter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Generic[C]):
+    """``batch`` runs now (empty: nothing to run yet); ``expired`` are given back; look again at ``look_again_at``."""
+
+    batch: list[C]
+    expired: list[C]
+    look_again_at: float | None
+
+
+def choose(waiting: Sequence[C], limits: Limits, cost: CostModel, now: float) -> Choice[C]:
+    """The oldest job, and the company with which it makes the most of the model's time.
+
+    ``waiting`` is in order of arrival. A batch starts as soon as it is full, or its oldest job has waited for the
+    batch window (counted from that job's arrival and never reset), or waiting longer would cost a job its deadline.
+    A job that must run alone is a batch of one. The oldest job is in every batch, so none starves.
+    """
+    expired = [job for job in waiting if job.expires_at <= now]
+    alive = [job for job in waiting if job.expires_at > now] if expired else waiting
+    if not alive:
+        return Choice(batch=[], expired=expired, look_again_at=None)
+    oldest = alive[0]
+    if oldest.alone:
+        return Choice(batch=[oldest], expired=expired, look_again_at=None)
+    mates = [job for job in alive if not job.alone and job.batch_key == oldest.batch_key]
+    if len(mates) < limits.max_batch_size:
+        soonest_end = min(job.expires_at for job in alive)
+        last_start = soonest_end - 2 * cost.predict_ms(len(mates), computed_tokens(mates, pads=limits.pads)) / 1000
+        starts_at = min(oldest.received_at + limits.batch_window_s, last_start)
+        if starts_at > now:
+            return Choice(batch=[], expired=expired, look_again_at=starts_at)
+    batch = _best_window(mates, oldest, limits, cost) if limits.pads else _oldest(mates, limits)
+    return Choice(batch=batch, expired=expired, look_again_at=None)
+
+
+def _oldest(mates: Sequence[C], limits: Limits) -> list[C]:
+    """In order of arrival, as many as fit."""
+    batch: list[C] = []
+    tokens = 0
+    for job in mates[: limits.max_batch_size]:
+        tokens += job.tokens
+        if batch and rounded_up(tokens) > limits.max_batch_tokens:
+            break
+        batch.append(job)
+    return batch
+
+
+def _best_window(mates: Sequence[C], oldest: C, limits: Limits, cost: CostModel) -> list[C]:
+    """In order of length, the contiguous jobs around the oldest whose work is the largest share of their cost.
+
+    For each longest job, shorter ones are added as long as that helps: each adds its work at the price of the
+    longest, so once one does not help, no shorter one does.
+    """
+    ordered = sorted(mates, key=lambda job: job.longest)
+    middle = ordered.index(oldest)
+    best, best_share = [oldest], 0.0
+    tokens = sequences = 0
+    for right in range(middle, min(len(ordered), middle + limits.max_batch_size)):
+        longest = ordered[right].longest
+        tokens += ordered[right].tokens
+        sequences += ordered[right].sequences
+        if right > middle and sequences * longest > limits.max_batch_tokens:
+            break
+        share = _share(right - middle + 1, tokens, sequences * longest, cost)
+        left, more_tokens, more_sequences = middle, tokens, sequences
+        while left > 0 and right - left + 1 < limits.max_batch_size:
+            job = ordered[left - 1]
+            padded = (more_sequences + job.sequences) * longest
+            better = _share(right - left + 2, more_tokens + job.tokens, padded, cost)
+            if better < share * ROUNDING or padded > limits.max_batch_tokens:
+                break
+            left, share = left - 1, better
+            more_tokens, more_sequences = more_tokens + job.tokens, more_sequences + job.sequences
+        if share >= best_share * ROUNDING:
+            best, best_share = list(ordered[left : right + 1]), share
+    return best
+
+
+def _share(jobs: int, tokens: int, padded: int, cost: CostModel) -> float:
+    """How much of a batch's predicted time is work; while nothing is known about cost, how much is no padding."""
+    predicted = cost.predict_ms(jobs, padded)
+    return cost.useful_ms(jobs, tokens) / predicted if predicted else tokens / padded

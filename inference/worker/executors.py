@@ -1,0 +1,88 @@
+"""A thread that runs the model, or its tokenizer."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from inference.worker.watchdog import Watchdog, is_device_lost
+
+T = TypeVar("T")
+
+
+class ModelThread:
+    """Runs one call after the other on a thread of its own and delivers results to the event loop.
+
+    The thread outlives any call: what a call raises goes to its caller. It is a daemon, so that a model that
+    hangs cannot keep the process from ending (a ``ThreadPoolExecutor`` would be joined at exit).
+
+    ``watchdog``, once it is set, watches each call. (Loading may take as long as it likes.)
+    """
+
+    def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
+        self.watchdog = watchdog
+        self._name = name
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._last: Callable[[], object] | None = None
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, call: Callable[[], T], predicted_ms: float | None = None) -> T:
+        """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun.
+
+        ``predicted_ms``: how long it should take, as far as that is known.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        predicted_s = None if predicted_ms is None else predicted_ms / 1000
+        with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
+            self._calls.put((call, future))
+            try:
+                return await future
+            except RuntimeError as error:
+                if self.watchdog is None or not is_device_lost(error):
+                    raise
+                lost = error.with_traceback(None)
+            finally:
+                del future  # its exception's traceback leads here: the cycle would keep the tensors of what has failed
+            return await self.watchdog.lose(lost)
+
+    def close(self, last: Callable[[], object] | None = None) -> None:
+        """End the thread after the calls that are queued, and after ``last``, for which nobody waits."""
+        self._last = last
+        self._calls.put(None)
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (item := self._calls.get()) is not None:
+            call, future = item
+            if future.cancelled():
+                continue
+            try:
+                outcome: Any = call()
+                error = None
+            except BaseException as raised:
+                outcome, error = None, raised
+            try:
+                future.get_loop().call_soon_threadsafe(_settle, future, outcome, error)
+            except RuntimeError:
+                return  # the loop is closed: the process is ending
+            del item, call, future, outcome, error
+        last, self._last = self._last, None
+        if last is not None:
+            last()
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(outcome)
+    elif isinstance(error, Exception) and not isinstance(error, StopIteration):  # which futures refuse
+        future.set_exception(error)
+    else:
+        future.set_exception(RuntimeError(f"the model raised {error!r}"))

@@ -1,0 +1,89 @@
+"""What a worker says to one web process: one queue, one send at a time, in envelopes."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from inference.messaging.layer import RETRY_FIRST_S, RETRY_LAST_S, ChannelLayer, pace_of, pack, send
+from inference.messaging.messages import Closing, Event, Message, Replies, Result, Started, Status, Token
+
+logger = logging.getLogger(__name__)
+
+
+class Outbox:
+    """A worker's words for one web process.
+
+    Entries go out in order, packed into envelopes; a send that is refused is tried again until the web process is
+    given up. ``on_taken`` hears which closing entries the layer has taken. A status is made when it is sent, so
+    that it says what is true then.
+    """
+
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        channel: str,
+        worker: str,
+        make_status: Callable[[], Status],
+        on_taken: Callable[[list[Closing]], None],
+    ) -> None:
+        self._layer = layer
+        self._channel = channel
+        self._worker = worker
+        self._make_status = make_status
+        self._on_taken = on_taken
+        self._entries: deque[Event | Closing] = deque()
+        self._status_due = False
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._pace_s = pace_of(layer)
+
+    def put(self, entry: "Event | Closing") -> None:
+        self._entries.append(entry)
+        self._awake()
+
+    def status_due(self) -> None:
+        self._status_due = True
+        self._awake()
+
+    async def flushed(self) -> None:
+        """Wait until the layer has taken everything."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._entries or self._status_due:
+                if self._entries:
+                    await self._send_entries()
+                if self._status_due:
+                    self._status_due = False
+                    await self._insist(self._make_status)
+                if self._pace_s:
+                    await asyncio.sleep(self._pace_s)
+            self._idle.set()
+
+    def _awake(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    async def _send_entries(self) -> None:
+        packed = pack(self._entries, lambda entry: len(entry.output) if isinstance(entry, Result) else 0)
+        replies = Replies(self._worker, tuple(packed))
+        await self._insist(lambda: replies)
+        self._on_taken([entry for entry in packed if not isinstance(entry, Started | Token)])
+
+    async def _insist(self, make: Callable[[], Message]) -> None:
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                await send(self._layer, self._channel, make())
+            except Exception as error:
+                logger.debug("Sending to %s fails: %r", self._channel, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LAST_S)
+            else:
+                return

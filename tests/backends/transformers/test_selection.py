@@ -1,0 +1,628 @@
+"""Tasks beyond fill-mask: results are those of ``pipe(x, **parameters)``, each input for itself, and what cannot be
+served is refused before it takes a job."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from inference.backends.base import LoadedPipeline
+from inference.backends.transformers import backend
+from inference.conf import BUNDLED_MODEL, Conf
+from inference.errors import InferenceError, Invalid
+from inference.messaging.messages import Job
+from inference.tasks.base import TASKS
+from tests import processes
+from tests.conftest import CLIENT_S, CLOSE, client
+from tests.processes import Redis, Web
+
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
+
+TOO_LONG = "stone " * 100
+Asked = tuple[str, dict[str, Any]]
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    from tests import tiny_models  # noqa: PLC0415 - imports torch
+
+    return tiny_models
+
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Path]:
+    """The folder of a tiny model, made once; not to be changed."""
+    made: dict[str, Path] = {}
+
+    def folder(make: Make) -> Path:
+        name = make.__name__
+        if name not in made:
+            made[name] = make(tmp_path_factory.mktemp("models") / name)
+        return made[name]
+
+    return folder
+
+
+def load(folder: Path | str, **options: Any) -> LoadedPipeline:
+    return backend.load(Conf(model=str(folder), **options), lambda progress: None)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> LoadedPipeline:
+    return load(BUNDLED_MODEL)
+
+
+def run(pipeline: LoadedPipeline, asked: Sequence[Asked]) -> list[Any]:
+    jobs = [
+        Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
+        for number, (text, parameters) in enumerate(asked)
+    ]
+    prepared = pipeline.prepare(jobs)
+    ran = iter(pipeline.run([item for item in prepared if not isinstance(item, InferenceError)]))
+    outcomes = [item if isinstance(item, InferenceError) else next(ran) for item in prepared]
+    return [outcome if isinstance(outcome, InferenceError) else json.loads(outcome) for outcome in outcomes]
+
+
+def direct(folder: Path, task: str) -> Any:
+    import torch  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
+
+    return transformers.pipeline(task, model=str(folder), dtype=torch.float32)
+
+
+def plain(value: Any) -> Any:
+    """As JSON has it."""
+    return json.loads(json.dumps(value, default=lambda number: number.item()))
+
+
+def assert_equal(answer: Any, expected: Any, path: str = "") -> None:
+    """Alike in everything, numbers within ``CLOSE``."""
+    assert type(answer) is type(expected), path
+    if isinstance(expected, dict):
+        assert answer.keys() == expected.keys(), path
+        for key, value in expected.items():
+            assert_equal(answer[key], value, f"{path}.{key}")
+    elif isinstance(expected, list):
+        assert len(answer) == len(expected), path
+        for number, value in enumerate(expected):
+            assert_equal(answer[number], value, f"{path}[{number}]")
+    elif isinstance(expected, float):
+        assert answer == pytest.approx(expected, abs=CLOSE), path
+    else:
+        assert answer == expected, path
+
+
+# Results
+
+
+LABELS = {"candidate_labels": ["a boat", "a town", "winter"]}
+PARAMETERS: dict[str, list[dict[str, Any]]] = {
+    "text_classification": [{}, {"top_k": 1}, {"top_k": 2}, {"top_k": 9}, {"function_to_apply": "sigmoid"}],
+    "token_classification": [{}, {"aggregation_strategy": "simple"}, {"aggregation_strategy": "max"}],
+    "feature_extraction": [{}],
+    "zero_shot_classification": [
+        LABELS,
+        {"candidate_labels": ["one"]},
+        LABELS | {"multi_label": True},
+        LABELS | {"hypothesis_template": "It is about {}."},
+    ],
+    "fill_mask": [{}, {"top_k": 3}, {"targets": ["bread", "salt"]}],
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_mixed_batch_equals_one_call_each(
+    models: Any, folder_of: Callable[[Make], Path], make_texts: Callable[..., list[str]], name: str
+) -> None:
+    """Lengths and parameters differ within the batch, so it is padded; nothing of that shows."""
+    kinds = PARAMETERS[name]
+    folder = folder_of(getattr(models, name))
+    task = name.replace("_", "-")
+    texts = make_texts(3 * len(kinds), 1, 30)
+    if name != "fill_mask":
+        texts = [text.replace("[MASK]", "stone") for text in texts]
+    asked = [(text, kinds[number % len(kinds)]) for number, text in enumerate(texts)]
+    pipe = direct(folder, task)
+
+    pipeline = load(folder, task=task)
+
+    assert pipeline.description.task == task
+    for answer, (text, parameters) in zip(run(pipeline, asked), asked, strict=True):
+        assert_equal(answer, plain(pipe(text, **parameters)), text)
+
+
+def test_without_company_the_result_is_the_same(
+    models: Any, folder_of: Callable[[Make], Path], make_texts: Callable[..., list[str]]
+) -> None:
+    pipeline = load(folder_of(models.feature_extraction))
+    asked: list[Asked] = [(text, {}) for text in make_texts(8, 1, 30)]
+
+    together = run(pipeline, asked)
+
+    for answer, one in zip(together, asked, strict=True):
+        assert_equal(answer, run(pipeline, [one])[0])
+
+
+def test_padding_never_shows(models: Any, folder_of: Callable[[Make], Path]) -> None:
+    """A short text beside a long one has as many rows as it has tokens."""
+    pipeline = load(folder_of(models.feature_extraction))
+    short, long = run(pipeline, [("stone", {}), ("stone " * 40, {})])
+
+    assert [len(short[0]), len(long[0])] == [3, 42]
+
+
+def test_pooling_is_that_of_the_token_vectors(
+    models: Any, folder_of: Callable[[Make], Path], make_texts: Callable[..., list[str]]
+) -> None:
+    """In a padded batch, so padding must not be pooled."""
+    import torch  # noqa: PLC0415
+
+    pipeline = load(folder_of(models.feature_extraction))
+    for text in make_texts(6, 1, 30):
+        ways: list[dict[str, Any]] = [
+            {},
+            {"pooling": "mean"},
+            {"pooling": "cls"},
+            {"pooling": "mean", "normalize": True},
+        ]
+        tokens, mean, first, unit = run(pipeline, [*((text, way) for way in ways), ("stone " * 30, {})])[:4]
+
+        vectors = torch.tensor(tokens[0])
+        assert mean == pytest.approx(vectors.mean(0).tolist(), abs=1e-5)
+        assert first == tokens[0][0]
+        assert unit == pytest.approx(torch.nn.functional.normalize(vectors.mean(0), dim=0).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    import torch  # noqa: PLC0415
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(backend.LoadFailed, match=f"INFERENCE_DTYPE is {dtype}.*use auto"):
+        load(BUNDLED_MODEL, dtype=dtype, device="cpu")
+
+
+def test_attention_is_not_planned_anew_for_each_shape() -> None:
+    """As cuDNN does: on a GPU, a text came at 22 tokens a second in half precision, instead of at 180."""
+    import torch  # noqa: PLC0415
+
+    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
+    load(BUNDLED_MODEL)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+# Fast paths
+
+
+def test_fill_mask_takes_its_fast_path(bundled: LoadedPipeline) -> None:
+    assert type(bundled).__name__ == "FillMask"
+
+
+def test_a_fast_path_that_differs_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Say, because a new transformers calls the head in another way: slower, but never wrong."""
+    from inference.backends.transformers import fill_mask  # noqa: PLC0415
+
+    monkeypatch.setattr(fill_mask.FillMask, "_keep_masks", lambda self, module, inputs, output: output)
+    pipeline = load(BUNDLED_MODEL)
+
+    assert type(pipeline).__name__ == "PlainFillMask"
+    assert "without its fast path" in caplog.text
+    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+
+
+CLASSES: dict[str, Any] = {"id2label": {0: "calm", 1: "glad", 2: "cross"}}
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "more", "pads"),
+    [
+        ("Bert", "BertModel", {}, False),
+        ("Bert", "BertForMaskedLM", {}, False),
+        ("Bert", "BertForSequenceClassification", CLASSES, False),
+        ("Bert", "BertForTokenClassification", CLASSES, False),
+        ("Roberta", "RobertaForSequenceClassification", CLASSES | {"pad_token_id": 0}, False),
+        ("Roberta", "RobertaForMaskedLM", {"pad_token_id": 0}, False),
+        ("DistilBert", "DistilBertForSequenceClassification", CLASSES, False),
+        ("Electra", "ElectraForTokenClassification", CLASSES, False),
+        ("ModernBert", "ModernBertForMaskedLM", {"local_attention": 8, "pad_token_id": 0}, True),
+        ("Albert", "AlbertForSequenceClassification", CLASSES, True),
+        ("MPNet", "MPNetForMaskedLM", {"pad_token_id": 0}, True),
+    ],
+)
+def test_families_of_encoders_with_and_without_padding(
+    models: Any, tmp_path: Path, make_texts: Callable[..., list[str]], family: str, kind: str, more: Any, pads: bool
+) -> None:
+    """Where sequences cannot lie end to end (a sliding window, a bias by position) the batch is padded. So it is on any
+    other device than a CPU.
+    """
+    folder = models.encoder(tmp_path / "encoder", family, kind, **more)
+    pipeline: Any = load(folder)
+    task = pipeline.description.task
+    pipe = direct(folder, task)
+    mask = "[MASK]" if task == "fill-mask" else "stone"
+    texts = [text.replace("[MASK]", mask) for text in (*make_texts(12, 1, 30), "the old [MASK]", "a [MASK]")]
+
+    assert pipeline.pads == (pads or pipeline.description.device != "cpu")
+    for answer, text in zip(run(pipeline, [(text, {}) for text in texts]), texts, strict=True):
+        assert_equal(answer, plain(pipe(text)), text)
+
+
+def test_attention_that_differs_is_padded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Say, because a new transformers hands its sequences over in another way."""
+    from inference.backends.transformers import ragged  # noqa: PLC0415
+
+    monkeypatch.setattr(ragged, "groupby", lambda lengths: [(sum(lengths), [1])])
+    caplog.set_level("INFO")
+    pipeline = load(BUNDLED_MODEL, device="cpu")
+
+    assert pipeline.pads
+    assert "pads its batches: its outputs would differ" in caplog.text
+    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+
+
+@pytest.mark.parametrize("how", ["raises", "differs"])
+def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    import torch  # noqa: PLC0415
+
+    from inference.backends.transformers import packed_linear  # noqa: PLC0415
+
+    def forward(self: Any, inputs: Any) -> Any:
+        if how == "raises":
+            raise RuntimeError("no such operator")
+        return torch.zeros(*inputs.shape[:-1], self._out)
+
+    real = packed_linear.PackedLinear.__init__
+
+    def made(self: Any, linear: Any, activation: str = "none") -> None:
+        real(self, linear)
+        self._out = linear.out_features
+
+    monkeypatch.setattr(packed_linear.PackedLinear, "__init__", made)
+    monkeypatch.setattr(packed_linear.PackedLinear, "forward", forward)
+    pipeline: Any = load(BUNDLED_MODEL, device="cpu")
+
+    assert not [m for m in pipeline._model.modules() if isinstance(m, packed_linear.PackedLinear)]
+    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+
+
+@pytest.mark.parametrize("kind", ["GPT2Model", "GPT2ForSequenceClassification"])
+def test_decoders_that_can_pad(models: Any, tmp_path: Path, make_texts: Callable[..., list[str]], kind: str) -> None:
+    """Their forward pass returns a cache beside the tensors."""
+    more = {"id2label": {0: "calm", 1: "glad", 2: "cross"}} if kind != "GPT2Model" else {}
+    folder = models.gpt2(tmp_path / "decoder", kind, pad_token_id=0, **more)
+    pipe = direct(folder, "feature-extraction" if kind == "GPT2Model" else "text-classification")
+    texts = ["a boat", "the old river", *(text.replace("[MASK]", "stone") for text in make_texts(6, 1, 6))]
+
+    for answer, text in zip(run(load(folder), [(text, {}) for text in texts]), texts, strict=True):
+        assert_equal(answer, plain(pipe(text)), text)
+
+
+def test_text_generation(models: Any, folder_of: Callable[[Make], Path]) -> None:
+    folder = folder_of(models.text_generation)
+    pipe = direct(folder, "text-generation")
+    texts = ["once upon a time", "a boat", "the old river"]
+    kinds: list[dict[str, Any]] = [
+        {"max_new_tokens": 6, "do_sample": False},
+        {"max_new_tokens": 3, "do_sample": False, "repetition_penalty": 1.5, "return_full_text": False},
+    ]
+    asked = [(text, parameters | {"seed": 7}) for text in texts for parameters in kinds]
+
+    answers = run(load(folder), asked)
+
+    for answer, (text, parameters) in zip(answers, asked, strict=True):
+        assert answer == pipe(text, **{name: value for name, value in parameters.items() if name != "seed"})
+
+
+def test_a_seed_repeats_what_was_drawn(models: Any, folder_of: Callable[[Make], Path]) -> None:
+    pipeline = load(folder_of(models.text_generation))
+    draw = {"max_new_tokens": 10, "do_sample": True, "temperature": 2.0}
+
+    first, again, other = run(pipeline, [("a boat", draw | {"seed": seed}) for seed in (1, 1, 2)])
+
+    assert first == again != other
+
+
+def test_generation_stops_where_the_model_ends(models: Any, folder_of: Callable[[Make], Path]) -> None:
+    """The pipeline's default of 256 new tokens is more than this model has places for."""
+    pipeline = load(folder_of(models.text_generation))
+
+    (answer,) = run(pipeline, [("once upon a time", {"seed": 1})])
+
+    assert answer[0]["generated_text"].startswith("once upon a time")
+
+
+# One bad input among good ones
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("text_classification", {}),
+        ("token_classification", {}),
+        ("feature_extraction", {}),
+        ("zero_shot_classification", {"candidate_labels": ["a", "b"]}),
+        ("text_generation", {"max_new_tokens": 2, "seed": 1}),
+    ],
+)
+def test_too_long_an_input_has_its_own_error(
+    models: Any, folder_of: Callable[[Make], Path], name: str, parameters: dict[str, Any]
+) -> None:
+    pipeline = load(folder_of(getattr(models, name)), task=name.replace("_", "-"))
+    good = ("a boat", parameters)
+
+    alone = run(pipeline, [good])[0]
+    before, bad, after = run(pipeline, [good, (TOO_LONG, parameters), good])
+
+    assert isinstance(bad, Invalid)
+    assert str(models.LONGEST) in bad.message
+    assert re.search(r"has \d{3} tokens", bad.message)
+    assert_equal(before, alone)
+    assert_equal(after, alone)
+
+
+def test_generation_needs_room(models: Any, folder_of: Callable[[Make], Path]) -> None:
+    pipeline = load(folder_of(models.text_generation))
+
+    (error,) = run(pipeline, [("a boat", {"max_new_tokens": 1000, "seed": 1})])
+
+    assert isinstance(error, Invalid)
+    assert "max_new_tokens is 1000" in error.message
+    assert str(models.LONGEST) in error.message
+
+
+def test_an_input_without_a_mask_has_its_own_error(bundled: LoadedPipeline) -> None:
+    good, bad, target, also_good = run(
+        bundled, [("a [MASK]", {}), ("no mask", {}), ("a [MASK]", {"targets": ["\u200b"]}), ("b [MASK]", {})]
+    )
+
+    assert isinstance(bad, Invalid)
+    assert "[MASK]" in bad.message
+    assert isinstance(target, Invalid)
+    assert "target" in target.message
+    assert (good[0]["sequence"][0], also_good[0]["sequence"][0]) == ("a", "b")
+
+
+# Through real servers
+
+
+@pytest.fixture(scope="module")
+def classifier(models: Any, folder_of: Callable[[Make], Path]) -> Iterator[Web]:
+    """Text classification with a model that fails on one word. (On a GPU that would cost the process its device.)"""
+    env = {"INFERENCE_MODEL": str(folder_of(models.poisonable)), "INFERENCE_DEVICE": "cpu"}
+    with processes.web(env=env) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def generator(models: Any, folder_of: Callable[[Make], Path], redis: Redis) -> Iterator[Web]:
+    env = {"INFERENCE_MODEL": str(folder_of(models.text_generation)), "INFERENCE_LAYER_PREFIX": "generator"}
+    with processes.worker(redis, env, wait=False), processes.web(redis, env) as server:
+        yield server
+
+
+def test_text_classification_is_served(classifier: Web, models: Any, folder_of: Callable[[Make], Path]) -> None:
+    pipe = direct(folder_of(models.text_classification), "text-classification")
+    texts = ["a boat", "the long winters end too late", "bread"]
+    with client(classifier) as http:
+        whole = http.post("/", json={"inputs": texts}).json()
+        one = http.post("/", json={"inputs": texts[0], "parameters": {"top_k": 3}}).json()
+        wrong = http.post("/", json={"inputs": texts[0], "parameters": {"targets": ["x"]}})
+        too_long = http.post("/", content=TOO_LONG)
+
+    assert_equal(whole, plain([pipe(text) for text in texts]))
+    assert_equal(one, plain(pipe(texts[0], top_k=3)))
+    assert wrong.status_code == 422
+    assert "text-classification" in wrong.json()["error"]
+    assert too_long.status_code == 422
+    assert "102 tokens" in too_long.json()["error"]
+    assert "48" in too_long.json()["error"]
+
+
+def test_an_input_on_which_the_model_fails_harms_nobody(
+    classifier: Web, models: Any, folder_of: Callable[[Make], Path]
+) -> None:
+    """It fails in the forward pass, and so with its batch; its mates get their answers all the same."""
+    pipe = direct(folder_of(models.text_classification), "text-classification")
+    poisoned = f"a {models.POISON} on the bridge"
+    with client(classifier) as http:
+        failed = http.post("/", json={"inputs": ["a boat"] * 7 + [poisoned] + ["a boat"] * 7})
+        alone = http.post("/", content=poisoned)
+        good = http.post("/", json={"inputs": ["a boat", "bread"]})
+
+    assert (failed.status_code, failed.json()["error_type"]) == (500, "inference")
+    assert failed.json()["error"].startswith("inputs[7]: ")
+    assert (alone.status_code, alone.json()["error_type"]) == (500, "inference")
+    assert "IndexError" not in alone.text
+    assert alone.headers["x-request-id"] in classifier.log()
+    assert "IndexError" in classifier.log()
+    assert_equal(good.json(), plain([pipe("a boat"), pipe("bread")]))
+    row = classifier.row(alone.headers["x-request-id"])
+    assert (row["status"], row["code"]) == ("failed", "inference")
+
+
+def test_mates_of_a_failing_input_in_the_same_batch(
+    classifier: Web, models: Any, folder_of: Callable[[Make], Path], make_texts: Callable[..., list[str]]
+) -> None:
+    pipe = direct(folder_of(models.text_classification), "text-classification")
+    texts = [text.replace("[MASK]", "stone") for text in make_texts(60)]
+    bad = set(range(0, 60, 10))
+    sent = [models.POISON if number in bad else text for number, text in enumerate(texts)]
+
+    replies = post_at_once(classifier, sent)
+
+    for number, reply in enumerate(replies):
+        assert reply.status_code == (500 if number in bad else 200), reply.text
+        if number not in bad:
+            assert_equal(reply.json(), plain(pipe(texts[number])), texts[number])
+
+
+def test_text_generation_is_served(generator: Web, models: Any, folder_of: Callable[[Make], Path]) -> None:
+    pipe = direct(folder_of(models.text_generation), "text-generation")
+    greedy = {"max_new_tokens": 6, "do_sample": False}
+    drawn = {"max_new_tokens": 6, "do_sample": True, "temperature": 3.0}
+    with client(generator) as http:
+        whole = http.post("/", json={"inputs": ["a boat", "the old river"], "parameters": greedy})
+        again = [http.post("/", json={"inputs": "a boat", "parameters": drawn | {"seed": 5}}).json() for _ in range(2)]
+        without_seed = [http.post("/", json={"inputs": "a boat", "parameters": drawn}).json() for _ in range(8)]
+        default = http.post("/", content="once upon a time")
+        no_room = http.post("/", json={"inputs": "a boat", "parameters": {"max_new_tokens": 1000}})
+
+    assert whole.json() == [pipe("a boat", **greedy), pipe("the old river", **greedy)]
+    assert again[0] == again[1]
+    assert any(answer != without_seed[0] for answer in without_seed)
+    assert default.status_code == 200
+    assert no_room.status_code == 422
+    assert "max_new_tokens is 1000" in no_room.json()["error"]
+
+
+def post_at_once(server: Web, texts: Sequence[str]) -> list[httpx.Response]:
+    import asyncio  # noqa: PLC0415
+
+    async def post_all() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=CLIENT_S) as http:  # noqa: S501
+            return await asyncio.gather(*(http.post("/", content=text) for text in texts))
+
+    return asyncio.run(post_all())
+
+
+# What is refused at start
+
+
+def copy_of(base: Path, folder: Path, how: str) -> Path:
+    """A copy of a model's folder, broken in some way."""
+    shutil.copytree(base, folder)
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    breaks: dict[str, Callable[[], Any]] = {
+        "no tokenizer": lambda: remove(folder.glob("tokenizer*")),
+        "truncated weights": lambda: weights.write_bytes(weights.read_bytes()[:-1000]),
+        "empty weights": lambda: weights.write_bytes(b""),
+        "only a .bin file": lambda: weights.rename(folder / "pytorch_model.bin"),
+        "bad config": lambda: config.write_text('{"model_type": '),
+        "unknown model type": lambda: change(config, model_type="perceptron"),
+        "no purpose": lambda: change(config, architectures=[]),
+        "another purpose": lambda: change(config, architectures=["BertForQuestionAnswering"]),
+        "foreign tokenizer": lambda: change(config, vocab_size=1000),
+    }
+    breaks[how]()
+    return folder
+
+
+def remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink()
+
+
+def change(file: Path, **values: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("no tokenizer", "no usable tokenizer"),
+        ("truncated weights", "damaged or incomplete"),
+        ("empty weights", "damaged or incomplete"),
+        ("only a .bin file", "model.safetensors"),
+        ("bad config", "config.json"),
+        ("unknown model type", "perceptron"),
+        ("no purpose", "does not say what it is for"),
+        ("another purpose", "was made for question-answering"),
+        ("foreign tokenizer", "do not belong together"),
+    ],
+)
+def test_a_broken_folder_is_refused(
+    models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, how: str, words: str
+) -> None:
+    assert_refused({"model": str(copy_of(folder_of(models.text_classification), tmp_path / "broken", how))}, words)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "purpose"),
+    [
+        ("T5ForConditionalGeneration", "sequence-to-sequence generation"),
+        ("MarianMTModel", "translation"),
+        ("RobertaForMultipleChoice", "multiple-choice"),
+        ("BertForNextSentencePrediction", "next-sentence-prediction"),
+        ("ViTForImageClassification", "image-classification"),
+        ("Wav2Vec2ForCTC", "automatic-speech-recognition"),
+    ],
+)
+def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpose: str) -> None:
+    from inference.backends.transformers.loading import _task  # noqa: PLC0415 - imports torch
+
+    with pytest.raises(backend.LoadFailed) as refused:
+        _task(Conf(model="owner/name"), SimpleNamespace(architectures=[architecture]))
+    assert str(refused.value) == (
+        f"owner/name was made for {purpose} ({architecture}), which this server does not serve; "
+        f"it serves {', '.join(TASKS)}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "words"),
+    [
+        ("feature_extraction", "fill-mask", "no weights for fill-mask"),
+        ("fill_mask", "text-classification", "no weights for text-classification"),
+        ("text_classification", "zero-shot-classification", "entailment"),
+        ("fill_mask", "text-generation", "fill-mask"),
+        ("text_generation", "fill-mask", "GPT2Config"),
+        ("fill_mask", "summarize", "INFERENCE_TASK is 'summarize'; it must be one of fill-mask"),
+    ],
+)
+def test_a_task_that_the_checkpoint_is_not_for_is_refused(
+    models: Any, folder_of: Callable[[Make], Path], name: str, task: str, words: str
+) -> None:
+    assert_refused({"model": str(folder_of(getattr(models, name))), "task": task}, words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "/no/such/folder"}, "/no/such/folder"),
+        ({"model": "no such/folder at all"}, "no such/folder at all"),
+        ({"model": "google-bert/bert-base-uncased"}, "google-bert/bert-base-uncased.*cannot be reached"),
+        ({"model": "google-bert/bert-base-uncased", "revision": "abc"}, "revision abc.*cannot be reached"),
+        ({"device": "cpuu"}, "INFERENCE_DEVICE is 'cpuu'"),
+        ({"device": "cuda:99"}, "INFERENCE_DEVICE is 'cuda:99'"),
+        ({"device": "mps"}, "INFERENCE_DEVICE is 'mps'"),
+        ({"device": "meta"}, "warm-up"),
+    ],
+)
+def test_what_is_not_there_is_refused(options: dict[str, Any], words: str) -> None:
+    assert_refused(options, words)
+
+
+def assert_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(backend.LoadFailed, match=words) as refused:
+        backend.load(Conf(**options), lambda progress: None)
+    sentence = str(refused.value)
+    assert sentence.endswith((".", ")"))
+    assert "\n" not in sentence
+    assert len(sentence) < 500
+
+
+def test_processes_that_cannot_load_end_with_one_sentence(
+    models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, redis: Redis
+) -> None:
+    truncated = copy_of(folder_of(models.text_classification), tmp_path / "truncated", "truncated weights")
+    damaged = {"INFERENCE_MODEL": str(truncated), "INFERENCE_LAYER_PREFIX": "damaged"}
+    headless = {"INFERENCE_MODEL": str(folder_of(models.feature_extraction)), "INFERENCE_TASK": "fill-mask"}
+    with (
+        processes.web(env=headless, wait_for=None) as server,
+        processes.worker(redis, damaged, wait=False) as worker,
+    ):
+        assert server.wait() == 1
+        assert worker.wait() == 1
+        assert "Cannot serve: " in server.last_line()
+        assert "no weights for fill-mask" in server.last_line()
+        assert "Cannot serve: " in worker.last_line()
+        assert "damaged or incomplete" in worker.last_line()

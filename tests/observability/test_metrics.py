@@ -1,0 +1,298 @@
+import asyncio
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from inference.conf import Conf
+from inference.errors import InferenceFailed, Invalid, Overloaded
+from inference.messaging.messages import Result, Status, Totals
+from inference.observability import metrics
+from inference.observability.metrics import Metrics, counter, gauge
+from inference.request_log.writer import RequestLog
+from inference.scheduling.calls import Answer
+from inference.scheduling.dispatcher import Dispatcher
+from inference.scheduling.worker_registry import Record, Roster, WorkerView
+from inference.serving.query import Query
+from inference.serving.service import Request, Service
+from tests.scheduling.test_fair_queue import make_call
+from tests.scheduling.test_worker_registry import DESCRIPTION, status
+from tests.worker.test_outbox import FaultyLayer
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+HISTOGRAMS = {
+    "inference_request_seconds": metrics.SECONDS,
+    "inference_queue_seconds": metrics.SECONDS,
+    "inference_model_seconds": metrics.SECONDS,
+    "inference_batch_size": metrics.SIZES,
+    "inference_first_token_seconds": metrics.SECONDS,
+}
+COUNTED = ("inference_requests", "inference_slow_readers", "inference_tokens")
+OF_STREAMS = "inference_first_token_seconds"
+FIGURES = {
+    "inference_pending_inputs": "gauge",
+    "inference_queue_depth": "gauge",
+    "inference_credit_used": "gauge",
+    "inference_predicted_wait_seconds": "gauge",
+    "inference_workers_ready": "gauge",
+    "inference_workers_other_version": "gauge",
+    "inference_batches": "counter",
+    "inference_jobs": "counter",
+    "inference_model_tokens": "counter",
+    "inference_computed_tokens": "counter",
+    "inference_redispatched": "counter",
+    "inference_log_rows_waiting": "gauge",
+    "inference_log_rows_dropped": "counter",
+}
+
+
+def families(found: Metrics) -> dict[str, Metric]:
+    """By name, without the moments at which the library made them."""
+    every = text_string_to_metric_families(found.text().decode())
+    return {family.name: family for family in every if not family.name.endswith("_created")}
+
+
+def samples(found: Metrics) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families(found).values()
+        for sample in family.samples
+    }
+
+
+def value(found: Metrics, name: str, **labels: str) -> float:
+    return samples(found)[name, tuple(sorted(labels.items()))]
+
+
+def nothing() -> Iterable[Metric]:
+    return ()
+
+
+# The text
+
+
+def test_a_fresh_process_says_what_it_counts():
+    kinds = {name: family.type for name, family in families(Metrics(nothing)).items()}
+    assert kinds == dict.fromkeys(COUNTED, "counter") | dict.fromkeys(HISTOGRAMS, "histogram")
+
+
+def test_everything_has_a_meaning():
+    assert all(family.documentation for family in families(Metrics(lambda: [gauge("a", "A meaning", 1)])).values())
+
+
+def test_requests_are_counted_by_transport_status_and_code():
+    m = Metrics(nothing)
+    for code in ("", "", "validation"):
+        m.count("http", "failed" if code else "ok", code, 1.0)
+    m.count("websocket", "ok", "", 1.0)
+    counted = {
+        tuple(sample.labels[name] for name in ("transport", "status", "code")): sample.value
+        for sample in families(m)["inference_requests"].samples
+        if sample.name == "inference_requests_total"
+    }
+    assert counted == {("http", "ok", ""): 2, ("http", "failed", "validation"): 1, ("websocket", "ok", ""): 1}
+
+
+@pytest.mark.parametrize(("name", "buckets"), HISTOGRAMS.items())
+def test_the_buckets_of_a_histogram(name: str, buckets: tuple[float, ...]):
+    edges = [
+        float(sample.labels["le"])
+        for sample in families(Metrics(nothing))[name].samples
+        if sample.name == f"{name}_bucket"
+    ]
+    assert edges == [*buckets, float("inf")]
+
+
+def test_times_are_in_seconds():
+    m = Metrics(nothing)
+    m.count("http", "ok", "", 1500.0)
+    m.observe(20.0, 300.0, 4)
+    m.observe_tokens(250.0, 7)
+    sums = {name: value(m, f"{name}_sum") for name in HISTOGRAMS}
+    assert sums == {
+        "inference_request_seconds": 1.5,
+        "inference_queue_seconds": 0.02,
+        "inference_model_seconds": 0.3,
+        "inference_batch_size": 4,
+        "inference_first_token_seconds": 0.25,
+    }
+    assert value(m, "inference_tokens_total") == 7
+    assert {value(m, f"{name}_count") for name in HISTOGRAMS} == {1}
+
+
+def test_an_observation_is_in_its_bucket_and_in_those_above():
+    m = Metrics(nothing)
+    m.observe(0.0, 60.0, 1)
+    assert [value(m, "inference_model_seconds_bucket", le=edge) for edge in ("0.05", "0.1", "60.0")] == [0, 1, 1]
+
+
+def test_a_request_without_an_answer_counts_in_no_other_histogram():
+    m = Metrics(nothing)
+    m.count("http", "refused", "overloaded", 1.0)
+    assert {name: value(m, f"{name}_count") for name in HISTOGRAMS} == {
+        "inference_request_seconds": 1,
+        "inference_queue_seconds": 0,
+        "inference_model_seconds": 0,
+        "inference_batch_size": 0,
+        "inference_first_token_seconds": 0,
+    }
+
+
+def test_figures_are_read_when_asked():
+    now = [1.0]
+    m = Metrics(lambda: [gauge("depth", "A depth", now[0]), counter("done", "What is done", now[0])])
+    seen = []
+    for now[0] in (2.0, 3.0):
+        seen.append((value(m, "inference_depth"), value(m, "inference_done_total")))
+    assert seen == [(2, 2), (3, 3)]
+
+
+def test_two_registries_know_nothing_of_each_other():
+    one, other = Metrics(nothing), Metrics(nothing)
+    one.count("http", "ok", "", 1.0)
+    assert value(other, "inference_request_seconds_count") == 0
+
+
+def test_any_code_can_be_told():
+    m = Metrics(nothing)
+    m.count("http", "failed", 'a "code"\n\\', 1.0)
+    assert value(m, "inference_requests_total", transport="http", status="failed", code='a "code"\n\\') == 1
+
+
+# What a service counts and tells
+
+
+class Answering(Dispatcher):
+    """Answers every input at once, or raises."""
+
+    raises: Exception | None = None
+
+    async def run(self, request_id: str, inputs: Any, *args: Any, **kwargs: Any) -> list[Answer]:
+        if self.raises:
+            raise self.raises
+        return [Answer(Result(0, b"{}", 10.0, 20.0, 3), "w", waited_ms=30.0, times_sent=1) for _ in inputs]
+
+    async def description(self, deadline_at: float) -> Any:
+        return DESCRIPTION
+
+
+def make_service() -> Service:
+    return Service(Conf(), Answering(FaultyLayer()), RequestLog())
+
+
+def meet(roster: Roster, worker: str = "w", **fields: Any) -> WorkerView:
+    word: Status = status(worker, **fields)
+    view = roster.meet(word)
+    view.update(word)
+    return view
+
+
+async def ask(service: Service, *texts: str) -> None:
+    query = Query(inputs=list(texts), many=len(texts) > 1, parameters=None, deadline_s=None)
+    await service.answer(Request(transport="python", client=None), lambda: query)
+
+
+async def test_a_service_has_all_these_figures_and_no_others():
+    service = make_service()
+    known = {**dict.fromkeys(COUNTED, "counter"), **dict.fromkeys(HISTOGRAMS, "histogram"), **FIGURES}
+    assert {name: family.type for name, family in families(service.metrics).items()} == known
+
+
+async def test_a_service_without_workers_has_nothing_to_tell():
+    found = make_service().metrics
+    names = [name if kind == "gauge" else f"{name}_total" for name, kind in FIGURES.items()]
+    assert {name: value(found, name) for name in names} == dict.fromkeys(names, 0)
+
+
+async def test_figures_of_workers_are_summed():
+    service = make_service()
+    roster = service.dispatcher.roster
+    meet(roster, "a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100), queue_depth=3)
+    meet(roster, "b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100), queue_depth=4)
+    meet(roster, "c", state="starting", description=None)
+    roster.look(0.0)
+    found = service.metrics
+    assert value(found, "inference_workers_ready") == 2
+    assert value(found, "inference_queue_depth") == 7
+
+
+async def test_what_workers_did_is_counted_and_never_falls():
+    service = make_service()
+    dispatcher = service.dispatcher
+    dispatcher._on_status(status("a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100)))
+    dispatcher._on_status(status("b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100)))
+    dispatcher._on_status(status("a", totals=Totals(batches=3, jobs=9, tokens=70, padded_tokens=120)))
+    dispatcher._on_status(status("b", state="stopped", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100)))
+    names = ("batches", "jobs", "model_tokens", "computed_tokens")
+    assert [value(service.metrics, f"inference_{name}_total") for name in names] == [8, 17, 160, 220]
+
+
+async def test_workers_that_get_nothing_are_counted():
+    service = make_service()
+    meet(service.dispatcher.roster, "a")
+    meet(service.dispatcher.roster, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
+    service.dispatcher.roster.look(0.0)
+    assert value(service.metrics, "inference_workers_ready") == 1
+    assert value(service.metrics, "inference_workers_other_version") == 1
+    assert "2" in service.different()
+
+
+async def test_the_queue_is_what_waits_here_and_at_workers():
+    service = make_service()
+    worker = meet(service.dispatcher.roster, queue_depth=1)
+    worker.records = {1: Record(), 2: Record()}
+    service.dispatcher._sender._waiting[""].add(make_call("a", 3))
+    assert value(service.metrics, "inference_queue_depth") == 3 + 1
+    assert value(service.metrics, "inference_credit_used") == 2
+
+
+async def test_permits_that_are_taken_are_pending_inputs():
+    service = make_service()
+    with service.admission.permits(3):
+        assert value(service.metrics, "inference_pending_inputs") == 3
+    assert value(service.metrics, "inference_pending_inputs") == 0
+
+
+async def test_what_went_wrong_on_the_way_is_counted():
+    service = make_service()
+    service.dispatcher._sender.redispatched = 4
+    service._request_log.dropped = 5
+    assert value(service.metrics, "inference_redispatched_total") == 4
+    assert value(service.metrics, "inference_log_rows_dropped_total") == 5
+
+
+async def test_an_answered_request_is_counted_once_however_many_inputs_it_has():
+    service = make_service()
+    await ask(service, "a [MASK]", "b [MASK]")
+    found = service.metrics
+    assert value(found, "inference_requests_total", transport="python", status="ok", code="") == 1
+    assert {value(found, f"{name}_count") for name in HISTOGRAMS if name != OF_STREAMS} == {1}
+    assert value(found, f"{OF_STREAMS}_count") == 0
+    assert value(found, "inference_queue_seconds_sum") == pytest.approx(0.04)
+    assert value(found, "inference_model_seconds_sum") == pytest.approx(0.02)
+    assert value(found, "inference_batch_size_sum") == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "code"),
+    [
+        (Invalid("No."), "refused", "validation"),
+        (InferenceFailed("It failed."), "failed", "inference"),
+        (Overloaded("Later."), "refused", "overloaded"),
+        (RuntimeError("a bug"), "failed", "internal"),
+        (asyncio.CancelledError(), "cancelled", "cancelled"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
+)
+async def test_a_request_that_fails_is_counted_with_what_the_client_was_told(raised: Any, status: str, code: str):
+    service = make_service()
+    cast("Answering", service.dispatcher).raises = raised
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - each its own
+        await ask(service, "a [MASK]")
+    found = service.metrics
+    assert value(found, "inference_requests_total", transport="python", status=status, code=code) == 1
+    assert value(found, "inference_model_seconds_count") == 0

@@ -1,0 +1,194 @@
+from typing import Any
+
+import pytest
+
+from inference.conf import Conf
+from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
+from inference.messaging.messages import CostModel, Status
+from inference.scheduling.admission import MOST_RETRY_AFTER_S, Admission
+from inference.scheduling.calls import Peer
+from inference.scheduling.dispatcher import Dispatcher
+from tests.scheduling.test_fair_queue import make_call, take
+from tests.scheduling.test_worker_registry import status
+from tests.worker.test_outbox import FaultyLayer
+
+HOG, OTHER = Peer("hog"), Peer("other")
+
+
+class Queue:
+    """An admission whose dispatcher has one worker of 10 jobs per second, as it says, and a clock set by hand."""
+
+    def __init__(self, *, ready: bool = True, embedded: bool = False, **conf: Any) -> None:
+        self.now = 0.0
+        self.dispatcher = Dispatcher(FaultyLayer())
+        self.dispatcher.forecast.outage._since = 0.0
+        self.admission = Admission(self.dispatcher, Conf(**conf), embedded=embedded)
+        self.admission._clock = lambda: self.now
+        if ready:
+            self.become_ready()
+
+    def become_ready(self) -> None:
+        word: Status = status("w", cost=CostModel(50.0, 100.0, 0.0), credit=4)
+        self.dispatcher.roster.meet(word).update(word)
+        self.dispatcher.roster.look(self.now)
+        self.dispatcher.forecast.changed(self.now)
+
+    def fill(self, inputs: int, peer: Peer = HOG) -> None:
+        """So many inputs are admitted, and their jobs wait."""
+        self.admission._permits.take(peer, inputs)
+        first = len(self.dispatcher._jobs)
+        call = make_call("a", inputs, peer)
+        self.dispatcher._jobs |= {first + number: job for number, job in enumerate(call.jobs)}
+        self.dispatcher._sender._waiting[""].add(call)
+
+    def refused(self, inputs: int = 1, peer: Peer = OTHER, deadline_s: float | None = None) -> InferenceError:
+        with pytest.raises(InferenceError) as raised, self.admission.permits(inputs, peer, deadline_s):
+            pass
+        return raised.value
+
+    def admits(self, inputs: int = 1, peer: Peer = OTHER, deadline_s: float | None = None) -> bool:
+        with self.admission.permits(inputs, peer, deadline_s):
+            return True
+
+
+async def test_an_idle_server_admits_what_fits():
+    queue = Queue(max_pending=20, max_inputs=20)
+    assert queue.admits(20, deadline_s=0.01)
+    assert queue.admission.taken == 0
+
+
+async def test_more_inputs_than_a_request_may_have_are_not_worth_a_retry():
+    assert isinstance(Queue(max_inputs=4).refused(5), PayloadTooLarge)
+
+
+async def test_without_permits_it_says_when_there_are_some():
+    """Thirty must be answered first, at ten a second; then its own ten are somebody's place, too."""
+    queue = Queue(max_pending=100)
+    queue.fill(100)
+    error = queue.refused(30)
+    assert (type(error), error.retry_after_s) == (Overloaded, 6)
+    assert error.message == "100 inputs are waiting, 100 are allowed; try again in 6 s."
+
+
+async def test_who_is_turned_away_gets_a_place_behind_the_others():
+    queue = Queue(max_pending=100)
+    queue.fill(100)
+    told = [queue.refused(20, Peer(f"c{n}")).retry_after_s for n in range(4)]
+    assert told == [4, 6, 8, 10]
+    queue.now = 5.0
+    assert queue.refused(20, OTHER).retry_after_s == 7  # a place behind the four that are still expected
+
+
+async def test_a_client_that_has_its_share_is_told_so():
+    """What it leaves is for others, who need not wait for it."""
+    queue = Queue(max_pending=80)
+    queue.fill(70)
+    error = queue.refused(1, HOG)
+    assert error.message == "This client would have more than its share of the 80 inputs allowed; try again in 2 s."
+    assert queue.admits(1, OTHER)
+
+
+async def test_a_request_without_inputs_changes_nothing():
+    """Also while it waits for the first worker, and others come and go."""
+    queue = Queue(ready=False, max_pending=4, max_inputs=4)
+    with queue.admission.permits(0, HOG):
+        assert queue.admits(2, HOG)
+    queue.fill(4, HOG)
+    assert queue.refused(1, HOG).message == "4 inputs are waiting, 4 are allowed; try again in 1 s."
+
+
+async def test_the_line_outside_has_an_end():
+    queue = Queue(max_pending=100)
+    queue.fill(100)
+    told = [queue.refused(1).retry_after_s or 0 for _ in range(500)]
+    assert max(told) == 11  # one for its own permit, ten for as many others as there are permits
+    queue.now = 60.0
+    assert queue.refused(1).retry_after_s == 1
+
+
+async def test_nobody_is_told_to_wait_for_more_than_a_minute():
+    queue = Queue(max_pending=2000, max_inputs=2000)
+    queue.fill(2000)
+    assert queue.refused(2000).retry_after_s == MOST_RETRY_AFTER_S
+
+
+async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins():
+    queue = Queue()
+    queue.fill(100)
+    error = queue.refused(1, HOG, deadline_s=10)
+    assert isinstance(error, Overloaded)
+    assert error.message == "The predicted wait is 10.1 s, too long for a deadline of 10 s; try again in 5 s."
+    assert queue.admits(1, HOG, deadline_s=20)
+
+
+async def test_a_client_with_little_is_not_told_to_wait_for_one_with_much():
+    """They take turns: its wait is short."""
+    queue = Queue()
+    queue.fill(100, HOG)
+    assert queue.admits(2, OTHER, deadline_s=10)
+
+
+async def test_a_deadline_that_no_server_could_meet_is_no_overload():
+    queue = Queue()
+    queue.fill(100)
+    assert queue.admits(1, HOG, deadline_s=0.01)
+
+
+async def test_nothing_is_predicted_while_the_workers_could_take_more():
+    queue = Queue()
+    queue.fill(100)
+    take(queue.dispatcher._sender._waiting[""])
+    assert queue.admission.predicted_wait_s(1) == 0
+    assert queue.admits(1, HOG, deadline_s=1)
+
+
+async def test_what_the_workers_hold_counts_once_their_speed_was_seen():
+    """A deadline may be shorter than what they hold takes, though nothing waits here."""
+    queue = Queue()
+    queue.fill(100)
+    take(queue.dispatcher._sender._waiting[""])
+    for tenth in range(20):
+        queue.dispatcher.forecast.answered(1, tenth / 10, backlog=True)
+    assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)
+    assert isinstance(queue.refused(1, HOG, deadline_s=10), Overloaded)
+    assert queue.admits(1, HOG, deadline_s=20)
+
+
+async def test_while_no_worker_is_ready_requests_wait_as_long_as_there_are_permits():
+    queue = Queue(ready=False, max_pending=4, max_inputs=4)
+    queue.now = 6.0
+    assert queue.admits(4)
+    queue.fill(4)
+    error = queue.refused()
+    assert (type(error), error.retry_after_s) == (Loading, 6)
+
+
+async def test_no_worker_for_longer_than_a_deadline_is_told_at_once():
+    queue = Queue(ready=False, deadline_s=30, max_deadline_s=120)
+    queue.now = 31.0
+    assert isinstance(queue.refused(), Loading)
+    assert queue.refused().retry_after_s == 31
+    assert isinstance(queue.refused(deadline_s=1), Loading)
+    assert queue.admits(deadline_s=60)
+    queue.become_ready()
+    assert queue.admits()
+
+
+@pytest.mark.parametrize(("embedded", "seconds"), [(False, 12 + 3), (True, 12 + 3 + 8)])
+async def test_draining_says_when_a_successor_may_be_there(embedded: bool, seconds: int):
+    """Ten seconds of work, a process that starts, a model that loads; and the place of the one who asks."""
+    queue = Queue(ready=False, embedded=embedded)
+    queue.now = 8.0
+    queue.become_ready()
+    queue.fill(100)
+    queue.admission.draining = True
+    error = queue.refused(30)
+    assert (type(error), error.retry_after_s) == (Draining, seconds)
+
+
+async def test_looking_does_not_change_anything():
+    queue = Queue(max_pending=100)
+    queue.fill(100)
+    for _ in range(50):
+        assert queue.admission.objection() is not None
+    assert queue.refused(1).retry_after_s == 1

@@ -1,0 +1,223 @@
+"""Requests that are refused as bytes: which ones, how many at a time, and what becomes of those that wait for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from inference.errors import Draining, InferenceError, Overloaded
+from inference.server import early_refusal, refusals
+from inference.server.early_refusal import BURST_S, LOOK_EVERY_S, SHARE_OF_LOOP, Budget, EarlyRefusal, Head, read
+
+BODY = b"test [MASK]"
+PLAIN = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n" + BODY
+
+
+def request(*headers: bytes, start: bytes = b"POST / HTTP/1.1", length: int = len(BODY), body: bytes = BODY) -> bytes:
+    return b"\r\n".join([start, b"Host: a", b"Content-Length: %d" % length, *headers, b"", body])
+
+
+def head(data: bytes, **options: Any) -> Head | None:
+    return read(data, **({"most_body_bytes": 1000} | options))
+
+
+def test_of_a_plain_request_its_headers_are_read():
+    given = request(
+        b"X-Request-Timeout-Seconds:  2.5 ", b"x-request-ID: a\xff", b"TraceParent: 00-1", b"X-Real: 1.2.3.4"
+    )
+    assert head(given, forwarded_for="X-Real") == Head(0, "2.5", "a\xff", "00-1", "1.2.3.4")
+    assert head(given) == Head(0, "2.5", "a\xff", "00-1", "")
+    assert head(PLAIN) == Head(0, "", "", "", "")
+
+
+def test_of_several_headers_of_a_name_the_first_counts_as_everywhere():
+    found = head(request(b"x-request-id: a", b"x-request-id: b"))
+    assert found is not None
+    assert found.request_id == "a"
+
+
+@pytest.mark.parametrize("missing", range(1, 12))
+def test_what_is_missing_of_the_body_is_known(missing: int):
+    found = head(PLAIN[:-missing])
+    assert found is not None
+    assert found.missing == missing
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN[:40],
+        PLAIN + b"x",
+        PLAIN + PLAIN,
+        request(start=b"GET / HTTP/1.1"),
+        request(start=b"POST /other HTTP/1.1"),
+        request(start=b"POST / HTTP/1.0"),
+        request(b"Transfer-Encoding: chunked"),
+        request(b"Expect: 100-continue"),
+        request(b"Upgrade: websocket"),
+        request(b"Connection:close"),
+        request(length=2000, body=b""),
+        b"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: \xb2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nX: " + 70_000 * b"a" + b"\r\nContent-Length: 0\r\n\r\n",
+        b"",
+    ],
+)
+def test_anything_else_is_for_twisted_to_read(data: bytes):
+    assert head(data) is None
+
+
+def test_refusals_have_a_share_of_the_time_and_may_save_up_a_little():
+    budget, spent = Budget(0.0), 0.0
+    for tick in range(1, 1001):
+        while budget.left(tick / 100):
+            budget.spend(0.001)
+            spent += 0.001
+    assert spent == pytest.approx(10 * SHARE_OF_LOOP + BURST_S, abs=0.01)
+    assert budget.left(1000.0)
+    budget.spend(BURST_S)
+    assert not budget.left(1000.0)
+
+
+class Connection:
+    """A channel of ``daphne_http`` that notes what it is told."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waits = self.gone = False
+        self.told: list[str] = []
+
+    def asker(self, forwarded_for: str) -> tuple[str, int]:
+        return self.name, 0
+
+    def answer(self, data: bytes, *, close: bool) -> None:
+        assert data.startswith(b"HTTP/1.1 503 ")
+        self.told.append("refused, closed" if close else "refused")
+
+    def parse(self, data: bytes) -> None:
+        assert data == PLAIN
+        self.told.append("let in")
+
+    def read_on(self) -> None:
+        self.told.append("read on")
+
+
+class Server:
+    """An early refusal whose time, budget and admission are controlled."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.error: InferenceError | None = Overloaded("Later.", retry_after_s=1)
+        self.draining = False
+        self.cpu_s = self.cost_s = 0.0
+        """CPU time so far, and what one more refusal takes."""
+        self.timers: list[Callable[[], None]] = []
+        self.gate = EarlyRefusal(self._call_later, lambda: self.now)
+        monkeypatch.setattr(refusals, "objects", lambda *_: self.error is not None)
+        monkeypatch.setattr(refusals, "objection", lambda *_: self.error)
+        monkeypatch.setattr(refusals, "refuse", self._refuse)
+        monkeypatch.setattr(refusals, "draining", lambda: self.draining)
+        monkeypatch.setattr("time.thread_time", lambda: self.cpu_s)
+
+    def ask(self, name: str) -> Connection:
+        connection, found = Connection(name), head(PLAIN)
+        assert found is not None
+        if not self.gate.takes(connection, PLAIN, found):
+            connection.parse(PLAIN)
+        return connection
+
+    def exhaust(self) -> None:
+        self.gate._budget.spend(2 * BURST_S)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        timers, self.timers = self.timers, []
+        for call in timers:
+            call()
+
+    def _refuse(self, *_: Any, **__: Any) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        self.cpu_s += self.cost_s
+        return [], b""
+
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        assert seconds == LOOK_EVERY_S
+        self.timers.append(call)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    return Server(monkeypatch)
+
+
+def test_whoever_is_not_refused_goes_on_to_twisted(server: Server):
+    server.error = None
+    server.exhaust()
+    assert server.ask("a").told == ["let in"]
+
+
+def test_a_refusal_is_made_at_once_while_there_is_time_for_it(server: Server):
+    assert server.ask("a").told == ["refused"]
+
+
+def test_without_time_for_it_connections_wait_in_order(server: Server, monkeypatch: pytest.MonkeyPatch):
+    server.cost_s = BURST_S
+    monkeypatch.setattr(early_refusal, "MOST_S", 10.0)
+    assert server.ask("now").told == ["refused"]
+    first, second = server.ask("a"), server.ask("b")
+    assert (first.waits, first.told, len(server.timers)) == (True, [], 1)
+    server.pass_time(LOOK_EVERY_S)
+    assert (first.told, second.told, len(server.timers)) == ([], [], 1)
+    server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
+    assert (first.told, first.waits) == (["refused", "read on"], False)
+    assert (second.told, second.waits, len(server.timers)) == ([], True, 1)
+
+
+def test_a_single_refusal_that_took_long_stops_no_others(server: Server):
+    """The garbage collector may have run meanwhile."""
+    server.cost_s = 10.0
+    assert [server.ask(str(number)).told for number in range(10)] == [["refused"]] * 10
+
+
+def test_nobody_overtakes_those_that_wait(server: Server):
+    server.exhaust()
+    waiting = server.ask("a")
+    server.now += 3 * BURST_S / SHARE_OF_LOOP
+    assert server.ask("b").waits
+    server.pass_time(0.0)
+    assert waiting.told == ["refused", "read on"]
+
+
+def test_whoever_waits_is_let_in_when_there_is_room(server: Server):
+    server.exhaust()
+    waiting = server.ask("a")
+    server.error = None
+    server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
+    assert waiting.told == ["let in", "read on"]
+
+
+def test_whoever_has_left_costs_nothing(server: Server):
+    server.exhaust()
+    gone, other = server.ask("a"), server.ask("b")
+    gone.gone = True
+    server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
+    assert (gone.told, other.told) == ([], ["refused", "read on"])
+
+
+def test_one_that_fails_holds_up_nobody(server: Server):
+    server.exhaust()
+    broken, other = server.ask("a"), server.ask("b")
+    broken.answer = None  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
+    server.pass_time(LOOK_EVERY_S)
+    assert other.told == ["refused", "read on"]
+
+
+def test_a_process_that_stops_refuses_all_that_wait(server: Server):
+    server.exhaust()
+    waiting = [server.ask(str(number)) for number in range(50)]
+    server.draining, server.error = True, Draining("This server is stopping.")
+    server.pass_time(0.0)
+    assert all(connection.told == ["refused, closed", "read on"] for connection in waiting)
+    assert not server.timers

@@ -1,0 +1,24 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from inference.errors import Overloaded
+from inference.server import refusals
+from tests.scheduling.test_admission import Queue
+
+
+@pytest.mark.parametrize(
+    ("header", "refused"), [("10", True), ("20", False), ("", False), ("soon", False), ("0", False)]
+)
+async def test_the_requests_own_deadline_counts_at_the_door(
+    monkeypatch: pytest.MonkeyPatch, header: str, refused: bool
+) -> None:
+    """Ten seconds of work wait. A deadline that cannot be read is told by the application."""
+    queue = Queue()
+    queue.fill(100)
+    service = SimpleNamespace(admission=queue.admission, conf=queue.admission._conf, loop=asyncio.get_running_loop())
+    monkeypatch.setattr("inference.serving.service.current", lambda: service)
+
+    assert refusals.objects("hog", 0, header) == refused
+    assert isinstance(refusals.objection("hog", 0, header, 0.0) if refused else None, Overloaded) == refused

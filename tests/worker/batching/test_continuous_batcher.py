@@ -1,0 +1,382 @@
+"""The loop that generates, with a model that is controlled and a clock that is virtual."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.backends.base import FAILED, Generated
+from inference.errors import InferenceError, Invalid
+from inference.messaging.messages import Closing, Error, Event, Job, Result, Returned, Started, Token
+from inference.worker.batching.continuous_batcher import WAITING, ContinuousBatcher
+from inference.worker.batching.policy import Limits
+from inference.worker.job_runner import GO_TIMEOUT_S, Item
+from tests.virtual_time import run
+from tests.worker.batching.test_batcher import VirtualThread, describe
+
+STEP_S = 0.125
+CHANNEL = "inference.web.a"
+
+
+@dataclass(eq=False)
+class Count:
+    """Text that counts its tokens; its input is ``<tokens> [fault] [fault's index] [reserved]``."""
+
+    job: Job
+    length: int
+    fault: str = ""
+    reserved: int = 1
+    done: int = 0
+    tokens: int = 3
+    longest: int = 3
+    sequences: int = 1
+
+
+@dataclass(eq=False)
+class CountingPipeline:
+    description: Any = field(default_factory=lambda: describe("text-generation"))
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
+    steps: list[list[int]] = field(default_factory=list)
+    """Ids of the jobs in each step that was tried."""
+    retained: list[set[int]] = field(default_factory=list)
+
+    def prepare(self, jobs: Sequence[Job]) -> Sequence[Count | InferenceError]:
+        return [
+            Invalid("It is too long.") if job.input == "long" else Count(job, **job.parameters, done=len(job.resume))
+            for job in jobs
+        ]
+
+    def cache_tokens(self, prepared: Collection[Count]) -> int:
+        return sum(text.reserved for text in prepared)
+
+    def close(self) -> None:
+        pass
+
+    def retain(self, prepared: Collection[Count]) -> None:
+        self.retained.append({text.job.id for text in prepared})
+
+    def step(self, prepared: Sequence[Count]) -> list[Generated | InferenceError | None]:
+        self.steps.append([text.job.id for text in prepared])
+        if any(text.fault == "raises" and text.done == 2 for text in prepared):
+            raise ValueError("poison")
+        return [self._next(text) for text in prepared]
+
+    def _next(self, text: Count) -> Generated | InferenceError | None:
+        if text.fault == "refused":
+            return Invalid("Not this one.")
+        if text.fault == "slow" and self.steps and sum(text.job.id in ids for ids in self.steps) < 3:
+            return None
+        text.done += 1
+        end = text.done >= text.length
+        return Generated(
+            index=text.done - 1,
+            token=text.done,
+            text=f"{text.done} ",
+            logprob=-0.5,
+            special=False,
+            finish_reason="length" if end else None,
+            output=b"[%d]" % text.done if end else b"",
+        )
+
+
+class Bench:
+    def __init__(self, limits: Limits) -> None:
+        self.pipeline = CountingPipeline()
+        self.thread = VirtualThread(STEP_S)
+        self.batcher = ContinuousBatcher(
+            self.pipeline, VirtualThread(0.0), self.thread, limits, self._on_event, self._on_close
+        )
+        self.closings: dict[int, Closing] = {}
+        self.events: dict[int, list[Event]] = {}
+        self.gives_go = True
+        self._closed = asyncio.Event()
+
+    def add(self, job_id: int, length: int, time_left_s: float = 60.0, **fields: Any) -> None:
+        known = {name: fields.pop(name) for name in ("fault", "reserved") if name in fields}
+        job = Job(
+            id=job_id,
+            request_id=f"r{job_id}",
+            input=fields.pop("input", "a text"),
+            parameters={"length": length} | known,
+            time_left_s=time_left_s,
+            events=True,
+            **({"tokens": True} | fields),
+        )
+        self.batcher.add(Item((CHANNEL, job_id), job, asyncio.get_running_loop().time()))
+
+    async def closed(self, *ids: int) -> None:
+        while not set(ids) <= self.closings.keys():
+            self._closed.clear()
+            await self._closed.wait()
+
+    def result(self, job_id: int) -> Result:
+        closing = self.closings[job_id]
+        assert isinstance(closing, Result), closing
+        return closing
+
+    def texts(self, job_id: int) -> str:
+        """All that was said of a job, joined."""
+        said = "".join(event.text for event in self.events.get(job_id, ()) if isinstance(event, Token))
+        last = self.result(job_id).generation
+        assert last is not None
+        assert last.last is not None
+        return said + last.last.text
+
+    def _on_event(self, item: Item, event: Event) -> None:
+        assert item.job.id == event.id
+        assert event.id not in self.closings, "nothing is said of a job that is closed"
+        self.events.setdefault(event.id, []).append(event)
+        if isinstance(event, Started) and item.alone and self.gives_go:
+            self.batcher.go(item.key)
+
+    def _on_close(self, item: Item, closing: Closing) -> None:
+        assert item.job.id == closing.id
+        assert closing.id not in self.closings, "a job is closed once"
+        self.closings[closing.id] = closing
+        self._closed.set()
+
+
+@asynccontextmanager
+async def bench(places: int = 4, tokens: int = 1000) -> AsyncIterator[Bench]:
+    made = Bench(Limits(max_batch_size=places, max_batch_tokens=tokens))
+    loop = asyncio.get_running_loop().create_task(made.batcher.run())
+    try:
+        yield made
+        assert not loop.done(), "the loop outlives everything"
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+
+
+def scenario(play: Callable[[Bench], Any], **options: int) -> Bench:
+    async def main() -> Bench:
+        async with bench(**options) as b:
+            await play(b)
+            return b
+
+    return run(main())
+
+
+def test_a_newcomer_joins_between_two_tokens_and_each_leaves_at_its_end():
+    async def play(b: Bench) -> None:
+        b.add(0, 6)
+        await asyncio.sleep(2.5 * STEP_S)
+        b.add(1, 2)
+        await b.closed(0, 1)
+        await asyncio.sleep(2 * STEP_S)
+
+    b = scenario(play)
+    together = [ids for ids in b.pipeline.steps if ids == [0, 1]]
+    assert len(together) == 2
+    assert len(b.pipeline.steps) == 6
+    assert b.pipeline.retained[-1] == set(), "the cache is empty at the end"
+    assert b.result(1).batch_size == 2
+
+
+def test_tokens_are_said_in_order_and_the_last_with_the_result():
+    async def play(b: Bench) -> None:
+        b.add(0, 4)
+        await b.closed(0)
+
+    b = scenario(play)
+    started, *tokens = b.events[0]
+    assert started == Started(0, 1)
+    assert tokens == [Token(0, n, n + 1, f"{n + 1} ", -0.5) for n in range(3)]
+    generation = b.result(0).generation
+    assert generation is not None
+    assert (generation.finish_reason, generation.prompt_tokens, generation.generated_tokens) == ("length", 3, 4)
+    assert generation.last == Token(0, 3, 4, "4 ", -0.5)
+    assert abs(generation.token_ms - STEP_S * 1000) < 1
+    assert generation.first_token_ms >= STEP_S * 1000
+    assert b.result(0).output == b"[4]"
+
+
+def test_whoever_wants_no_tokens_hears_of_none():
+    async def play(b: Bench) -> None:
+        b.add(0, 4, tokens=False)
+        await b.closed(0)
+
+    b = scenario(play)
+    assert b.events[0] == [Started(0, 1)]
+    generation = b.result(0).generation
+    assert generation is not None
+    assert (generation.generated_tokens, generation.last) == (4, None)
+
+
+def test_one_that_resumes_says_only_what_is_new():
+    async def play(b: Bench) -> None:
+        b.add(0, 5, resume=(7, 8, 9))
+        await b.closed(0)
+
+    b = scenario(play)
+    assert [event.index for event in b.events[0] if isinstance(event, Token)] == [3]
+    generation = b.result(0).generation
+    assert generation is not None
+    assert (generation.generated_tokens, b.texts(0)) == (5, "4 5 ")
+
+
+def test_who_is_cancelled_leaves_with_the_step_that_runs():
+    async def play(b: Bench) -> None:
+        b.add(0, 50)
+        b.add(1, 5)
+        await asyncio.sleep(2.5 * STEP_S)
+        b.batcher.cancel((CHANNEL, 0))
+        steps = len(b.pipeline.steps)
+        await b.closed(0)
+        assert len(b.pipeline.steps) <= steps + 1
+        await b.closed(1)
+        assert all(0 not in ids for ids in b.pipeline.retained[steps + 1 :])
+
+    b = scenario(play)
+    assert b.closings[0] == Returned(0, "cancelled")
+    assert b.texts(1) == "1 2 3 4 5 "
+
+
+def test_who_expires_leaves_whether_it_runs_or_waits():
+    async def play(b: Bench) -> None:
+        b.add(0, 100, time_left_s=3.5 * STEP_S)
+        b.add(1, 30)
+        b.add(2, 5, time_left_s=2.5 * STEP_S)
+        await b.closed(0, 2)
+        assert len(b.pipeline.steps) <= 5
+        await b.closed(1)
+
+    b = scenario(play, places=2)
+    assert (b.closings[0], b.closings[2]) == (Returned(0, "expired"), Returned(2, "expired"))
+
+
+def test_places_are_bounded_and_taken_in_order_of_arrival():
+    async def play(b: Bench) -> None:
+        for job_id in range(7):
+            b.add(job_id, 2 + job_id % 3)
+        await b.closed(*range(7))
+
+    b = scenario(play, places=3)
+    assert max(map(len, b.pipeline.steps)) == 3
+    first_seen = list(dict.fromkeys(job_id for ids in b.pipeline.steps for job_id in ids))
+    assert first_seen == list(range(7))
+
+
+def test_cache_is_reserved_and_none_overtakes_a_long_one():
+    async def play(b: Bench) -> None:
+        b.add(0, 4, reserved=60)
+        b.add(1, 2, reserved=60)
+        b.add(2, 2, reserved=10)
+        await b.closed(0, 1, 2)
+
+    b = scenario(play, tokens=100)
+    assert b.pipeline.steps[:4] == [[0]] * 4
+    assert b.pipeline.steps[4:] == [[1, 2], [1, 2]]
+
+
+def test_who_joins_is_decided_by_what_the_pipelines_cache_takes():
+    """Here rows come in pairs: a third text would need more than there is, although a row of its own would fit."""
+
+    async def play(b: Bench) -> None:
+        b.pipeline.cache_tokens = lambda prepared: 80 * -(-len(prepared) // 2)  # type: ignore[method-assign]
+        for job_id in range(5):
+            b.add(job_id, 2)
+        await b.closed(*range(5))
+
+    b = scenario(play, tokens=120)
+    assert b.pipeline.steps == [[0, 1]] * 2 + [[2, 3]] * 2 + [[4]] * 2
+
+
+def test_a_step_that_fails_costs_its_culprit_and_nobody_else():
+    async def play(b: Bench) -> None:
+        for job_id in range(5):
+            b.add(job_id, 6, fault="raises" if job_id == 3 else "")
+        await b.closed(*range(5))
+
+    b = scenario(play, places=5)
+    assert b.closings[3] == Error(3, "inference", FAILED)
+    assert [b.texts(job_id) for job_id in (0, 1, 2, 4)] == ["1 2 3 4 5 6 "] * 4
+
+
+def test_an_error_of_one_is_its_own():
+    async def play(b: Bench) -> None:
+        b.add(0, 3)
+        b.add(1, 3, fault="refused")
+        b.add(2, 3, input="long")
+        await b.closed(0, 1, 2)
+
+    b = scenario(play)
+    assert b.texts(0) == "1 2 3 "
+    assert b.closings[1] == Error(1, "validation", "Not this one.")
+    assert b.closings[2] == Error(2, "validation", "It is too long.")
+
+
+def test_a_suspect_runs_with_nothing_else_in_the_model():
+    async def play(b: Bench) -> None:
+        b.add(0, 4)
+        await asyncio.sleep(1.5 * STEP_S)
+        b.add(1, 3, alone=True)
+        b.add(2, 2)
+        await b.closed(0, 1, 2)
+
+    b = scenario(play)
+    assert all(ids == [1] for ids in b.pipeline.steps if 1 in ids)
+    assert [b.texts(job_id) for job_id in range(3)] == ["1 2 3 4 ", "1 2 3 ", "1 2 "]
+
+
+def test_a_suspect_without_go_is_given_back():
+    async def play(b: Bench) -> None:
+        b.gives_go = False
+        b.add(0, 3, alone=True)
+        b.add(1, 1)
+        await asyncio.sleep(GO_TIMEOUT_S + 3 * STEP_S)
+        await b.closed(0, 1)
+
+    b = scenario(play)
+    assert b.closings[0] == Returned(0, "no_go")
+    assert b.texts(1) == "1 "
+
+
+def test_a_suspect_that_is_cancelled_leaves_too():
+    async def play(b: Bench) -> None:
+        b.add(0, 1000, alone=True)
+        await asyncio.sleep(3.5 * STEP_S)
+        b.batcher.cancel((CHANNEL, 0))
+        await b.closed(0)
+        await asyncio.sleep(2 * STEP_S)
+        assert len(b.pipeline.steps) < 6
+        assert b.pipeline.retained[-1] == set()
+
+    assert scenario(play).closings[0] == Returned(0, "cancelled")
+
+
+def test_draining_gives_back_what_waits_and_finishes_what_runs():
+    async def play(b: Bench) -> None:
+        b.add(0, 5)
+        b.add(1, 5)
+        await asyncio.sleep(1.5 * STEP_S)
+        b.batcher.return_waiting("draining")
+        await b.closed(0, 1)
+
+    b = scenario(play, places=1)
+    assert b.closings[1] == Returned(1, "draining")
+    assert b.texts(0) == "1 2 3 4 5 "
+
+
+def test_nothing_is_said_while_a_prompt_is_read():
+    async def play(b: Bench) -> None:
+        b.add(0, 2, fault="slow")
+        await b.closed(0)
+
+    b = scenario(play)
+    assert len(b.pipeline.steps) == 4
+    assert b.texts(0) == "1 2 "
+
+
+def test_what_a_job_costs_is_its_share_of_the_steps():
+    async def play(b: Bench) -> None:
+        for job_id in range(400):
+            b.add(job_id, 8, time_left_s=1000)
+        await b.closed(*range(400))
+
+    b = scenario(play, places=4)
+    assert abs(b.batcher.cost.job_ms - 8 * STEP_S * 1000 / 4) < 20
+    assert (b.batcher.totals.jobs, b.batcher.totals.batches) == (400, 800)
+    assert b.batcher.totals.tokens == b.batcher.totals.padded_tokens == 400 * 11
+    assert b.batcher.credit == 4 + WAITING
