@@ -41,10 +41,10 @@ def _start() -> web.WebProcess:
     return web.start(web.die)
 
 
-async def _drain(hang_up: Callable[[], Awaitable[None]] | None = None) -> None:
+async def _drain(close_connections: Callable[[], Awaitable[None]] | None = None) -> None:
     process = web.current()
     if process is not None:
-        await run_on(process.loop, process.drain, hang_up and run_here(hang_up))
+        await run_on(process.loop, process.drain, close_connections and run_here(close_connections))
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

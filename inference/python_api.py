@@ -87,8 +87,8 @@ async def _say_tokens(service: Service, say: Callable[[str | None], None], query
     request = Request(transport=InferenceRequest.Transport.PYTHON, client=None)
     try:
         await service.answer(request, lambda: query, on_token=lambda token: say(token.text))
-        if request.transcript is not None:
-            say(request.transcript.tokens[-1].text)
+        if request.generation_result is not None:
+            say(request.generation_result.tokens[-1].text)
     finally:
         say(None)
 

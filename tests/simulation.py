@@ -22,7 +22,7 @@ from inference.messaging.layer import ChannelLayer
 from inference.messaging.messages import Description, Job
 from inference.scheduling.calls import Superseded
 from inference.scheduling.dispatcher import Dispatcher
-from inference.worker.executors import ModelThread
+from inference.worker.executors import ThreadExecutor
 from inference.worker.watchdog import ModelHangs, Watchdog, is_device_lost
 from inference.worker.worker import InferenceWorker
 
@@ -132,7 +132,7 @@ class SimulatedModel:
 
     shares_calls = True
     pads = True
-    lanes = 2
+    concurrent_batches = 2
     warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 1, 1000 * BATCH_S), (1, 32, 1000 * BATCH_S))
 
     def __init__(self, ran: Callable[[list[str]], None], version: str = "") -> None:
@@ -173,7 +173,7 @@ class Hangs(Exception):
     """The call does not come back."""
 
 
-class SimulatedThread(ModelThread):
+class SimulatedExecutor(ThreadExecutor):
     """Takes virtual time for a call instead of a thread."""
 
     def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
@@ -315,7 +315,7 @@ class World:
         found += [
             f"web {n} has records of {len(view.records)} jobs at worker {view.id}"
             for n, web in enumerate(self.webs)
-            for view in web.roster
+            for view in web.registry
             if view.records
         ]
         found += [f"worker {worker.id} holds {worker.held} jobs" for worker in self.workers if worker.held]

@@ -117,13 +117,13 @@ class Inference(HttpConsumer):
                 raise
             await stream.end(event_stream.write_error(error))
             return
-        transcript = request.transcript
-        if transcript is not None and transcript.live:
-            await stream.end(event_stream.write_end(transcript))
+        generation_result = request.generation_result
+        if generation_result is not None and generation_result.live:
+            await stream.end(event_stream.write_end(generation_result))
             return
         payload = http.write_outputs(outputs, many=request.many)
-        if transcript is not None:
-            payload = event_stream.write_details(transcript, payload)
+        if generation_result is not None:
+            payload = event_stream.write_details(generation_result, payload)
         await self.answer(200, payload, http.write_headers(request.id, request.times()))
 
     def _query(self, body: "_Body") -> Query:

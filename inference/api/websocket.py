@@ -142,16 +142,18 @@ class InferenceSocket(AsyncConsumer):
 
     def _result(self, client_id: str, request: Request, outputs: list[bytes]) -> str:
         """The last frame of a request; of a stream, the last token goes before it."""
-        transcript = request.transcript
-        if transcript is not None and transcript.live and transcript.finish_reason != "cancelled":
-            self._say(frames.write_token(client_id, transcript.tokens[-1]))
-        return frames.write_result(client_id, request.id, outputs, request.times(), transcript, many=request.many)
+        generation_result = request.generation_result
+        if generation_result is not None and generation_result.live and generation_result.finish_reason != "cancelled":
+            self._say(frames.write_token(client_id, generation_result.tokens[-1]))
+        return frames.write_result(
+            client_id, request.id, outputs, request.times(), generation_result, many=request.many
+        )
 
     def _cancelled(self, client_id: str, request: Request) -> str:
         """A stream that has begun ends in what it was so far."""
-        transcript = request.transcript
-        if transcript is not None and transcript.live and transcript.tokens:
-            return self._result(client_id, request, [msgspec.json.encode(transcript.output())])
+        generation_result = request.generation_result
+        if generation_result is not None and generation_result.live and generation_result.tokens:
+            return self._result(client_id, request, [msgspec.json.encode(generation_result.output())])
         return frames.write_error(client_id, Cancelled("Cancelled, as asked."), request.id)
 
     def _read(self, client_id: str, frame: dict[str, Any]) -> Query:

@@ -63,7 +63,7 @@ class LoadedPipeline(Pipeline, Protocol):
     """One that is run in batches."""
 
     @property
-    def lanes(self) -> int:
+    def concurrent_batches(self) -> int:
         """How many batches may run at once."""
         ...
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 SEND_TIMEOUT_S = 2.0
 """A frozen Redis must not hold a sender; cancelling a send is safe, redis-py drops that connection."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
-PACE_S = 0.002
+SEND_INTERVAL_S = 0.002
 """Least time between two envelopes to one receiver on a layer that costs round trips."""
 SETTLED_S = 1.0
 """Time without a failure after which the layer works again, as far as the log is concerned."""
@@ -51,9 +51,9 @@ async def send(layer: ChannelLayer, channel: str, message: Message) -> None:
         await layer.send(channel, encode(message))
 
 
-def pace_of(layer: object) -> float:
+def send_interval_of(layer: object) -> float:
     """Seconds between envelopes; in memory there is nothing to pace."""
-    return 0.0 if _in_memory(layer) else PACE_S
+    return 0.0 if _in_memory(layer) else SEND_INTERVAL_S
 
 
 def _in_memory(layer: object) -> bool:

@@ -17,16 +17,16 @@ class FrontPage(HttpConsumer):
     """``GET /``: what runs here and how to call it."""
 
     async def respond(self) -> None:
-        roster = self.service.dispatcher.roster
+        registry = self.service.dispatcher.registry
         host = header(self.scope, b"host") or "localhost:8000"
         context = {
-            "description": roster.description,
-            "workers": len(roster.serving()),
+            "description": registry.description,
+            "workers": len(registry.serving()),
             "unready": self.service.unready(),
             "different": self.service.different(),
             "host": host,
             "conf": self.service.conf,
-            **_example(roster.description),
+            **_example(registry.description),
         }
         page = render_to_string("inference/front_page.html", context).encode()
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]

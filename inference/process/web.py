@@ -58,10 +58,11 @@ class WebProcess:
         if self._embedded:
             self._supervisor = self.loop.create_task(self._keep_worker())
 
-    async def drain(self, hang_up: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def drain(self, close_connections: Callable[[], Awaitable[None]] | None = None) -> None:
         """Answer what was accepted, stop the worker, write the log.
 
-        ``hang_up`` ends the server's connections, before the log is written: what they still ask is refused, and in it.
+        ``close_connections`` ends the server's connections before the log is written, which then has what was
+        refused meanwhile.
         """
         logger.info("Stopping: new requests are refused, %d inputs are answered first", self.service.admission.taken)
         await self.service.drain(self.conf.drain_s)
@@ -69,8 +70,8 @@ class WebProcess:
             await self._worker.drain(timeout_s=1)
         if self._supervisor is not None:
             self._supervisor.cancel()
-        if hang_up is not None:
-            await hang_up()
+        if close_connections is not None:
+            await close_connections()
         await self._request_log.stop()
         await self.dispatcher.stop()
         logger.info("Stopped")

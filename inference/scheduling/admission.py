@@ -19,7 +19,7 @@ PROCESS_START_S = 2
 MOST_RETRY_AFTER_S = 60
 
 
-class Objection(NamedTuple):
+class RefusalReason(NamedTuple):
     """What speaks against letting a request in now."""
 
     kind: type[InferenceError]
@@ -38,7 +38,7 @@ class Admission:
     def __init__(self, dispatcher: Dispatcher, conf: Conf, *, embedded: bool = False) -> None:
         self.draining = False
         self._dispatcher = dispatcher
-        self._forecast = dispatcher.forecast
+        self._throughput_estimate = dispatcher.throughput
         self._conf = conf
         self._embedded = embedded
         self._permits = Permits(conf.max_pending)
@@ -57,43 +57,45 @@ class Admission:
         of themselves may be of single jobs, which take longer than those of a batch.
         """
         pending, waiting = self._dispatcher.pending, self._dispatcher.waiting
-        if not (waiting or self._forecast.observed):
+        if not (waiting or self._throughput_estimate.observed):
             return 0.0
         ahead = min(pending - waiting + self._permits.ahead(peer, inputs), pending + inputs)
-        return self._forecast.seconds_for(ahead)
+        return self._throughput_estimate.seconds_for(ahead)
 
-    def objection(self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None) -> "Objection | None":
+    def refusal_reason(
+        self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None
+    ) -> "RefusalReason | None":
         """Why so many inputs would be refused now, if they would."""
         now, deadline_s = self._clock(), deadline_s or self._conf.deadline_s
-        outage, seconds_for = self._forecast.outage, self._forecast.seconds_for
+        outage, seconds_for = self._throughput_estimate.outage, self._throughput_estimate.seconds_for
         lasts_s = outage.lasts_s(now)
         if self.draining:
             restart_s = PROCESS_START_S + (outage.last_s if self._embedded else 0)
-            return Objection(Draining, "This server is stopping", seconds_for(self.taken) + restart_s)
+            return RefusalReason(Draining, "This server is stopping", seconds_for(self.taken) + restart_s)
         if missing := self._permits.missing(peer, inputs):
             if lasts_s:
-                return Objection(Loading, "No worker is ready yet and the queue is full", outage.left_s(now))
-            return Objection(Overloaded, self._crowded(inputs), seconds_for(missing))
+                return RefusalReason(Loading, "No worker is ready yet and the queue is full", outage.left_s(now))
+            return RefusalReason(Overloaded, self._crowded(inputs), seconds_for(missing))
         if lasts_s > max(deadline_s, self._conf.deadline_s):
-            return Objection(Loading, f"No worker has been ready for {lasts_s:.0f} s", outage.left_s(now))
+            return RefusalReason(Loading, f"No worker has been ready for {lasts_s:.0f} s", outage.left_s(now))
         wait_s = self.predicted_wait_s(inputs, peer)
         own_s = seconds_for(inputs)
         most_s = own_s + OF_DEADLINE * (deadline_s - own_s)
         if own_s < deadline_s and most_s < wait_s:  # one that is too short anyway gets its 504
             sentence = f"The predicted wait is {wait_s:.1f} s, too long for a deadline of {deadline_s:g} s"
-            return Objection(Overloaded, sentence, wait_s - most_s)
+            return RefusalReason(Overloaded, sentence, wait_s - most_s)
         return None
 
     def check(self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None) -> None:
-        """Raises ``Overloaded``, ``Loading`` or ``Draining`` where there is an objection: come back later."""
-        if (objection := self.objection(inputs, peer, deadline_s)) is None:
+        """Raises ``Overloaded``, ``Loading`` or ``Draining`` : the request is refused for now."""
+        if (reason := self.refusal_reason(inputs, peer, deadline_s)) is None:
             return
-        seconds = self._retry_after_s(inputs, objection.least_s)
-        raise objection.kind(f"{objection.reason}; try again in {seconds} s.", retry_after_s=seconds)
+        seconds = self._retry_after_s(inputs, reason.least_s)
+        raise reason.kind(f"{reason.reason}; try again in {seconds} s.", retry_after_s=seconds)
 
     def retry_after_s(self, inputs: int) -> int:
         """Whole seconds in which so many inputs are likely to be answered."""
-        return min(max(1, math.ceil(self._forecast.seconds_for(inputs))), MOST_RETRY_AFTER_S)
+        return min(max(1, math.ceil(self._throughput_estimate.seconds_for(inputs))), MOST_RETRY_AFTER_S)
 
     @contextmanager
     def permits(self, inputs: int, peer: Peer = NOBODY, deadline_s: float | None = None) -> Iterator[None]:
@@ -120,8 +122,8 @@ class Admission:
         who comes unasked does not make the line longer without end.
         """
         now = self._clock()
-        line_s = max(self._next_place_at - now, least_s) + self._forecast.seconds_for(inputs)
-        line_s = min(line_s, least_s + self._forecast.seconds_for(self._conf.max_pending))
+        line_s = max(self._next_place_at - now, least_s) + self._throughput_estimate.seconds_for(inputs)
+        line_s = min(line_s, least_s + self._throughput_estimate.seconds_for(self._conf.max_pending))
         self._next_place_at = now + line_s
         return min(max(1, math.ceil(line_s)), MOST_RETRY_AFTER_S)
 

@@ -7,7 +7,7 @@ from inference.errors import InferenceError
 from inference.messaging.messages import Description
 
 
-class Undescribed:
+class AwaitingDescription:
     """They can be neither validated nor sent yet, but are accepted: each gets an answer."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ NOBODY = Peer()
 
 
 @dataclass(eq=False, slots=True)
-class Pending:
+class PendingJob:
     """One job of a call, from admission until its answer."""
 
     job_id: int
@@ -46,7 +46,7 @@ class Pending:
     tokens: list[int] = field(default_factory=list)
     """Of a stream: what has been generated and told so far; a worker that gets the job goes on after them."""
 
-    def __lt__(self, other: "Pending") -> bool:
+    def __lt__(self, other: "PendingJob") -> bool:
         """Goes first: the one that was admitted earlier; but a suspect that may have ended a worker while it ran alone
         comes after those that were only in its company, or it would hold them up at each worker that it ends."""
         return (self.losses, self.job_id) < (other.losses, other.job_id)
@@ -116,7 +116,7 @@ class Call:
     traceparent: str = ""
     version: str = ""
     """Of the model that it was validated for: only workers that serve it get its jobs."""
-    jobs: list[Pending] = field(default_factory=list)
+    jobs: list[PendingJob] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
     unanswered: int = 0
 
@@ -128,13 +128,13 @@ class Call:
         """One for each input. Raises ``Invalid`` for what cannot be sent."""
         fixed = _size_of(self.parameters)
         sizes = [fixed + _size_of(value) for value in self.inputs]
-        self.jobs = [Pending(next(ids), self, index, size) for index, size in enumerate(sizes)]
+        self.jobs = [PendingJob(next(ids), self, index, size) for index, size in enumerate(sizes)]
 
     @property
     def settled(self) -> bool:
         return self.future.done()
 
-    def answer(self, job: Pending, answer: Answer) -> None:
+    def answer(self, job: PendingJob, answer: Answer) -> None:
         """Take a job's result; the first one wins."""
         if not job.wanted:
             return
@@ -143,7 +143,7 @@ class Call:
         if not self.unanswered:
             self.future.set_result(None)
 
-    def fail(self, error: InferenceError, job: Pending | None = None) -> None:
+    def fail(self, error: InferenceError, job: PendingJob | None = None) -> None:
         """Settle with an error; that of one job among several names its index."""
         if self.settled:
             return

@@ -27,13 +27,13 @@ from inference.messaging.messages import (
     decode,
     reply_channel,
 )
-from inference.scheduling.awaiting_description import Undescribed
-from inference.scheduling.calls import NOBODY, Answer, Call, Peer, Pending
-from inference.scheduling.heartbeat import Hellos
+from inference.scheduling.awaiting_description import AwaitingDescription
+from inference.scheduling.calls import NOBODY, Answer, Call, Peer, PendingJob
+from inference.scheduling.heartbeat import Heartbeat
 from inference.scheduling.sender import Sender
-from inference.scheduling.throughput import Forecast
+from inference.scheduling.throughput import ThroughputEstimate
 from inference.scheduling.versions import titled
-from inference.scheduling.worker_registry import Roster, WorkerView
+from inference.scheduling.worker_registry import WorkerRegistry, WorkerView
 
 logger = logging.getLogger(__name__)
 
@@ -47,24 +47,24 @@ class Dispatcher:
 
     def __init__(self, layer: ChannelLayer) -> None:
         self.channel = reply_channel(secrets.token_hex(6))
-        self.roster = Roster()
+        self.registry = WorkerRegistry()
         self._layer = layer
         self._loop = asyncio.get_running_loop()
         self._health = LayerHealth()
-        self.forecast = Forecast(self.roster, self._loop.time())
-        self._hellos = Hellos(layer, self.channel, self.roster, self._health, self._end_period)
-        self._sender = Sender(layer, self.channel, self.roster, lambda: self._hellos.newest, self._health.failed)
-        self._jobs: dict[int, Pending] = {}
+        self.throughput = ThroughputEstimate(self.registry, self._loop.time())
+        self._heartbeat = Heartbeat(layer, self.channel, self.registry, self._health, self._end_period)
+        self._sender = Sender(layer, self.channel, self.registry, lambda: self._heartbeat.newest, self._health.failed)
+        self._jobs: dict[int, PendingJob] = {}
         self._ids = itertools.count(1)
         self.totals = Totals()
         """What all workers have done since this process knows them."""
-        self._undescribed = Undescribed()
+        self._awaiting_description = AwaitingDescription()
         self._reported: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._spawn(receive_forever(self._layer, self.channel, self._take, self._health))
-        self._spawn(self._hellos.run())
+        self._spawn(self._heartbeat.run())
 
     async def stop(self) -> None:
         await end([*self._tasks, *self._sender.tasks])
@@ -82,7 +82,7 @@ class Dispatcher:
     @property
     def credit_used(self) -> int:
         """Records: jobs that were sent to a worker, whose closing entry has not come back."""
-        return sum(len(worker.records) for worker in self.roster)
+        return sum(len(worker.records) for worker in self.registry)
 
     @property
     def waiting(self) -> int:
@@ -92,12 +92,12 @@ class Dispatcher:
     @property
     def queue_depth(self) -> int:
         """Jobs that wait here, or at a worker as it last said."""
-        return self.waiting + sum(worker.queue_depth for worker in self.roster)
+        return self.waiting + sum(worker.queue_depth for worker in self.registry)
 
     @property
     def layer_works(self) -> bool:
         """The last hello, or the one before, came back."""
-        return self._hellos.come_back
+        return self._heartbeat.come_back
 
     async def description(self, deadline_at: float) -> Description:
         """What the workers serve; waits for the first worker that has loaded.
@@ -105,11 +105,11 @@ class Dispatcher:
         Raises:
             DeadlineExceeded: none had by then.
         """
-        if self.roster.description is not None:
-            return self.roster.description
+        if self.registry.description is not None:
+            return self.registry.description
         try:
             async with asyncio.timeout_at(deadline_at):
-                return await self._undescribed.wait()
+                return await self._awaiting_description.wait()
         except TimeoutError:
             raise DeadlineExceeded(f"The deadline passed before {NO_WORKER}.") from None
 
@@ -159,14 +159,14 @@ class Dispatcher:
             return
         match message:
             case Hello() if message.reply_channel == self.channel:
-                self._hellos.heard(message.n)
+                self._heartbeat.heard(message.n)
             case Status():
                 self._on_status(message)
             case Replies():
                 self._on_replies(message)
 
     def _on_status(self, status: Status) -> None:
-        worker = self.roster.meet(status)
+        worker = self.registry.meet(status)
         worker.heard = True
         was_ready = worker.ready
         self.totals = self.totals.plus(status.totals.since(worker.totals))
@@ -174,7 +174,7 @@ class Dispatcher:
         self._sender.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
         worker.cancels.update(job_id for job_id in status.held if job_id not in self._jobs)
         if worker.state == "stopped":
-            self.roster.remove(worker)
+            self.registry.remove(worker)
             self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
         self._on_workers_changed()
         if worker.ready and not was_ready:
@@ -184,15 +184,15 @@ class Dispatcher:
     def _on_workers_changed(self) -> None:
         """Something was heard of a worker, or it was lost."""
         now = self._loop.time()
-        self.roster.look(now)
-        self.forecast.changed(now)
+        self.registry.look(now)
+        self.throughput.changed(now)
         for call in self._sender.superseded():
             call.supersede()
-        if self.roster.description is not None:
-            self._undescribed.describe(self.roster.description)
+        if self.registry.description is not None:
+            self._awaiting_description.describe(self.registry.description)
 
     def _on_replies(self, replies: Replies) -> None:
-        worker = self.roster.get(replies.worker)
+        worker = self.registry.get(replies.worker)
         if worker is not None:
             worker.heard = True
         for entry in replies.entries:
@@ -203,9 +203,9 @@ class Dispatcher:
             else:
                 self._on_closing(worker, replies.worker, entry)
         self._sender.pump()
-        if worker in self.roster.serving():
+        if worker in self.registry.serving():
             answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
-            self.forecast.answered(answered, self._loop.time(), backlog=self.waiting > 0)
+            self.throughput.answered(answered, self._loop.time(), backlog=self.waiting > 0)
 
     def _on_started(self, worker: WorkerView | None, event: Started) -> None:
         job = self._jobs.get(event.id)
@@ -250,12 +250,12 @@ class Dispatcher:
         """Answer whatever has no answer yet; for a process that cannot wait any longer."""
         for call in {job.call for job in self._jobs.values()}:
             call.fail(make_error())
-        self._undescribed.fail(make_error)
+        self._awaiting_description.fail(make_error)
 
     # Time
 
     def _end_period(self) -> None:
-        lost = self.roster.end_period(self._loop.time(), layer_worked=self._hellos.in_time)
+        lost = self.registry.end_period(self._loop.time(), layer_worked=self._heartbeat.in_time)
         for worker in lost:  # all are removed before anything is sent again
             self._lose(worker)
         self._on_workers_changed()
@@ -278,20 +278,22 @@ class Dispatcher:
 
     def _expire(self, call: Call) -> None:
         waiting = any(job.waiting for job in call.jobs)
-        where = "the model had answered" if not waiting else "a worker was free" if self.roster.serving() else NO_WORKER
+        where = (
+            "the model had answered" if not waiting else "a worker was free" if self.registry.serving() else NO_WORKER
+        )
         call.fail(DeadlineExceeded(f"The deadline passed before {where}."))
 
     def _forget(self, call: Call) -> None:
         self._sender.discard(call)
         for job in call.jobs:
             self._jobs.pop(job.job_id, None)
-            for worker in self.roster:
+            for worker in self.registry:
                 if job.job_id in worker.records:
                     worker.cancels.add(job.job_id)
         if not self.waiting:
-            self.forecast.caught_up()
+            self.throughput.caught_up()
         call.jobs = []  # no reference cycle: its answers, perhaps megabytes, would wait for the garbage collector
-        if any(worker.has_words for worker in self.roster):
+        if any(worker.has_words for worker in self.registry):
             self._sender.pump()
 
     def _report_once(self, sentence: str) -> None:

@@ -4,52 +4,52 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
 
-from inference.scheduling.calls import Call, Pending
+from inference.scheduling.calls import Call, PendingJob
 
 
-class Turns:
+class RoundRobin:
     """Children in a ring, each a ring itself or a call's jobs; each turn gives one job of the next child."""
 
     def __init__(self) -> None:
-        self._children: OrderedDict[Hashable, Turns | deque[Pending]] = OrderedDict()
+        self._children: OrderedDict[Hashable, RoundRobin | deque[PendingJob]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._children)
 
-    def add(self, path: tuple[Hashable, ...], jobs: deque[Pending]) -> None:
+    def add(self, path: tuple[Hashable, ...], jobs: deque[PendingJob]) -> None:
         """A new child takes its place at the end of the round."""
         name, *rest = path
         if not rest:
             self._children[name] = jobs
             return
-        ring = self._children.setdefault(name, Turns())
-        assert isinstance(ring, Turns)  # noqa: S101 - all paths are of one length
+        ring = self._children.setdefault(name, RoundRobin())
+        assert isinstance(ring, RoundRobin)  # noqa: S101 - all paths are of one length
         ring.add(tuple(rest), jobs)
 
     def remove(self, path: tuple[Hashable, ...]) -> None:
         name, *rest = path
         child = self._children.get(name)
-        if rest and isinstance(child, Turns):
+        if rest and isinstance(child, RoundRobin):
             child.remove(tuple(rest))
             if child:
                 return
         self._children.pop(name, None)
 
-    def take(self) -> Pending:
+    def take(self) -> PendingJob:
         """The next job. Raises ``KeyError`` if there is none."""
         name, child = self._children.popitem(last=False)
-        job = child.take() if isinstance(child, Turns) else child.popleft()
+        job = child.take() if isinstance(child, RoundRobin) else child.popleft()
         if child:
             self._children[name] = child
         return job
 
-    def jobs(self) -> Iterator[Pending]:
+    def jobs(self) -> Iterator[PendingJob]:
         """All of them."""
         for child in self._children.values():
-            yield from child.jobs() if isinstance(child, Turns) else child
+            yield from child.jobs() if isinstance(child, RoundRobin) else child
 
 
-class WaitingJobs:
+class FairQueue:
     """Turns between addresses, within one between its connections, within one between its calls.
 
     So neither a list, nor many connections, nor many requests at once give anyone more than his turn. Jobs that came
@@ -58,8 +58,8 @@ class WaitingJobs:
     """
 
     def __init__(self) -> None:
-        self._returned: list[Pending] = []
-        self._turns = Turns()
+        self._returned: list[PendingJob] = []
+        self._turns = RoundRobin()
         self._number = 0
 
     def __len__(self) -> int:
@@ -80,20 +80,20 @@ class WaitingJobs:
             self._returned = [job for job in self._returned if job.call is not call]
             heapify(self._returned)
 
-    def withdraw(self, job: Pending) -> None:
+    def withdraw(self, job: PendingJob) -> None:
         """It was answered while it waited, by a worker that had it before."""
         if job.waiting:
             job.waiting = False
             self._number -= 1
 
-    def put_back(self, job: Pending) -> None:
+    def put_back(self, job: PendingJob) -> None:
         """Before all that never left. One that waits already or is not wanted stays out."""
         if job.wanted and not job.waiting:
             job.waiting = True
             self._number += 1
             heappush(self._returned, job)
 
-    def take(self) -> Pending | None:
+    def take(self) -> PendingJob | None:
         """The next wanted job."""
         while self._returned or self._turns:
             job = heappop(self._returned) if self._returned else self._turns.take()

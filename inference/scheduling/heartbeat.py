@@ -8,21 +8,21 @@ from collections.abc import Callable
 
 from inference.messaging.layer import SEND_TIMEOUT_S, ChannelLayer, LayerHealth
 from inference.messaging.messages import WORKERS_GROUP, Hello, encode
-from inference.scheduling.worker_registry import Roster
+from inference.scheduling.worker_registry import WorkerRegistry
 
-HELLO_PERIOD_S = 1.0
+HEARTBEAT_PERIOD_S = 1.0
 PAIRS_PER_SECOND = 50
 """The hello period grows so that there are at most so many statuses a second, webs times workers."""
 
 
-class Hellos:
+class Heartbeat:
     """The dispatcher's; ``on_period`` is called as each period ends."""
 
     def __init__(
         self,
         layer: ChannelLayer,
         channel: str,
-        roster: Roster,
+        registry: WorkerRegistry,
         health: LayerHealth,
         on_period: Callable[[], None],
     ) -> None:
@@ -31,7 +31,7 @@ class Hellos:
         self._echoed = 0
         self._layer = layer
         self._channel = channel
-        self._roster = roster
+        self._registry = registry
         self._health = health
         self._on_period = on_period
         self._clock = asyncio.get_running_loop().time
@@ -68,5 +68,5 @@ class Hellos:
             await asyncio.sleep(max(0.0, started + self._period_s() - self._clock()))
 
     def _period_s(self) -> float:
-        pairs = len(self._roster) * max((worker.webs for worker in self._roster), default=1)
-        return max(HELLO_PERIOD_S, pairs / PAIRS_PER_SECOND)
+        pairs = len(self._registry) * max((worker.webs for worker in self._registry), default=1)
+        return max(HEARTBEAT_PERIOD_S, pairs / PAIRS_PER_SECOND)

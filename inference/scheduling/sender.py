@@ -7,11 +7,11 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from inference.messaging.layer import ChannelLayer, pace_of, pack, send
+from inference.messaging.layer import ChannelLayer, pack, send, send_interval_of
 from inference.messaging.messages import Cancel, Go, Message, Submit
-from inference.scheduling.calls import Call, Pending
-from inference.scheduling.fair_queue import WaitingJobs
-from inference.scheduling.worker_registry import Record, Roster, WorkerView
+from inference.scheduling.calls import Call, PendingJob
+from inference.scheduling.fair_queue import FairQueue
+from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerView
 
 
 class Sender:
@@ -27,7 +27,7 @@ class Sender:
         self,
         layer: ChannelLayer,
         channel: str,
-        roster: Roster,
+        registry: WorkerRegistry,
         newest_hello: Callable[[], int],
         failed: Callable[[str], None],
     ) -> None:
@@ -35,12 +35,12 @@ class Sender:
         self.tasks: set[asyncio.Task[None]] = set()
         self._layer = layer
         self._channel = channel
-        self._roster = roster
+        self._registry = registry
         self._newest_hello = newest_hello
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._pace_s = pace_of(layer)
-        self._waiting: defaultdict[str, WaitingJobs] = defaultdict(WaitingJobs)
+        self._send_interval_s = send_interval_of(layer)
+        self._waiting: defaultdict[str, FairQueue] = defaultdict(FairQueue)
 
     @property
     def waiting(self) -> int:
@@ -56,14 +56,14 @@ class Sender:
         """It is settled: nothing of it is sent any more."""
         self._waiting[call.version].discard(call)
 
-    def withdraw(self, job: Pending) -> None:
+    def withdraw(self, job: PendingJob) -> None:
         """It was answered after all."""
         self._waiting[job.call.version].withdraw(job)
 
-    def put_back(self, jobs: Sequence[Pending]) -> None:
+    def put_back(self, jobs: Sequence[PendingJob]) -> None:
         """Before all that wait, unless another worker has them too."""
         for job in jobs:
-            if not self._roster.held_elsewhere(job.job_id):
+            if not self._registry.held_elsewhere(job.job_id):
                 self.redispatched += job.wanted and not job.waiting
                 self._waiting[job.call.version].put_back(job)
 
@@ -71,7 +71,7 @@ class Sender:
         """Calls with jobs that wait for a version which no worker serves any more, where others serve another."""
         found: set[Call] = set()
         for version, waiting in list(self._waiting.items()):
-            if self._roster.serving() and not self._roster.ready_for(version):
+            if self._registry.serving() and not self._registry.ready_for(version):
                 found |= waiting.calls()
                 if not waiting:
                     del self._waiting[version]
@@ -79,31 +79,31 @@ class Sender:
 
     def pump(self) -> None:
         """Send what can be sent now: jobs as far as there is credit, and whatever else there is to say."""
-        envelopes: dict[WorkerView, list[Pending]] = {}
+        envelopes: dict[WorkerView, list[PendingJob]] = {}
         for version, waiting in self._waiting.items():
-            while (worker := self._roster.freest(version)) is not None and (job := waiting.take()) is not None:
+            while (worker := self._registry.freest(version)) is not None and (job := waiting.take()) is not None:
                 worker.records[job.job_id] = Record()
                 envelopes.setdefault(worker, []).append(job)
-        for worker in self._roster:
+        for worker in self._registry:
             if not worker.sending and (worker in envelopes or worker.has_words):
                 worker.sending = True
                 task = self._loop.create_task(self._tell(worker, envelopes.get(worker, [])))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
 
-    async def _tell(self, worker: WorkerView, jobs: list[Pending]) -> None:
+    async def _tell(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
         try:
             queue = deque(jobs)
             while queue:
                 await self._submit(worker, pack(queue, lambda job: job.size))
             await self._say_words(worker)
-            if self._pace_s:
-                await asyncio.sleep(self._pace_s)
+            if self._send_interval_s:
+                await asyncio.sleep(self._send_interval_s)
         finally:
             worker.sending = False
         self.pump()
 
-    async def _submit(self, worker: WorkerView, jobs: list[Pending]) -> None:
+    async def _submit(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
         now = self._loop.time()
         for job in jobs:
             job.times_sent += 1

@@ -3,7 +3,7 @@
 Moments are seconds of the caller's monotonic clock.
 """
 
-from inference.scheduling.worker_registry import Roster
+from inference.scheduling.worker_registry import WorkerRegistry
 
 MEMORY = 0.85
 """Weight of what is known when answers come in: the last seven envelopes of answers count, about a second. Under a
@@ -68,20 +68,20 @@ class Outage:
         return self.last_s - lasts_s if lasts_s < self.last_s else lasts_s
 
 
-class Forecast:
+class ThroughputEstimate:
     """Fed by the dispatcher with what it sees, asked by admission."""
 
-    def __init__(self, roster: Roster, now: float) -> None:
+    def __init__(self, registry: WorkerRegistry, now: float) -> None:
         self.outage = Outage(now)
-        self._roster = roster
+        self._registry = registry
         self._throughput = Throughput()
 
     @property
     def jobs_per_s(self) -> float:
         """What the ready workers do for this process: as observed, else as they promise; 0 if nothing is known."""
         if per_worker := self._throughput.per_worker:
-            return per_worker * len(self._roster.serving())
-        return sum(worker.promised_jobs_per_s for worker in self._roster.serving())
+            return per_worker * len(self._registry.serving())
+        return sum(worker.promised_jobs_per_s for worker in self._registry.serving())
 
     @property
     def observed(self) -> bool:
@@ -95,7 +95,7 @@ class Forecast:
 
     def changed(self, now: float) -> None:
         """Something was heard of a worker, or it was lost."""
-        self.outage.note(now, ready=bool(self._roster.serving()))
+        self.outage.note(now, ready=bool(self._registry.serving()))
 
     def caught_up(self) -> None:
         """Nothing waits any more: it may have been cancelled, or too late."""
@@ -107,4 +107,4 @@ class Forecast:
         What workers answer that stop, or that no longer serve, says nothing about those that stay.
         """
         if jobs:
-            self._throughput.answered(jobs, workers=len(self._roster.serving()), backlog=backlog, now=now)
+            self._throughput.answered(jobs, workers=len(self._registry.serving()), backlog=backlog, now=now)

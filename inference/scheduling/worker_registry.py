@@ -101,7 +101,7 @@ class WorkerView:
         return lost
 
 
-class Roster:
+class WorkerRegistry:
     """Workers by id. A worker appears with its first status and goes when it stops or is lost."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from inference.server.stalls import Pace
+from inference.server.stalls import StallDetector
 
 UNWATCHED_BYTES = 64 * 1024
 """Up to here nobody cares: pings and idle limits end a connection that is dead."""
@@ -37,15 +37,15 @@ def _descriptor(transport: Any) -> Any:
     return transport
 
 
-class Unsent:
+class Backpressure:
     """Watches one connection while much of it is unsent, and cuts it off when its client takes next to nothing.
 
-    A client that takes what it gets may be slow (see ``Pace``). One that stalls, or that has more than ``most_bytes``
-    unsent when there is more to send, is cut off. Nobody waits meanwhile: what writes to the connection learns of it
-    as of any client that went away.
+    A client that takes what it gets may be slow (see ``StallDetector``). One that stalls, or that has more than
+    ``most_bytes`` unsent when there is more to send, is cut off. No caller waits: what writes to the connection learns
+    of it as of any client that disconnects.
     """
 
-    _stalled: ClassVar[dict["Unsent", int]] = {}
+    _stalled: ClassVar[dict["Backpressure", int]] = {}
     """Of the whole process: bytes unsent on each connection that made no progress when it was last looked at, or that
     was cut off and is not gone yet."""
 
@@ -69,7 +69,7 @@ class Unsent:
             self.stop()
             cut_off(unsent)
         elif self._watch is None and unsent > UNWATCHED_BYTES:
-            self._look_later(transport, Pace(self._stall_s, self._written - unsent), cut_off)
+            self._look_later(transport, StallDetector(self._stall_s, self._written - unsent), cut_off)
 
     def stop(self) -> None:
         """The connection is gone."""
@@ -78,10 +78,10 @@ class Unsent:
             self._watch.cancel()
         self._watch = None
 
-    def _look_later(self, transport: Any, pace: Pace, cut_off: Callable[[int], None]) -> None:
+    def _look_later(self, transport: Any, pace: StallDetector, cut_off: Callable[[int], None]) -> None:
         self._watch = self._call_later(pace.look_every_s, self._look, transport, pace, cut_off)
 
-    def _look(self, transport: Any, pace: Pace, cut_off: Callable[[int], None]) -> None:
+    def _look(self, transport: Any, pace: StallDetector, cut_off: Callable[[int], None]) -> None:
         self._watch = None
         unsent = unsent_bytes(transport)
         self._stalled.pop(self, None)

@@ -27,7 +27,7 @@ NO_SYN = struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 2, 0x06, 0, 0, 0, 0
 SO_ATTACH_FILTER = 26
 
 
-async def hang_up(reactor: Any) -> None:
+async def close_connections(reactor: Any) -> None:
     """Take no more connections, refuse what still comes on those that are open, and end them."""
     await _take_no_more(_open(reactor, tcp.Port))
     await asyncio.sleep(LINGER_S)

@@ -155,7 +155,7 @@ class EarlyRefusal:
     def _refuse(self, channel: Any, head: Head, waited_s: float, began: float) -> bool:
         """False if there is room by now."""
         host, port = channel.asker(head.forwarded_for)
-        error = refusals.objection(host, port, head.timeout, waited_s)
+        error = refusals.refusal_reason(host, port, head.timeout, waited_s)
         if error is None:
             return False
         names, close = (head.request_id, head.traceparent), isinstance(error, Draining)

@@ -13,7 +13,7 @@ MOST_EVENTS = 16
 """In one round of the loop; some milliseconds of refusals."""
 
 
-def take_few(loop: asyncio.AbstractEventLoop) -> None:
+def limit_events_per_round(loop: asyncio.AbstractEventLoop) -> None:
     """No effect on loops that do not use ``epoll``."""
     selector = getattr(loop, "_selector", None)
     if isinstance(selector, selectors.EpollSelector):

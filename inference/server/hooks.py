@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from inference.server.event_loop import take_few
+from inference.server.event_loop import limit_events_per_round
 
 logger = logging.getLogger("inference.edge")
 
@@ -19,8 +19,8 @@ MOST_UNTAKEN = 1024
 """Connections that the kernel has made and that wait to be taken; the system may allow fewer (``somaxconn``)."""
 
 
-HangUp = Callable[[], Awaitable[None]]
-Drain = Callable[[HangUp], Awaitable[None]]
+CloseConnections = Callable[[], Awaitable[None]]
+Drain = Callable[[CloseConnections], Awaitable[None]]
 
 
 def install(start: Callable[[], object], drain: Drain) -> None:
@@ -52,7 +52,7 @@ def _queue_connections(reactor: Any) -> None:
 
 def _begin(reactor: Any, start: Callable[[], object], drain: Drain) -> None:
     loop = asyncio.get_event_loop()
-    take_few(loop)
+    limit_events_per_round(loop)
     gc.freeze()  # what is imported by now never dies, and a full collection walks it: 60 ms on the event loop
     loop.call_soon(start)
     reactor.callLater(0, _queue_connections, reactor)
@@ -85,11 +85,11 @@ async def _drain_and_exit(reactor: Any, drain: Drain) -> None:
     That one fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending
     tasks are collected), and a model thread that hangs must not hold the process.
     """
-    from inference.server.closing import hang_up  # noqa: PLC0415 - a server that is not Daphne has no Twisted
+    from inference.server.closing import close_connections  # noqa: PLC0415 - a server that is not Daphne has no Twisted
 
     code = 0
     try:
-        await drain(lambda: hang_up(reactor))
+        await drain(lambda: close_connections(reactor))
     except Exception:
         logger.exception("Draining failed")
         code = 1

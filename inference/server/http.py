@@ -14,8 +14,8 @@ from inference import conf
 from inference.errors import HeadersTooLarge, InferenceError, Internal, Malformed, PayloadTooLarge, UploadTooSlow
 from inference.models import InferenceRequest
 from inference.server import early_refusal, refusals
-from inference.server.backpressure import Unsent, forget_unsent, unsent_bytes
-from inference.server.stalls import LEAST_BYTES_PER_S, Pace
+from inference.server.backpressure import Backpressure, forget_unsent, unsent_bytes
+from inference.server.stalls import LEAST_BYTES_PER_S, StallDetector
 
 access_log = logging.getLogger("daphne.access")
 HTTP = InferenceRequest.Transport.HTTP
@@ -34,7 +34,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.conf = conf.current()
-        self._unsent = Unsent(reactor.callLater, self.conf.stall_s, self.conf.max_reply_bytes)
+        self._unsent = Backpressure(reactor.callLater, self.conf.stall_s, self.conf.max_reply_bytes)
         self._received = 0
         self._requests_received = 0
         self._watch: Any = None
@@ -66,7 +66,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         if not self._held:
             super().dataReceived(data)
         if self._watch is None and self._receiving():
-            self._look_later(Pace(self.conf.stall_s, self._received), self._requests_received)
+            self._look_later(StallDetector(self.conf.stall_s, self._received), self._requests_received)
 
     def _between_requests(self) -> bool:
         idle = not (self._handlingRequest or self.requests or self._buffer or self._dataBuffer)
@@ -120,15 +120,15 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         """A request has begun and is not complete."""
         return not self._refused and not self._handlingRequest and bool(self.requests or self._buffer or self._held)
 
-    def _look_later(self, pace: Pace, number: int) -> None:
+    def _look_later(self, pace: StallDetector, number: int) -> None:
         self._watch = reactor.callLater(pace.look_every_s, self._look, pace, number)
 
-    def _look(self, pace: Pace, number: int) -> None:
+    def _look(self, pace: StallDetector, number: int) -> None:
         self._watch = None
         if not self._receiving():
             return
         if number != self._requests_received:
-            pace = Pace(self.conf.stall_s, self._received)
+            pace = StallDetector(self.conf.stall_s, self._received)
         if pace.stalls(self._received):
             rate = f"{LEAST_BYTES_PER_S} bytes per second over {self.conf.stall_s:g} s"
             self.refuse(UploadTooSlow(f"The request came too slowly; {rate} are the least."))

@@ -31,10 +31,10 @@ def objects(host: str | None, port: int, timeout: str) -> bool:
         deadline_s = http.read_timeout(timeout, service.conf.max_deadline_s)
     except InferenceError:
         return False  # the application says what is wrong
-    return service.admission.objection(1, peer({"client": (host, port)}), deadline_s) is not None
+    return service.admission.refusal_reason(1, peer({"client": (host, port)}), deadline_s) is not None
 
 
-def objection(host: str, port: int, timeout: str, waited_s: float = 0.0) -> InferenceError | None:
+def refusal_reason(host: str, port: int, timeout: str, waited_s: float = 0.0) -> InferenceError | None:
     """What to tell a client whose request ``objects`` would refuse, after it has waited for that; ``None``: let it in.
 
     There may be room by now. But if it has waited for more than ``LET_IN_WITHIN``, it would be late.

@@ -4,7 +4,7 @@ LEAST_BYTES_PER_S = 1024
 """What counts as progress: a mean over the time since the last progress."""
 
 
-class Pace:
+class StallDetector:
     """A stream stalls when it makes no progress for ``stall_s`` seconds. To be looked at every ``look_every_s``."""
 
     def __init__(self, stall_s: float, moved: int) -> None:

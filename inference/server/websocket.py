@@ -10,7 +10,7 @@ from inference import conf
 from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
 from inference.server import refusals
-from inference.server.backpressure import Unsent, forget_unbegun, forget_unsent
+from inference.server.backpressure import Backpressure, forget_unbegun, forget_unsent
 
 WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
 POLICY_VIOLATION = 1008
@@ -31,7 +31,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         limits = conf.current()
-        self._unsent = Unsent(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
+        self._unsent = Backpressure(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
         self._most_bytes = limits.max_body_bytes
         self._paused: Any = None
 

@@ -8,7 +8,7 @@ from inference.messaging.messages import Generation, Token
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class Transcript:
+class GenerationResult:
     """Grows while tokens come. ``began`` is when the request arrived, in seconds of ``time.monotonic``."""
 
     given: Any

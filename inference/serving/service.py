@@ -20,7 +20,7 @@ from inference.scheduling.calls import NOBODY, Answer, Peer, Superseded
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.versions import titled
 from inference.serving import validation
-from inference.serving.generation_result import Transcript
+from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query, Times
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Request:
     model: str = ""
     """That it was validated for."""
     answers: list[Answer] = field(default_factory=list)
-    transcript: Transcript | None = None
+    generation_result: GenerationResult | None = None
     """Of a generated text whose tokens the client wants to know."""
 
     @property
@@ -88,7 +88,7 @@ class Service:
     ) -> list[bytes]:
         """One JSON output per input, in order. ``read`` makes the query; what it raises is an answer like any other.
 
-        ``on_token`` hears each token of a stream but the last, which is in the request's transcript at the end.
+        ``on_token`` hears each token of a stream but the last, which is in the request's generation_result at the end.
 
         Cancel the calling task when the client is gone: its jobs are cancelled and its permits free at once.
 
@@ -125,23 +125,23 @@ class Service:
 
     def unready(self) -> str:
         """Why a request now would not be served; empty if it would."""
-        if (objection := self.admission.objection()) is not None:
-            return f"{objection.reason}."
+        if (refusal := self.admission.refusal_reason()) is not None:
+            return f"{refusal.reason}."
         if not self.dispatcher.layer_works:
             return "The channel layer does not answer."
-        if not self.dispatcher.roster.serving():
+        if not self.dispatcher.registry.serving():
             return "No worker is ready; the model is still loading or no worker runs."
         return ""
 
     def different(self) -> str:
         """What is served, where ready workers do not all serve the same; empty where they do."""
-        roster = self.dispatcher.roster
-        if not (others := roster.others()):
+        registry = self.dispatcher.registry
+        if not (others := registry.others()):
             return ""
         ignored = ", ".join(sorted({titled(worker.description) for worker in others}))
         return (
-            f"Workers serve different models. Requests go to {titled(roster.description)}, "
-            f"{len(roster.serving())} ready; none go to {ignored}, {len(others)} ready."
+            f"Workers serve different models. Requests go to {titled(registry.description)}, "
+            f"{len(registry.serving())} ready; none go to {ignored}, {len(others)} ready."
         )
 
     async def drain(self, timeout_s: float) -> None:
@@ -191,17 +191,17 @@ class Service:
                         deadline_at,
                         on_started,
                         request.peer,
-                        _scribe(request.transcript, on_token),
+                        _scribe(request.generation_result, on_token),
                         request.traceparent,
                         version,
                     )
                     break
                 except Superseded:
-                    if request.transcript is not None and request.transcript.tokens:
+                    if request.generation_result is not None and request.generation_result.tokens:
                         raise WorkerLost("The model was replaced while it generated this text; ask again.") from None
         generation = answers[0].result.generation
-        if request.transcript is not None and generation is not None:
-            request.transcript.finish(generation)
+        if request.generation_result is not None and generation is not None:
+            request.generation_result.finish(generation)
         return answers
 
     async def _validated(self, request: Request, query: Query, deadline_at: float) -> tuple[dict[str, Any], str]:
@@ -212,7 +212,7 @@ class Service:
         parameters = validation.validate_parameters(description, query.parameters)
         if query.stream or query.asks("details"):
             validation.validate_tokens(description, "stream" if query.stream else "details", many=query.many)
-            request.transcript = Transcript(
+            request.generation_result = GenerationResult(
                 given=query.inputs[0],
                 began=request.started,
                 live=query.stream,
@@ -228,7 +228,7 @@ class Service:
 
     def _figures(self) -> Iterator[Metric]:
         """What is read when Prometheus asks."""
-        roster, totals = self.dispatcher.roster, self.dispatcher.totals
+        registry, totals = self.dispatcher.registry, self.dispatcher.totals
         yield gauge("pending_inputs", "Admitted and not yet answered", self.admission.taken)
         wait_s = self.admission.predicted_wait_s()
         yield gauge("predicted_wait_seconds", "Of one more input, if it came now", wait_s)
@@ -236,15 +236,15 @@ class Service:
         yield gauge(
             "credit_used", "Jobs that workers have been sent and not yet given back", self.dispatcher.credit_used
         )
-        yield gauge("workers_ready", "Workers that take jobs", len(roster.serving()))
+        yield gauge("workers_ready", "Workers that take jobs", len(registry.serving()))
         yield gauge(
-            "workers_other_version", "Ready workers that get none: they serve another model", len(roster.others())
+            "workers_other_version", "Ready workers that get none: they serve another model", len(registry.others())
         )
         yield counter("jobs", "Jobs that the workers ran", totals.jobs)
         yield counter("batches", "Batches that the workers ran", totals.batches)
         yield counter("model_tokens", "Tokens of the jobs that the workers ran", totals.tokens)
         yield counter("computed_tokens", "The same, with the padding that was computed", totals.padded_tokens)
-        if cost := next((worker.cost for worker in roster.serving() if worker.cost), None):
+        if cost := next((worker.cost for worker in registry.serving() if worker.cost), None):
             yield gauge("batch_fixed_seconds", "Cost model of a worker: per batch", cost.fixed_ms / 1000)
             yield gauge("batch_job_seconds", "Cost model of a worker: per job", cost.per_job_ms / 1000)
             yield gauge("batch_token_seconds", "Cost model of a worker: per computed token", cost.per_token_ms / 1000)
@@ -254,12 +254,12 @@ class Service:
 
     def _log(self, request: Request, error: InferenceError | None) -> None:
         query, times, answers = request.query, request.times(), request.answers
-        description = self.dispatcher.roster.description
+        description = self.dispatcher.registry.description
         self.metrics.count(request.transport, _status(error), error.code if error else "", times.total_ms)
         if answers:
             self.metrics.observe(times.queue_ms, times.inference_ms, times.batch_size)
-        if request.transcript is not None and request.transcript.tokens:
-            self.metrics.observe_tokens(request.transcript.first_token_ms, len(request.transcript.tokens))
+        if request.generation_result is not None and request.generation_result.tokens:
+            self.metrics.observe_tokens(request.generation_result.first_token_ms, len(request.generation_result.tokens))
         entry = Entry(
             request_id=request.id,
             received_at=request.received_at,
@@ -282,14 +282,16 @@ class Service:
             report(entry, request.traceparent)
 
 
-def _scribe(transcript: Transcript | None, on_token: Callable[[Token], None] | None) -> Callable[[Token], None] | None:
+def _scribe(
+    generation_result: GenerationResult | None, on_token: Callable[[Token], None] | None
+) -> Callable[[Token], None] | None:
     """Takes tokens down and passes them on; none if nobody wants to know them."""
-    if transcript is None:
+    if generation_result is None:
         return None
 
     def hear(token: Token) -> None:
-        transcript.take(token)
-        if on_token is not None and transcript.live:
+        generation_result.take(token)
+        if on_token is not None and generation_result.live:
             on_token(token)
 
     return hear

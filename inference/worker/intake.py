@@ -26,7 +26,7 @@ from inference.messaging.messages import (
     Totals,
 )
 from inference.observability import tracing
-from inference.worker.job_runner import Item, Runner
+from inference.worker.job_runner import Item, JobRunner
 from inference.worker.outbox import Outbox
 
 jobs = logging.getLogger("inference.jobs")
@@ -60,7 +60,7 @@ class Intake:
         self._channel = channel
         self._credit = credit
         self._webs: dict[str, Web] = {}
-        self._runner: Runner | None = None
+        self._runner: JobRunner | None = None
         self._description: Description | None = None
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
@@ -97,7 +97,7 @@ class Intake:
 
     # The worker's own life
 
-    def open(self, runner: Runner, description: Description) -> None:
+    def open(self, runner: JobRunner, description: Description) -> None:
         """The pipeline is loaded and warm: take jobs."""
         self._runner, self._description = runner, description
         self.enter("ready")

@@ -13,7 +13,7 @@ from inference.messaging.messages import Closing, Error, Event, Job, Returned, T
 from inference.observability import tracing
 from inference.tasks.base import TASKS
 from inference.worker.batching.cost_model import CostEstimate
-from inference.worker.executors import ModelThread
+from inference.worker.executors import ThreadExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Item:
         self.tokens, self.longest, self.sequences = prepared.tokens, prepared.longest, prepared.sequences
 
 
-class Runner:
+class JobRunner:
     """Jobs at a worker, from receipt to their closing entry; a subclass says how those that wait are run.
 
     ``on_event`` hears what a running job has to say, ``on_close`` gets each job's closing entry; neither may raise
@@ -71,7 +71,7 @@ class Runner:
     def __init__(
         self,
         pipeline: Pipeline,
-        tokenizer_thread: ModelThread,
+        tokenizer_thread: ThreadExecutor,
         on_event: Callable[[Item, Event], None],
         on_close: Callable[[Item, Closing], None],
     ) -> None:

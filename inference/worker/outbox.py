@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from inference.messaging.layer import RETRY_FIRST_S, RETRY_LAST_S, ChannelLayer, pace_of, pack, send
+from inference.messaging.layer import RETRY_FIRST_S, RETRY_LAST_S, ChannelLayer, pack, send, send_interval_of
 from inference.messaging.messages import Closing, Event, Message, Replies, Result, Started, Status, Token
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._pace_s = pace_of(layer)
+        self._send_interval_s = send_interval_of(layer)
 
     def put(self, entry: "Event | Closing") -> None:
         self._entries.append(entry)
@@ -62,8 +62,8 @@ class Outbox:
                 if self._status_due:
                     self._status_due = False
                     await self._insist(self._make_status)
-                if self._pace_s:
-                    await asyncio.sleep(self._pace_s)
+                if self._send_interval_s:
+                    await asyncio.sleep(self._send_interval_s)
             self._idle.set()
 
     def _awake(self) -> None:

@@ -77,7 +77,7 @@ class Watchdog:
         await never
         raise AssertionError
 
-    async def bark(self) -> None:
+    async def watch(self) -> None:
         """Wait for a call that hangs.
 
         Raises:

@@ -35,10 +35,9 @@ from inference.messaging.messages import (
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.continuous_batcher import ContinuousBatcher
 from inference.worker.batching.policy import Limits
-from inference.worker.executors import ModelThread
+from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.intake import Intake
-from inference.worker.job_runner import Runner
-from inference.worker.lanes import Lanes
+from inference.worker.job_runner import JobRunner
 from inference.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -125,8 +124,8 @@ class InferenceWorker(Worker):
             DeviceLost: likewise, and so is this process.
         """
         watchdog = Watchdog(self._conf.deadline_s)
-        thread, tokenizer_thread = ModelThread(f"model-{self.id}"), ModelThread(f"tokenizer-{self.id}", watchdog)
-        lanes = Lanes(thread)
+        thread, tokenizer_thread = ThreadExecutor(f"model-{self.id}"), ThreadExecutor(f"tokenizer-{self.id}", watchdog)
+        executors = Executors(thread)
         close: Callable[[], None] | None = None
         drained = asyncio.create_task(self._drained.wait())
         tasks: list[asyncio.Task[Any]] = [
@@ -139,9 +138,9 @@ class InferenceWorker(Worker):
             pipeline = await thread.run(lambda: self._load(self._conf, self._report))
             close = pipeline.close
             thread.watchdog = watchdog
-            lanes = await self._lanes(pipeline, thread)
-            runner = self._runner(pipeline, tokenizer_thread, lanes)
-            running, watching = asyncio.create_task(runner.run()), asyncio.create_task(watchdog.bark())
+            executors = await self._make_executors(pipeline, thread)
+            runner = self._runner(pipeline, tokenizer_thread, executors)
+            running, watching = asyncio.create_task(runner.run()), asyncio.create_task(watchdog.watch())
             tasks += [running, watching]
             self._intake.open(runner, pipeline.description)
             self._ready_at = asyncio.get_running_loop().time()
@@ -156,10 +155,10 @@ class InferenceWorker(Worker):
             await end([*tasks, *self._intake.close()])
             self.delete_all_instances()
             tokenizer_thread.close()
-            lanes.close(close and partial(self._free, tokenizer_thread, close))
+            executors.close(close and partial(self._free, tokenizer_thread, close))
 
     @staticmethod
-    def _free(tokenizer_thread: ModelThread, close: Callable[[], None]) -> None:
+    def _free(tokenizer_thread: ThreadExecutor, close: Callable[[], None]) -> None:
         """When no thread is at the model any more."""
         tokenizer_thread.join()
         close()
@@ -209,17 +208,20 @@ class InferenceWorker(Worker):
         for scope_id in list(self.application_instances):
             self.delete_application_instance(scope_id)
 
-    async def _lanes(self, pipeline: LoadedPipeline, thread: ModelThread) -> Lanes:
+    async def _make_executors(self, pipeline: LoadedPipeline, thread: ThreadExecutor) -> Executors:
         """Beside the thread that has loaded, and may use every core, one for each batch that may run at once."""
-        if pipeline.lanes == 1:
-            return Lanes(thread)
-        narrow = [ModelThread(f"model-{self.id}-{number}", thread.watchdog) for number in range(pipeline.lanes)]
-        share = pipeline.description.threads // pipeline.lanes
+        if pipeline.concurrent_batches == 1:
+            return Executors(thread)
+        narrow = [
+            ThreadExecutor(f"model-{self.id}-{number}", thread.watchdog)
+            for number in range(pipeline.concurrent_batches)
+        ]
+        share = pipeline.description.threads // pipeline.concurrent_batches
         for each in narrow:
             await each.run(lambda: pipeline.use_threads(share))
-        return Lanes(thread, narrow)
+        return Executors(thread, narrow)
 
-    def _runner(self, pipeline: LoadedPipeline, tokenizer_thread: ModelThread, lanes: Lanes) -> Runner:
+    def _runner(self, pipeline: LoadedPipeline, tokenizer_thread: ThreadExecutor, executors: Executors) -> JobRunner:
         limits = Limits(
             max_batch_size=self._conf.max_batch_size if pipeline.shares_calls else 1,
             max_batch_tokens=self._conf.max_batch_tokens,
@@ -228,8 +230,8 @@ class InferenceWorker(Worker):
         )
         on_event, on_close = self._intake.on_event, self._intake.on_close
         if isinstance(pipeline, GeneratingPipeline):
-            return ContinuousBatcher(pipeline, tokenizer_thread, lanes.wide, limits, on_event, on_close)
-        return Batcher(pipeline, tokenizer_thread, lanes, limits, on_event, on_close)
+            return ContinuousBatcher(pipeline, tokenizer_thread, executors.wide, limits, on_event, on_close)
+        return Batcher(pipeline, tokenizer_thread, executors, limits, on_event, on_close)
 
     async def _keep_membership(self) -> None:
         """Memberships end silently (Redis emptied, one expired message in memory): renew them."""

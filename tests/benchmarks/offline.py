@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.benchmarks.offline --dtype bfloat16
 
-All texts are there from the start, in order of arrival; a thread for each lane of the pipeline takes batch after
+All texts are there from the start, in order of arrival; a thread for each batch that may run at once takes batch after
 batch. Tokenising is included. Runs as a process of its own, result as JSON.
 """
 
@@ -38,11 +38,14 @@ class Offline:
         """All texts, in batches of ``size``; seconds."""
         started = time.perf_counter()
         batches = [self._jobs[first : first + size] for first in range(0, len(self._jobs), size)]
-        lanes = [threading.Thread(target=self._lane, args=(batches,)) for _ in range(self._pipeline.lanes)]
-        for lane in lanes:
-            lane.start()
-        for lane in lanes:
-            lane.join()
+        threads = [
+            threading.Thread(target=self._run_batches, args=(batches,))
+            for _ in range(self._pipeline.concurrent_batches)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         return time.perf_counter() - started
 
     def padding(self, size: int) -> float:
@@ -52,8 +55,8 @@ class Offline:
         computed = sum(computed_tokens(batch, pads=self._pipeline.pads) for batch in batches)
         return 1 - float(sum(item.tokens for item in prepared)) / computed
 
-    def _lane(self, batches: list[list[Job]]) -> None:
-        self._pipeline.use_threads(max(1, self._pipeline.description.threads // self._pipeline.lanes))
+    def _run_batches(self, batches: list[list[Job]]) -> None:
+        self._pipeline.use_threads(max(1, self._pipeline.description.threads // self._pipeline.concurrent_batches))
         while True:
             try:
                 batch = batches.pop()

@@ -8,7 +8,7 @@ from channels.layers import InMemoryChannelLayer
 
 from inference.messaging.layer import LayerHealth, receive_forever
 from tests import virtual_time
-from tests.simulation import SimulatedThread, World
+from tests.simulation import SimulatedExecutor, World
 
 EXPIRY_S = 3
 
@@ -18,7 +18,7 @@ def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the layer and the model, too."""
     clock = SimpleNamespace(time=lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr("channels.layers.time", clock)
-    monkeypatch.setattr("inference.worker.worker.ModelThread", SimulatedThread)
+    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
 
 
 def test_a_receiver_whose_queue_was_dropped_hears_again():
@@ -53,7 +53,7 @@ def test_the_embedded_worker_is_ready_again_by_itself():
                 await asyncio.sleep(0)
             virtual_time.stand_still(EXPIRY_S + 0.1)
             assert await asyncio.gather(*asking) == [f"{number}-{n}" for n in range(6)]
-        assert {view.id for view in web.roster} == known, "no worker was taken for dead"
+        assert {view.id for view in web.registry} == known, "no worker was taken for dead"
         assert world.leftovers() == []
         for task in world.workers.values():
             task.cancel()

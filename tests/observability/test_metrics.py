@@ -15,7 +15,7 @@ from inference.observability.metrics import Metrics, counter, gauge
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import Answer
 from inference.scheduling.dispatcher import Dispatcher
-from inference.scheduling.worker_registry import Record, Roster, WorkerView
+from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerView
 from inference.serving.query import Query
 from inference.serving.service import Request, Service
 from tests.scheduling.test_fair_queue import make_call
@@ -184,9 +184,9 @@ def make_service() -> Service:
     return Service(Conf(), Answering(FaultyLayer()), RequestLog())
 
 
-def meet(roster: Roster, worker: str = "w", **fields: Any) -> WorkerView:
+def meet(registry: WorkerRegistry, worker: str = "w", **fields: Any) -> WorkerView:
     word: Status = status(worker, **fields)
-    view = roster.meet(word)
+    view = registry.meet(word)
     view.update(word)
     return view
 
@@ -210,11 +210,11 @@ async def test_a_service_without_workers_has_nothing_to_tell():
 
 async def test_figures_of_workers_are_summed():
     service = make_service()
-    roster = service.dispatcher.roster
-    meet(roster, "a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100), queue_depth=3)
-    meet(roster, "b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100), queue_depth=4)
-    meet(roster, "c", state="starting", description=None)
-    roster.look(0.0)
+    registry = service.dispatcher.registry
+    meet(registry, "a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100), queue_depth=3)
+    meet(registry, "b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100), queue_depth=4)
+    meet(registry, "c", state="starting", description=None)
+    registry.look(0.0)
     found = service.metrics
     assert value(found, "inference_workers_ready") == 2
     assert value(found, "inference_queue_depth") == 7
@@ -233,9 +233,9 @@ async def test_what_workers_did_is_counted_and_never_falls():
 
 async def test_workers_that_get_nothing_are_counted():
     service = make_service()
-    meet(service.dispatcher.roster, "a")
-    meet(service.dispatcher.roster, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
-    service.dispatcher.roster.look(0.0)
+    meet(service.dispatcher.registry, "a")
+    meet(service.dispatcher.registry, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
+    service.dispatcher.registry.look(0.0)
     assert value(service.metrics, "inference_workers_ready") == 1
     assert value(service.metrics, "inference_workers_other_version") == 1
     assert "2" in service.different()
@@ -243,7 +243,7 @@ async def test_workers_that_get_nothing_are_counted():
 
 async def test_the_queue_is_what_waits_here_and_at_workers():
     service = make_service()
-    worker = meet(service.dispatcher.roster, queue_depth=1)
+    worker = meet(service.dispatcher.registry, queue_depth=1)
     worker.records = {1: Record(), 2: Record()}
     service.dispatcher._sender._waiting[""].add(make_call("a", 3))
     assert value(service.metrics, "inference_queue_depth") == 3 + 1

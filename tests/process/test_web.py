@@ -303,7 +303,7 @@ class Hanging:
 
     description = DESCRIPTION
     warm_up_costs = ((1, 1, 1.0), (2, 2, 2.0))
-    lanes = 1
+    concurrent_batches = 1
     pads = True
     shares_calls = True
 

@@ -21,7 +21,7 @@ class Queue:
     def __init__(self, *, ready: bool = True, embedded: bool = False, **conf: Any) -> None:
         self.now = 0.0
         self.dispatcher = Dispatcher(FaultyLayer())
-        self.dispatcher.forecast.outage._since = 0.0
+        self.dispatcher.throughput.outage._since = 0.0
         self.admission = Admission(self.dispatcher, Conf(**conf), embedded=embedded)
         self.admission._clock = lambda: self.now
         if ready:
@@ -29,9 +29,9 @@ class Queue:
 
     def become_ready(self) -> None:
         word: Status = status("w", cost=CostModel(50.0, 100.0, 0.0), credit=4)
-        self.dispatcher.roster.meet(word).update(word)
-        self.dispatcher.roster.look(self.now)
-        self.dispatcher.forecast.changed(self.now)
+        self.dispatcher.registry.meet(word).update(word)
+        self.dispatcher.registry.look(self.now)
+        self.dispatcher.throughput.changed(self.now)
 
     def fill(self, inputs: int, peer: Peer = HOG) -> None:
         """So many inputs are admitted, and their jobs wait."""
@@ -148,7 +148,7 @@ async def test_what_the_workers_hold_counts_once_their_speed_was_seen():
     queue.fill(100)
     take(queue.dispatcher._sender._waiting[""])
     for tenth in range(20):
-        queue.dispatcher.forecast.answered(1, tenth / 10, backlog=True)
+        queue.dispatcher.throughput.answered(1, tenth / 10, backlog=True)
     assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)
     assert isinstance(queue.refused(1, HOG, deadline_s=10), Overloaded)
     assert queue.admits(1, HOG, deadline_s=20)
@@ -190,5 +190,5 @@ async def test_looking_does_not_change_anything():
     queue = Queue(max_pending=100)
     queue.fill(100)
     for _ in range(50):
-        assert queue.admission.objection() is not None
+        assert queue.admission.refusal_reason() is not None
     assert queue.refused(1).retry_after_s == 1

@@ -5,7 +5,7 @@ import pytest
 
 from inference.errors import Cancelled, InferenceError, InferenceFailed, Invalid, Overloaded
 from inference.messaging.messages import Generation, Result, Token
-from inference.scheduling.calls import Answer, Call, Pending
+from inference.scheduling.calls import Answer, Call, PendingJob
 
 
 def make_call(inputs: int = 3, **fields: Any) -> Call:
@@ -23,7 +23,7 @@ def make_call(inputs: int = 3, **fields: Any) -> Call:
             **fields,
         }
     )
-    call.jobs = [Pending(100 + index, call, index) for index in range(inputs)]
+    call.jobs = [PendingJob(100 + index, call, index) for index in range(inputs)]
     return call
 
 
@@ -170,7 +170,7 @@ async def test_a_list_asks_for_events_of_its_first_input_only():
 # Tokens
 
 
-def hearing(*texts: str) -> tuple[Pending, list[str]]:
+def hearing(*texts: str) -> tuple[PendingJob, list[str]]:
     """A job of a stream, and what its client was told; ``texts`` are its first tokens."""
     told: list[str] = []
     (job,) = make_call(1, on_token=lambda token: told.append(token.text)).jobs

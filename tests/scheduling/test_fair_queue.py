@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.messaging.messages import Result
-from inference.scheduling.calls import NOBODY, Answer, Call, Peer, Pending
-from inference.scheduling.fair_queue import WaitingJobs
+from inference.scheduling.calls import NOBODY, Answer, Call, Peer, PendingJob
+from inference.scheduling.fair_queue import FairQueue
 
 ANSWER = Answer(Result(0, b"{}", 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
 
@@ -20,42 +20,42 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def make_call(name: str, inputs: int, peer: Peer = NOBODY) -> Call:
     """Its jobs are called a0, a1 and so on. (The future is one that needs no event loop.)"""
     call = Call(name, [f"{name}{n}" for n in range(inputs)], {}, 0.0, 60.0, None, Future(), peer)  # type: ignore[arg-type]
-    call.jobs = [Pending(n, call, n) for n in range(inputs)]
+    call.jobs = [PendingJob(n, call, n) for n in range(inputs)]
     return call
 
 
-def waiting_for(*calls: Call) -> WaitingJobs:
-    waiting = WaitingJobs()
+def waiting_for(*calls: Call) -> FairQueue:
+    waiting = FairQueue()
     for call in calls:
         waiting.add(call)
     return waiting
 
 
-def name_of(job: Pending) -> str:
+def name_of(job: PendingJob) -> str:
     return str(job.call.inputs[job.index])
 
 
-def take(waiting: WaitingJobs, most: int = 1000) -> list[Pending]:
-    taken: list[Pending] = []
+def take(waiting: FairQueue, most: int = 1000) -> list[PendingJob]:
+    taken: list[PendingJob] = []
     while len(taken) < most and (job := waiting.take()) is not None:
         taken.append(job)
     return taken
 
 
-def put_back(waiting: WaitingJobs, jobs: list[Pending]) -> None:
+def put_back(waiting: FairQueue, jobs: list[PendingJob]) -> None:
     for job in jobs:
         waiting.put_back(job)
 
 
-def names(jobs: list[Pending]) -> list[str]:
+def names(jobs: list[PendingJob]) -> list[str]:
     return [name_of(job) for job in jobs]
 
 
-# Turns
+# RoundRobin
 
 
 def test_nothing_waits_at_first():
-    assert WaitingJobs().take() is None
+    assert FairQueue().take() is None
 
 
 def test_the_jobs_of_a_call_come_in_the_order_of_its_inputs():
@@ -234,7 +234,7 @@ def test_a_job_that_is_answered_after_it_came_back_is_skipped():
 
 
 def test_settled_calls_do_not_pile_up_while_nobody_takes():
-    waiting = WaitingJobs()
+    waiting = FairQueue()
     calls = []
     for _ in range(100):
         call = make_call("a", 2)
@@ -253,9 +253,9 @@ def test_settled_calls_do_not_pile_up_while_nobody_takes():
 @steady
 @given(st.data())
 def test_every_wanted_job_is_taken_once_each_time_it_waits(data: st.DataObject):
-    waiting = WaitingJobs()
+    waiting = FairQueue()
     calls: list[Call] = []
-    out: list[Pending] = []
+    out: list[PendingJob] = []
     for _ in range(data.draw(st.integers(1, 40))):
         match data.draw(st.sampled_from(["add", "take", "put back", "answer", "settle"])):
             case "add":

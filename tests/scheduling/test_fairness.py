@@ -11,7 +11,7 @@ from inference.errors import InferenceError, Overloaded
 from inference.scheduling.admission import Admission
 from inference.scheduling.calls import Peer
 from tests import virtual_time
-from tests.simulation import BATCH_S, SimulatedThread, World
+from tests.simulation import BATCH_S, SimulatedExecutor, World
 
 PERMITS = 64
 CAPACITY = 4 / BATCH_S
@@ -20,7 +20,7 @@ CAPACITY = 4 / BATCH_S
 
 @pytest.fixture(autouse=True)
 def _simulated_thread(monkeypatch):
-    monkeypatch.setattr("inference.worker.worker.ModelThread", SimulatedThread)
+    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
 
 
 class Server:

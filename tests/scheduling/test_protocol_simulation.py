@@ -12,12 +12,12 @@ import pytest
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost
 from inference.worker.watchdog import LEAST_S
 from tests import virtual_time
-from tests.simulation import BATCH_S, SimulatedThread, World
+from tests.simulation import BATCH_S, SimulatedExecutor, World
 
 
 @pytest.fixture(autouse=True)
 def _simulated_thread(monkeypatch):
-    monkeypatch.setattr("inference.worker.worker.ModelThread", SimulatedThread)
+    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
 
 
 async def outcome_of(world: World, text: str, **kwargs: Any) -> str:
@@ -62,7 +62,7 @@ def test_a_burst_that_is_given_up_does_not_make_the_workers_look_slow():
         await asyncio.gather(*burst, return_exceptions=True)
         await asyncio.sleep(60)
         await asyncio.gather(*(world.ask(f"t{n}") for n in range(40)))
-        assert world.webs[0].forecast.jobs_per_s > 1 / BATCH_S
+        assert world.webs[0].throughput.jobs_per_s > 1 / BATCH_S
 
     virtual_time.run(scenario())
 
@@ -257,7 +257,7 @@ def test_a_worker_with_another_model_gets_nothing_while_the_right_one_is_there()
         await world.settle(2)
         assert await asyncio.gather(*(world.ask(f"t{n}") for n in range(40))) == [f"t{n}" for n in range(40)]
         assert wrong.held == 0
-        assert len(world.webs[0].roster.others()) == 1
+        assert len(world.webs[0].registry.others()) == 1
 
     virtual_time.run(scenario())
 
@@ -277,7 +277,7 @@ def test_a_rolling_change_of_the_model_loses_nothing():
             await leaving.drain(timeout_s=30)
             await world.workers.pop(leaving)
         assert await asyncio.gather(*asking) == [f"a{n}" for n in range(3000)]
-        assert [worker.version for worker in world.webs[0].roster.serving()] == ["2"] * 3
+        assert [worker.version for worker in world.webs[0].registry.serving()] == ["2"] * 3
         await world.settle(3)
         assert world.leftovers() == []
 
@@ -291,10 +291,10 @@ def test_the_last_answers_of_workers_that_stop_are_no_throughput():
         asking = [asyncio.create_task(world.ask(f"t{n}", deadline_s=60)) for n in range(200)]
         await asyncio.sleep(10 * BATCH_S)
         [leaving] = world.workers
-        world.webs[0].roster.get(leaving.id).state = "draining"  # type: ignore[union-attr]
-        known = world.webs[0].forecast._throughput.per_worker
+        world.webs[0].registry.get(leaving.id).state = "draining"  # type: ignore[union-attr]
+        known = world.webs[0].throughput._throughput.per_worker
         await asyncio.sleep(3 * BATCH_S)
-        assert world.webs[0].forecast._throughput.per_worker == known
+        assert world.webs[0].throughput._throughput.per_worker == known
         await asyncio.gather(*asking)
 
     virtual_time.run(scenario())
@@ -326,7 +326,7 @@ def test_layer_that_is_down_is_no_death_of_a_worker(outage_s):
         await asyncio.sleep(outage_s)
         world.layer.down = False
         assert await asyncio.gather(*asking) == [f"t{n}" for n in range(40)]
-        assert {view.id for view in world.webs[0].roster} == known
+        assert {view.id for view in world.webs[0].registry} == known
 
     virtual_time.run(scenario())
 
@@ -342,7 +342,7 @@ def test_frozen_layer_is_no_death_of_a_worker():
         await asyncio.sleep(10)
         world.layer.thaw()
         assert await asyncio.gather(*asking) == [f"t{n}" for n in range(40)]
-        assert {view.id for view in world.webs[0].roster} == known
+        assert {view.id for view in world.webs[0].registry} == known
 
     virtual_time.run(scenario())
 

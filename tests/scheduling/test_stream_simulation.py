@@ -16,7 +16,7 @@ from inference.backends.base import Generated
 from inference.messaging.messages import Job, Replies, Submit, Token, decode
 from inference.scheduling.calls import Superseded
 from tests import virtual_time
-from tests.simulation import BATCH_S, SimulatedModel, SimulatedThread, World
+from tests.simulation import BATCH_S, SimulatedExecutor, SimulatedModel, World
 
 STEP_S = BATCH_S
 TOKENS = 40
@@ -63,7 +63,7 @@ class SimulatedWriter(SimulatedModel):
 
 @pytest.fixture(autouse=True)
 def _simulated_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.worker.worker.ModelThread", SimulatedThread)
+    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", SimulatedWriter)
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from inference.messaging.messages import CostModel, Description, Status, Totals
-from inference.scheduling.worker_registry import SILENT_PERIODS, Record, Roster, WorkerView
+from inference.scheduling.worker_registry import SILENT_PERIODS, Record, WorkerRegistry, WorkerView
 
 DESCRIPTION = Description(
     task="fill-mask",
@@ -38,205 +38,208 @@ def status(worker: str = "w", **fields: Any) -> Status:
     return Status(**(known | fields))
 
 
-def meet(roster: Roster, worker: str = "w", **fields: Any) -> WorkerView:
+def meet(registry: WorkerRegistry, worker: str = "w", **fields: Any) -> WorkerView:
     """A worker that has said so much."""
     word = status(worker, **fields)
-    view = roster.meet(word)
+    view = registry.meet(word)
     view.heard = True
     view.update(word)
     return view
 
 
 @pytest.fixture
-def roster() -> Roster:
-    return Roster()
+def registry() -> WorkerRegistry:
+    return WorkerRegistry()
 
 
 # Who is there
 
 
-def test_a_worker_appears_with_its_first_status(roster: Roster):
-    worker = meet(roster)
+def test_a_worker_appears_with_its_first_status(registry: WorkerRegistry):
+    worker = meet(registry)
     assert (worker.id, worker.channel) == ("w", "inference.worker.w")
-    assert list(roster) == [worker]
-    assert roster.get("w") is worker
+    assert list(registry) == [worker]
+    assert registry.get("w") is worker
 
 
-def test_a_worker_is_met_once(roster: Roster):
-    assert meet(roster) is meet(roster)
-    assert len(roster) == 1
+def test_a_worker_is_met_once(registry: WorkerRegistry):
+    assert meet(registry) is meet(registry)
+    assert len(registry) == 1
 
 
-def test_a_worker_of_which_only_the_name_is_known_is_not_sent_anything(roster: Roster):
-    worker = roster.meet(status())
+def test_a_worker_of_which_only_the_name_is_known_is_not_sent_anything(registry: WorkerRegistry):
+    worker = registry.meet(status())
     assert (worker.state, worker.ceiling, worker.queue_depth, worker.webs) == ("starting", 0, 0, 1)
     assert (worker.cost, worker.job_ms, worker.totals) == (None, 0, Totals())
     assert not any((worker.ready, worker.closed, worker.sending, worker.has_words))
-    assert roster.freest("") is None
+    assert registry.freest("") is None
 
 
-def test_a_worker_that_was_just_met_has_spoken_in_this_period(roster: Roster):
-    worker = roster.meet(status())
-    assert end_silent_periods(roster, 3) == []
-    assert end_silent_periods(roster, 1) == [worker]
+def test_a_worker_that_was_just_met_has_spoken_in_this_period(registry: WorkerRegistry):
+    worker = registry.meet(status())
+    assert end_silent_periods(registry, 3) == []
+    assert end_silent_periods(registry, 1) == [worker]
 
 
 def test_a_record_begins_with_a_send_under_way_and_without_go():
     assert Record() == Record(stamp=None, went=False)
 
 
-def test_an_unknown_worker_is_none(roster: Roster):
-    assert roster.get("nobody") is None
+def test_an_unknown_worker_is_none(registry: WorkerRegistry):
+    assert registry.get("nobody") is None
 
 
-def test_a_removed_worker_is_gone_and_may_be_removed_again(roster: Roster):
-    worker = meet(roster)
-    roster.remove(worker)
-    roster.remove(worker)
-    assert roster.get("w") is None
-    assert not len(roster)
+def test_a_removed_worker_is_gone_and_may_be_removed_again(registry: WorkerRegistry):
+    worker = meet(registry)
+    registry.remove(worker)
+    registry.remove(worker)
+    assert registry.get("w") is None
+    assert not len(registry)
 
 
-def test_only_ready_workers_are_counted_as_ready(roster: Roster):
+def test_only_ready_workers_are_counted_as_ready(registry: WorkerRegistry):
     for state in ("starting", "ready", "draining", "stopped", "ready"):
-        meet(roster, f"{state}{len(roster)}", state=state)
-    roster.look(0.0)
-    assert len(roster.serving()) == 2
-    assert roster.serving() == roster.ready_for("")
+        meet(registry, f"{state}{len(registry)}", state=state)
+    registry.look(0.0)
+    assert len(registry.serving()) == 2
+    assert registry.serving() == registry.ready_for("")
 
 
-def test_what_is_served_is_known_from_the_first_worker_that_is_ready(roster: Roster):
-    meet(roster, "a", state="starting", description=None)
-    roster.look(0.0)
-    assert (roster.description, roster.serving()) == (None, [])
-    b = meet(roster, "b")
-    meet(roster, "c", state="starting", description=None)
-    roster.look(0.0)
-    assert (roster.description, roster.serving()) == (DESCRIPTION, [b])
+def test_what_is_served_is_known_from_the_first_worker_that_is_ready(registry: WorkerRegistry):
+    meet(registry, "a", state="starting", description=None)
+    registry.look(0.0)
+    assert (registry.description, registry.serving()) == (None, [])
+    b = meet(registry, "b")
+    meet(registry, "c", state="starting", description=None)
+    registry.look(0.0)
+    assert (registry.description, registry.serving()) == (DESCRIPTION, [b])
 
 
-def test_what_was_served_is_remembered_when_the_last_worker_is_gone(roster: Roster):
-    worker = meet(roster)
-    roster.look(0.0)
-    roster.remove(worker)
-    roster.look(100.0)
-    assert roster.description == DESCRIPTION
+def test_what_was_served_is_remembered_when_the_last_worker_is_gone(registry: WorkerRegistry):
+    worker = meet(registry)
+    registry.look(0.0)
+    registry.remove(worker)
+    registry.look(100.0)
+    assert registry.description == DESCRIPTION
 
 
-def test_workers_that_serve_something_else_are_told_apart(roster: Roster):
-    same, other = meet(roster, "a"), meet(roster, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
-    roster.look(0.0)
-    assert (roster.serving(), roster.others()) == ([same], [other])
-    assert (roster.freest(""), roster.freest("2"), roster.freest("3")) == (same, other, None)
+def test_workers_that_serve_something_else_are_told_apart(registry: WorkerRegistry):
+    same, other = (
+        meet(registry, "a"),
+        meet(registry, "b", description=msgspec.structs.replace(DESCRIPTION, version="2")),
+    )
+    registry.look(0.0)
+    assert (registry.serving(), registry.others()) == ([same], [other])
+    assert (registry.freest(""), registry.freest("2"), registry.freest("3")) == (same, other, None)
 
 
-def test_what_a_worker_did_before_it_was_lost_counts_once(roster: Roster):
-    worker = meet(roster, totals=Totals(1, 2, 3, 4))
-    roster.remove(worker)
-    assert roster.meet(status()).totals == Totals(1, 2, 3, 4)
+def test_what_a_worker_did_before_it_was_lost_counts_once(registry: WorkerRegistry):
+    worker = meet(registry, totals=Totals(1, 2, 3, 4))
+    registry.remove(worker)
+    assert registry.meet(status()).totals == Totals(1, 2, 3, 4)
 
 
-def test_a_status_is_taken_over(roster: Roster):
-    worker = meet(roster, state="draining", cost=CostModel(1.0, 2.0, 3.0), credit=7, queue_depth=5, webs=3)
+def test_a_status_is_taken_over(registry: WorkerRegistry):
+    worker = meet(registry, state="draining", cost=CostModel(1.0, 2.0, 3.0), credit=7, queue_depth=5, webs=3)
     assert (worker.state, worker.cost, worker.ceiling) == ("draining", CostModel(1.0, 2.0, 3.0), 7)
     assert (worker.queue_depth, worker.webs, worker.description) == (5, 3, DESCRIPTION)
 
 
-def test_what_a_worker_has_done_is_taken_over_and_is_its_own(roster: Roster):
-    worker = meet(roster, "a", job_ms=2.5, totals=Totals(1, 2, 3, 4))
-    other = meet(roster, "b")
+def test_what_a_worker_has_done_is_taken_over_and_is_its_own(registry: WorkerRegistry):
+    worker = meet(registry, "a", job_ms=2.5, totals=Totals(1, 2, 3, 4))
+    other = meet(registry, "b")
     assert (worker.job_ms, worker.totals) == (2.5, Totals(1, 2, 3, 4))
     assert (other.job_ms, other.totals) == (0, Totals())
-    assert meet(roster, "a", job_ms=1.5, totals=Totals(2, 3, 4, 5)).totals == Totals(2, 3, 4, 5)
+    assert meet(registry, "a", job_ms=1.5, totals=Totals(2, 3, 4, 5)).totals == Totals(2, 3, 4, 5)
     assert worker.job_ms == 1.5
 
 
-def test_a_status_without_a_description_keeps_the_last_one(roster: Roster):
-    meet(roster)
-    assert meet(roster, state="stopped", description=None).description == DESCRIPTION
+def test_a_status_without_a_description_keeps_the_last_one(registry: WorkerRegistry):
+    meet(registry)
+    assert meet(registry, state="stopped", description=None).description == DESCRIPTION
 
 
 # Credit
 
 
-def test_records_use_credit(roster: Roster):
-    worker = meet(roster, credit=3)
+def test_records_use_credit(registry: WorkerRegistry):
+    worker = meet(registry, credit=3)
     worker.records = {1: Record(), 2: Record()}
     assert worker.credit == 1
 
 
 @pytest.mark.parametrize("state", ["starting", "draining", "stopped"])
-def test_a_worker_that_is_not_ready_has_no_credit(roster: Roster, state: str):
-    assert meet(roster, state=state, credit=3).credit == 0
+def test_a_worker_that_is_not_ready_has_no_credit(registry: WorkerRegistry, state: str):
+    assert meet(registry, state=state, credit=3).credit == 0
 
 
-def test_a_silent_worker_gets_nothing_until_it_is_heard(roster: Roster):
+def test_a_silent_worker_gets_nothing_until_it_is_heard(registry: WorkerRegistry):
     """What it were sent would be lost with it, and suspected."""
-    worker = meet(roster, credit=3)
-    end_silent_periods(roster, 1)
+    worker = meet(registry, credit=3)
+    end_silent_periods(registry, 1)
     assert worker.credit == 3, "it spoke in that period"
-    end_silent_periods(roster, 1)
+    end_silent_periods(registry, 1)
     assert worker.credit == 0
     worker.heard = True
     assert worker.credit == 3
 
 
-def test_a_layer_that_does_not_work_costs_no_credit(roster: Roster):
-    worker = meet(roster, credit=3)
+def test_a_layer_that_does_not_work_costs_no_credit(registry: WorkerRegistry):
+    worker = meet(registry, credit=3)
     for _ in range(5):
-        roster.end_period(0.0, layer_worked=False)
+        registry.end_period(0.0, layer_worked=False)
     assert worker.credit == 3
 
 
-def test_credit_never_falls_below_nothing(roster: Roster):
-    worker = meet(roster, credit=1)
+def test_credit_never_falls_below_nothing(registry: WorkerRegistry):
+    worker = meet(registry, credit=1)
     worker.records = {1: Record(), 2: Record()}
     assert worker.credit == 0
 
 
-def test_a_worker_that_refused_has_no_credit_until_its_next_status(roster: Roster):
-    worker = meet(roster)
+def test_a_worker_that_refused_has_no_credit_until_its_next_status(registry: WorkerRegistry):
+    worker = meet(registry)
     worker.closed = True
     assert worker.credit == 0
-    assert meet(roster).credit == 4
+    assert meet(registry).credit == 4
 
 
-def test_the_freest_has_most_credit_left(roster: Roster):
-    meet(roster, "a", credit=2)
-    freest = meet(roster, "b", credit=5)
-    busy = meet(roster, "c", credit=6)
+def test_the_freest_has_most_credit_left(registry: WorkerRegistry):
+    meet(registry, "a", credit=2)
+    freest = meet(registry, "b", credit=5)
+    busy = meet(registry, "c", credit=6)
     busy.records = {1: Record(), 2: Record()}
-    assert roster.freest("") is freest
+    assert registry.freest("") is freest
 
 
-def test_a_burst_waits_for_the_freest_while_that_one_is_being_sent_to(roster: Roster):
-    meet(roster, "a", credit=5).sending = True
-    meet(roster, "b", credit=1)
-    assert roster.freest("") is None
+def test_a_burst_waits_for_the_freest_while_that_one_is_being_sent_to(registry: WorkerRegistry):
+    meet(registry, "a", credit=5).sending = True
+    meet(registry, "b", credit=1)
+    assert registry.freest("") is None
 
 
-def test_of_two_equally_free_workers_the_one_that_can_be_sent_to_is_taken(roster: Roster):
-    meet(roster, "a", credit=5).sending = True
-    other = meet(roster, "b", credit=5)
-    assert roster.freest("") is other
+def test_of_two_equally_free_workers_the_one_that_can_be_sent_to_is_taken(registry: WorkerRegistry):
+    meet(registry, "a", credit=5).sending = True
+    other = meet(registry, "b", credit=5)
+    assert registry.freest("") is other
 
 
-def test_nobody_is_freest_without_credit(roster: Roster):
-    meet(roster, "a", credit=0)
-    meet(roster, "b", state="draining")
-    assert roster.freest("") is None
+def test_nobody_is_freest_without_credit(registry: WorkerRegistry):
+    meet(registry, "a", credit=0)
+    meet(registry, "b", state="draining")
+    assert registry.freest("") is None
 
 
-def test_a_job_is_held_elsewhere_if_any_worker_has_a_record(roster: Roster):
-    meet(roster, "a")
-    meet(roster, "b").records = {7: Record()}
-    assert roster.held_elsewhere(7)
-    assert not roster.held_elsewhere(8)
+def test_a_job_is_held_elsewhere_if_any_worker_has_a_record(registry: WorkerRegistry):
+    meet(registry, "a")
+    meet(registry, "b").records = {7: Record()}
+    assert registry.held_elsewhere(7)
+    assert not registry.held_elsewhere(8)
 
 
 @pytest.mark.parametrize(("cancels", "goes", "words"), [(set(), [], False), ({1}, [], True), (set(), [1], True)])
-def test_cancels_and_goes_are_words_to_say(roster: Roster, cancels: set[int], goes: list[int], words: bool):
-    worker = meet(roster)
+def test_cancels_and_goes_are_words_to_say(registry: WorkerRegistry, cancels: set[int], goes: list[int], words: bool):
+    worker = meet(registry)
     worker.cancels, worker.goes = cancels, goes
     assert worker.has_words == words
 
@@ -256,22 +259,22 @@ def test_cancels_and_goes_are_words_to_say(roster: Roster, cancels: set[int], go
     ],
 )
 def test_a_job_is_lost_if_the_worker_heard_more_than_its_stamp_and_does_not_hold_it(
-    roster: Roster, stamp: int | None, heard: int, held: tuple[int, ...], lost: list[int]
+    registry: WorkerRegistry, stamp: int | None, heard: int, held: tuple[int, ...], lost: list[int]
 ):
-    worker = meet(roster)
+    worker = meet(registry)
     worker.records = {1: Record(stamp)}
     assert worker.update(status(heard=heard, held=held)) == lost
 
 
-def test_only_the_lost_ones_records_are_freed(roster: Roster):
-    worker = meet(roster)
+def test_only_the_lost_ones_records_are_freed(registry: WorkerRegistry):
+    worker = meet(registry)
     worker.records = {1: Record(5), 2: Record(5), 3: Record(6), 4: Record()}
     assert worker.update(status(heard=6, held=(2,))) == [1]
     assert set(worker.records) == {2, 3, 4}
 
 
-def test_a_lost_job_is_told_once(roster: Roster):
-    worker = meet(roster)
+def test_a_lost_job_is_told_once(registry: WorkerRegistry):
+    worker = meet(registry)
     worker.records = {1: Record(5)}
     assert worker.update(status(heard=6)) == [1]
     assert worker.update(status(heard=7)) == []
@@ -280,76 +283,76 @@ def test_a_lost_job_is_told_once(roster: Roster):
 # Rule 7: the worker is lost
 
 
-def end_silent_periods(roster: Roster, count: int, *, layer_worked: bool = True) -> list[WorkerView]:
-    return [worker for _ in range(count) for worker in roster.end_period(0.0, layer_worked=layer_worked)]
+def end_silent_periods(registry: WorkerRegistry, count: int, *, layer_worked: bool = True) -> list[WorkerView]:
+    return [worker for _ in range(count) for worker in registry.end_period(0.0, layer_worked=layer_worked)]
 
 
-def test_a_worker_is_lost_after_three_whole_silent_periods(roster: Roster):
-    worker = meet(roster)
-    assert end_silent_periods(roster, 1) == []  # it spoke in this one
-    assert end_silent_periods(roster, 2) == []
-    assert end_silent_periods(roster, 1) == [worker]
+def test_a_worker_is_lost_after_three_whole_silent_periods(registry: WorkerRegistry):
+    worker = meet(registry)
+    assert end_silent_periods(registry, 1) == []  # it spoke in this one
+    assert end_silent_periods(registry, 2) == []
+    assert end_silent_periods(registry, 1) == [worker]
     assert SILENT_PERIODS == 3
 
 
-def test_a_lost_worker_is_removed(roster: Roster):
-    meet(roster)
-    end_silent_periods(roster, 4)
-    assert not len(roster)
+def test_a_lost_worker_is_removed(registry: WorkerRegistry):
+    meet(registry)
+    end_silent_periods(registry, 4)
+    assert not len(registry)
 
 
-def test_a_worker_is_lost_once(roster: Roster):
-    meet(roster)
-    assert len(end_silent_periods(roster, 20)) == 1
+def test_a_worker_is_lost_once(registry: WorkerRegistry):
+    meet(registry)
+    assert len(end_silent_periods(registry, 20)) == 1
 
 
 @pytest.mark.parametrize("silent", range(1, SILENT_PERIODS + 1))
-def test_a_word_at_the_last_moment_saves_it(roster: Roster, silent: int):
-    worker = meet(roster)
+def test_a_word_at_the_last_moment_saves_it(registry: WorkerRegistry, silent: int):
+    worker = meet(registry)
     for _ in range(5):
-        assert end_silent_periods(roster, silent) == []
+        assert end_silent_periods(registry, silent) == []
         worker.heard = True
-    assert list(roster) == [worker]
+    assert list(registry) == [worker]
 
 
-def test_periods_without_the_layer_do_not_count(roster: Roster):
-    meet(roster)
-    assert end_silent_periods(roster, 100, layer_worked=False) == []
-    assert len(roster) == 1
+def test_periods_without_the_layer_do_not_count(registry: WorkerRegistry):
+    meet(registry)
+    assert end_silent_periods(registry, 100, layer_worked=False) == []
+    assert len(registry) == 1
 
 
-def test_periods_without_the_layer_do_not_help_either(roster: Roster):
-    worker = meet(roster)
-    assert end_silent_periods(roster, 3) == []
-    assert end_silent_periods(roster, 100, layer_worked=False) == []
-    assert end_silent_periods(roster, 1) == [worker]
+def test_periods_without_the_layer_do_not_help_either(registry: WorkerRegistry):
+    worker = meet(registry)
+    assert end_silent_periods(registry, 3) == []
+    assert end_silent_periods(registry, 100, layer_worked=False) == []
+    assert end_silent_periods(registry, 1) == [worker]
 
 
-def test_a_word_counts_even_if_the_layer_did_not_work_for_us(roster: Roster):
-    worker = meet(roster)
-    end_silent_periods(roster, 3)
+def test_a_word_counts_even_if_the_layer_did_not_work_for_us(registry: WorkerRegistry):
+    worker = meet(registry)
+    end_silent_periods(registry, 3)
     worker.heard = True
-    assert end_silent_periods(roster, 1, layer_worked=False) == []
-    assert end_silent_periods(roster, 2) == []
-    assert end_silent_periods(roster, 1) == [worker]
+    assert end_silent_periods(registry, 1, layer_worked=False) == []
+    assert end_silent_periods(registry, 2) == []
+    assert end_silent_periods(registry, 1) == [worker]
 
 
-def test_all_that_are_lost_in_a_period_are_removed_together(roster: Roster):
-    lost = {meet(roster, "a"), meet(roster, "b")}
-    speaks = meet(roster, "c")
+def test_all_that_are_lost_in_a_period_are_removed_together(registry: WorkerRegistry):
+    lost = {meet(registry, "a"), meet(registry, "b")}
+    speaks = meet(registry, "c")
     for _ in range(3):
         speaks.heard = True
-        assert roster.end_period(0.0, layer_worked=True) == []
+        assert registry.end_period(0.0, layer_worked=True) == []
     speaks.heard = True
-    assert set(roster.end_period(0.0, layer_worked=True)) == lost
-    assert list(roster) == [speaks]
+    assert set(registry.end_period(0.0, layer_worked=True)) == lost
+    assert list(registry) == [speaks]
 
 
-def test_a_lost_worker_that_speaks_again_is_met_anew(roster: Roster):
-    before = meet(roster)
+def test_a_lost_worker_that_speaks_again_is_met_anew(registry: WorkerRegistry):
+    before = meet(registry)
     before.records = {1: Record(1)}
-    end_silent_periods(roster, 4)
-    after = meet(roster)
+    end_silent_periods(registry, 4)
+    after = meet(registry)
     assert after is not before
     assert not after.records
-    assert end_silent_periods(roster, 3) == []
+    assert end_silent_periods(registry, 3) == []

@@ -115,7 +115,7 @@ class Server:
         self.timers: list[Callable[[], None]] = []
         self.gate = EarlyRefusal(self._call_later, lambda: self.now)
         monkeypatch.setattr(refusals, "objects", lambda *_: self.error is not None)
-        monkeypatch.setattr(refusals, "objection", lambda *_: self.error)
+        monkeypatch.setattr(refusals, "refusal_reason", lambda *_: self.error)
         monkeypatch.setattr(refusals, "refuse", self._refuse)
         monkeypatch.setattr(refusals, "draining", lambda: self.draining)
         monkeypatch.setattr("time.thread_time", lambda: self.cpu_s)

@@ -1,13 +1,13 @@
 import asyncio
 import socket
 
-from inference.server.event_loop import MOST_EVENTS, take_few
+from inference.server.event_loop import MOST_EVENTS, limit_events_per_round
 
 
 def test_a_flood_is_taken_a_few_at_a_time_and_nobody_is_passed_over():
     """What another thread has to say is heard between them, not after all."""
     loop = asyncio.new_event_loop()
-    take_few(loop)
+    limit_events_per_round(loop)
     pairs = [socket.socketpair() for _ in range(5 * MOST_EVENTS)]
     rounds: list[int] = []
     heard: set[int] = set()

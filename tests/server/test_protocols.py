@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.task import Clock
 from websockets.sync.client import connect
 
-from inference.server.backpressure import UNWATCHED_BYTES, Unsent
+from inference.server.backpressure import UNWATCHED_BYTES, Backpressure
 from inference.server.stalls import LEAST_BYTES_PER_S
 from tests import processes
 from tests.conftest import CLIENT_S, client
@@ -46,7 +46,7 @@ def metric(server: Web, line: str) -> float:
 @pytest.fixture(autouse=True)
 def _nobody_stalls() -> None:
     """Before a test: what is stalled counts for the whole process."""
-    Unsent._stalled.clear()
+    Backpressure._stalled.clear()
 
 
 class Transport:
@@ -65,7 +65,7 @@ class Connection:
     def __init__(self, *, stall_s: float = 10.0, most_bytes: int = 10**9) -> None:
         self.clock = Clock()
         self.transport = Transport()
-        self.unsent = Unsent(self.clock.callLater, stall_s, most_bytes)
+        self.unsent = Backpressure(self.clock.callLater, stall_s, most_bytes)
         self.cut_off: list[int] = []
 
     def write(self, size: int) -> None:

@@ -21,4 +21,4 @@ async def test_the_requests_own_deadline_counts_at_the_door(
     monkeypatch.setattr("inference.serving.service.current", lambda: service)
 
     assert refusals.objects("hog", 0, header) == refused
-    assert isinstance(refusals.objection("hog", 0, header, 0.0) if refused else None, Overloaded) == refused
+    assert isinstance(refusals.refusal_reason("hog", 0, header, 0.0) if refused else None, Overloaded) == refused

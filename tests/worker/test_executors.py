@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from inference.worker.executors import ModelThread
+from inference.worker.executors import ThreadExecutor
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20
@@ -20,8 +20,8 @@ PATIENCE_S = 20
 
 
 @pytest.fixture
-def thread() -> Iterator[ModelThread]:
-    opened = ModelThread("model-test")
+def thread() -> Iterator[ThreadExecutor]:
+    opened = ThreadExecutor("model-test")
     yield opened
     opened.close()
 
@@ -31,21 +31,21 @@ def raise_it(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("outcome", [42, None, False, []])
-async def test_what_a_call_returns_comes_back(thread: ModelThread, outcome: Any):
+async def test_what_a_call_returns_comes_back(thread: ThreadExecutor, outcome: Any):
     assert await thread.run(lambda: outcome) is outcome
 
 
-async def test_calls_run_on_one_thread_of_its_own(thread: ModelThread):
+async def test_calls_run_on_one_thread_of_its_own(thread: ThreadExecutor):
     where = {await thread.run(threading.current_thread) for _ in range(3)}
     assert [found.name for found in where] == ["model-test"]
     assert threading.current_thread() not in where
 
 
-async def test_the_thread_does_not_keep_the_process_from_ending(thread: ModelThread):
+async def test_the_thread_does_not_keep_the_process_from_ending(thread: ThreadExecutor):
     assert (await thread.run(threading.current_thread)).daemon
 
 
-async def test_calls_run_one_after_the_other_in_the_order_they_were_made(thread: ModelThread):
+async def test_calls_run_one_after_the_other_in_the_order_they_were_made(thread: ThreadExecutor):
     seen: list[int] = []
     running = threading.Lock()
 
@@ -58,7 +58,7 @@ async def test_calls_run_one_after_the_other_in_the_order_they_were_made(thread:
     assert seen == list(range(50))
 
 
-async def test_the_event_loop_goes_on_while_a_call_runs(thread: ModelThread):
+async def test_the_event_loop_goes_on_while_a_call_runs(thread: ThreadExecutor):
     go = threading.Event()
     running = asyncio.create_task(thread.run(lambda: go.wait(PATIENCE_S)))
     await asyncio.sleep(0)
@@ -67,13 +67,13 @@ async def test_the_event_loop_goes_on_while_a_call_runs(thread: ModelThread):
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), RecursionError(), TimeoutError()], ids=repr)
-async def test_what_a_call_raises_goes_to_its_caller(thread: ModelThread, error: Exception):
+async def test_what_a_call_raises_goes_to_its_caller(thread: ThreadExecutor, error: Exception):
     with pytest.raises(type(error)) as raised:
         await thread.run(lambda: raise_it(error))
     assert raised.value is error
 
 
-async def test_what_a_failed_call_had_is_freed_with_its_error(thread: ModelThread):
+async def test_what_a_failed_call_had_is_freed_with_its_error(thread: ThreadExecutor):
     """Not only when the garbage collector comes: its halves run at once, and need the memory."""
 
     class Tensor:
@@ -103,21 +103,23 @@ async def test_what_a_failed_call_had_is_freed_with_its_error(thread: ModelThrea
     [StopIteration(), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()],
     ids=repr,
 )
-async def test_what_would_end_more_than_the_call_becomes_an_ordinary_error(thread: ModelThread, error: BaseException):
+async def test_what_would_end_more_than_the_call_becomes_an_ordinary_error(
+    thread: ThreadExecutor, error: BaseException
+):
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(RuntimeError, match=type(error).__name__):
             await thread.run(lambda: raise_it(error))
 
 
 @pytest.mark.parametrize("error", [ValueError(), StopIteration(), SystemExit(), KeyboardInterrupt()], ids=repr)
-async def test_the_thread_outlives_a_call_that_fails(thread: ModelThread, error: BaseException):
+async def test_the_thread_outlives_a_call_that_fails(thread: ThreadExecutor, error: BaseException):
     before = await thread.run(threading.current_thread)
     with pytest.raises((ValueError, RuntimeError)):
         await thread.run(lambda: raise_it(error))
     assert await thread.run(threading.current_thread) is before
 
 
-async def test_a_call_that_was_cancelled_before_its_turn_does_not_run(thread: ModelThread):
+async def test_a_call_that_was_cancelled_before_its_turn_does_not_run(thread: ThreadExecutor):
     go, ran = threading.Event(), []
     first = asyncio.create_task(thread.run(lambda: go.wait(PATIENCE_S)))
     second = asyncio.create_task(thread.run(lambda: ran.append("second")))
@@ -131,7 +133,7 @@ async def test_a_call_that_was_cancelled_before_its_turn_does_not_run(thread: Mo
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_call_that_was_cancelled_while_it_runs_ends_unheard(thread: ModelThread, fails: bool):
+async def test_a_call_that_was_cancelled_while_it_runs_ends_unheard(thread: ThreadExecutor, fails: bool):
     began, go, ended = asyncio.Event(), threading.Event(), []
     loop = asyncio.get_running_loop()
     problems: list[dict[str, Any]] = []
@@ -154,13 +156,13 @@ async def test_a_call_that_was_cancelled_while_it_runs_ends_unheard(thread: Mode
     assert not problems
 
 
-async def test_two_event_loops_may_share_it(thread: ModelThread):
+async def test_two_event_loops_may_share_it(thread: ThreadExecutor):
     other = asyncio.to_thread(asyncio.run, thread.run(lambda: "other"))
     assert tuple(await asyncio.gather(other, thread.run(lambda: "own"))) == ("other", "own")
 
 
 async def test_closing_lets_the_calls_that_wait_run_first():
-    thread = ModelThread("model-closing")
+    thread = ThreadExecutor("model-closing")
     system_thread = await thread.run(threading.current_thread)
     go = threading.Event()
     first = asyncio.create_task(thread.run(lambda: go.wait(PATIENCE_S)))
@@ -174,7 +176,7 @@ async def test_closing_lets_the_calls_that_wait_run_first():
 
 
 def test_the_thread_ends_when_the_loop_of_a_call_is_gone():
-    thread, go = ModelThread("model-orphan"), threading.Event()
+    thread, go = ThreadExecutor("model-orphan"), threading.Event()
 
     async def leave() -> threading.Thread:
         own = await thread.run(threading.current_thread)
@@ -199,7 +201,7 @@ def test_the_thread_ends_when_the_loop_of_a_call_is_gone():
 def test_a_call_that_hangs_does_not_keep_the_process_from_ending():
     code = """
 import asyncio, threading
-from inference.worker.executors import ModelThread
+from inference.worker.executors import ThreadExecutor
 
 async def main():
     began = asyncio.Event()
@@ -207,7 +209,7 @@ async def main():
     def hang():
         loop.call_soon_threadsafe(began.set)
         threading.Event().wait()
-    running = asyncio.create_task(ModelThread("model").run(hang))
+    running = asyncio.create_task(ThreadExecutor("model").run(hang))
     await began.wait()
     running.cancel()
 

@@ -25,9 +25,9 @@ from inference.messaging.messages import (
 )
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.policy import Limits
+from inference.worker.executors import Executors
 from inference.worker.intake import FORGET_WEB_AFTER_S, Intake
 from inference.worker.job_runner import GO_TIMEOUT_S
-from inference.worker.lanes import Lanes
 from tests.virtual_time import run
 from tests.worker.batching.test_batcher import BATCH_S, ControlledPipeline, VirtualThread, answer_to
 from tests.worker.test_outbox import FaultyLayer
@@ -46,7 +46,7 @@ class Worker:
         limits = Limits(max_batch_size=2)
         intake, tokenizer = self.intake, VirtualThread(0)
         self.batcher = Batcher(
-            self.pipeline, tokenizer, Lanes(VirtualThread()), limits, intake.on_event, intake.on_close
+            self.pipeline, tokenizer, Executors(VirtualThread()), limits, intake.on_event, intake.on_close
         )
 
     def open(self) -> None:

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.messaging.layer import (
-    PACE_S,
     RETRY_FIRST_S,
     RETRY_LAST_S,
+    SEND_INTERVAL_S,
     SEND_TIMEOUT_S,
     LayerHealth,
     end,
-    pace_of,
     pack,
     receive_forever,
+    send_interval_of,
 )
 from inference.messaging.layer import send as send_once
 from inference.messaging.messages import (
@@ -208,12 +208,12 @@ def test_under_load_envelopes_fill_and_keep_their_distance():
         async with desk() as d:
             for number in range(100):
                 d.put(result(number))
-                await asyncio.sleep(PACE_S / 10)
+                await asyncio.sleep(SEND_INTERVAL_S / 10)
             await d.outbox.flushed()
             assert d.entries == list(map(result, range(100)))
             times = d.layer.tried_at_s
             assert len(times) <= 12
-            assert all(later - earlier >= PACE_S * 0.999 for earlier, later in itertools.pairwise(times))
+            assert all(later - earlier >= SEND_INTERVAL_S * 0.999 for earlier, later in itertools.pairwise(times))
 
     run(main())
 
@@ -289,8 +289,8 @@ def test_packing_nothing_is_nothing():
 
 
 def test_only_in_memory_there_is_nothing_to_pace():
-    assert pace_of(InMemoryChannelLayer()) == 0
-    assert pace_of(FaultyLayer()) == PACE_S
+    assert send_interval_of(InMemoryChannelLayer()) == 0
+    assert send_interval_of(FaultyLayer()) == SEND_INTERVAL_S
 
 
 # A layer that refuses, freezes or loses

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from inference.worker.executors import ModelThread
+from inference.worker.executors import ThreadExecutor
 from inference.worker.watchdog import LEAST_S, TICK_S, DeviceLost, ModelHangs, Watchdog, is_device_lost
 from tests import virtual_time
 
@@ -26,7 +26,7 @@ def test_how_long_a_call_may_take(deadline_s: float, predicted_s: float | None, 
 def test_a_call_that_does_not_come_back_is_noticed():
     async def scenario():
         watchdog = Watchdog(30)
-        barking = asyncio.create_task(watchdog.bark())
+        barking = asyncio.create_task(watchdog.watch())
         began = asyncio.get_running_loop().time()
         with watchdog.watching("model-a", 0.01), pytest.raises(ModelHangs, match="model-a"):
             await barking
@@ -54,8 +54,8 @@ def test_what_loses_the_device_is_known():
 async def test_a_call_that_loses_the_device_never_comes_back_and_is_noticed_at_once():
     """It would only say that the input failed, as would every one after it."""
     watchdog = Watchdog(30)
-    thread = ModelThread("model-test", watchdog)
-    barking = asyncio.create_task(watchdog.bark())
+    thread = ThreadExecutor("model-test", watchdog)
+    barking = asyncio.create_task(watchdog.watch())
 
     def fail() -> None:
         raise RuntimeError(ASSERTED)
@@ -74,7 +74,7 @@ async def test_a_call_that_loses_the_device_never_comes_back_and_is_noticed_at_o
 def test_calls_that_come_back_are_not_noticed_however_many_there_are():
     async def scenario():
         watchdog = Watchdog(30)
-        barking = asyncio.create_task(watchdog.bark())
+        barking = asyncio.create_task(watchdog.watch())
         for _ in range(20):
             with watchdog.watching("model-a", 0.01):
                 await asyncio.sleep(4.9)
@@ -95,7 +95,7 @@ def test_a_call_that_fails_has_come_back():
 def test_time_in_which_the_process_stood_still_does_not_count():
     async def scenario():
         watchdog = Watchdog(30)
-        barking = asyncio.create_task(watchdog.bark())
+        barking = asyncio.create_task(watchdog.watch())
         with watchdog.watching("model-a", 0.01):
             await asyncio.sleep(0)
             virtual_time.stand_still(3600)
@@ -107,7 +107,7 @@ def test_time_in_which_the_process_stood_still_does_not_count():
 
 
 async def test_a_thread_is_watched_once_it_is_told_so():
-    watchdog, thread = Watchdog(30), ModelThread("model-watched")
+    watchdog, thread = Watchdog(30), ThreadExecutor("model-watched")
     assert await thread.run(lambda: len(watchdog._under_way)) == 0
     thread.watchdog = watchdog
     assert await thread.run(lambda: len(watchdog._under_way), predicted_ms=10) == 1

@@ -53,7 +53,7 @@ class Encoder:
         return self.layout.pads
 
     @property
-    def lanes(self) -> int:
+    def concurrent_batches(self) -> int:
         """Batches side by side: on a CPU two, each with half of the cores."""
         side_by_side = self.description.device == "cpu" and self.description.threads > 1 and self.reentrant
         return 2 if side_by_side else 1

@@ -16,7 +16,7 @@ from inference.backends.transformers.generation.self_check import continuous
 from inference.backends.transformers.loading import Loaded
 from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.ragged import Ragged
-from inference.backends.transformers.unbatched import TextGeneration, Whole
+from inference.backends.transformers.unbatched import TextGeneration, Unbatched
 from inference.backends.transformers.warm_up import example, prepared
 from inference.conf import Conf
 
@@ -38,7 +38,7 @@ def choose(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> LoadedP
     if loaded.task == "text-generation":
         return continuous(loaded, conf, report) or TextGeneration(loaded)
     if kind is None or loaded.pipe.tokenizer.pad_token_id is None:
-        return Whole(loaded)
+        return Unbatched(loaded)
     encoder = kind(loaded, conf)
     items = prepared(encoder, [example(loaded.task, encoder.description.mask_token)] * 8)
     rows = [row for item in items for row in item.rows]

@@ -24,11 +24,11 @@ PROMPT_TOKENS_PER_STEP = 32
 """Tokens of a prompt that are read in about the time of one new token: on a CPU; elsewhere they are more."""
 
 
-class Whole:
+class Unbatched:
     shares_calls = False
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
     pads = False
-    lanes = 1
+    concurrent_batches = 1
 
     def __init__(self, loaded: Loaded) -> None:
         self.description = describe(loaded)
@@ -97,7 +97,7 @@ class Steps(StoppingCriteria):  # type: ignore[misc]
         return torch.full((len(input_ids),), over, dtype=torch.bool, device=input_ids.device)
 
 
-class TextGeneration(Whole):
+class TextGeneration(Unbatched):
     """Whole texts, one after the other. What an earlier worker generated of one is generated again."""
 
     def _prepare(self, job: Job) -> Writing:

@@ -10,35 +10,34 @@ from inference.backends.base import FAILED, LoadedPipeline, Outcome, check_numbe
 from inference.backends.sizes import computed_tokens
 from inference.errors import InferenceError
 from inference.messaging.messages import Closing, Error, Event, Result, Returned, Started, Totals
-from inference.worker.batching.bisection import Trial, is_out_of_memory
+from inference.worker.batching.bisection import Bisection, is_out_of_memory
 from inference.worker.batching.policy import Limits, choose
-from inference.worker.executors import ModelThread
-from inference.worker.job_runner import Item, Runner
-from inference.worker.lanes import Lanes
+from inference.worker.executors import Executors, ThreadExecutor
+from inference.worker.job_runner import Item, JobRunner
 
 logger = logging.getLogger(__name__)
 
-WORTH_A_LANE = 2.0
+WORTH_RUNNING_BESIDE = 2.0
 """Work that a batch must have, in its fixed costs, to run beside another: the fixed part is mostly Python, which does
 not run side by side."""
 
 
-class Batcher(Runner):
-    """Runs batches of what is tokenised, side by side where there are lanes, while the next jobs are tokenised."""
+class Batcher(JobRunner):
+    """Runs batches of tokenised jobs, side by side where the pipeline allows it, while the next are tokenised."""
 
     _pipeline: LoadedPipeline
 
     def __init__(  # noqa: PLR0913
         self,
         pipeline: LoadedPipeline,
-        tokenizer_thread: ModelThread,
-        lanes: Lanes,
+        tokenizer_thread: ThreadExecutor,
+        executors: Executors,
         limits: Limits,
         on_event: Callable[[Item, Event], None],
         on_close: Callable[[Item, Closing], None],
     ) -> None:
         super().__init__(pipeline, tokenizer_thread, on_event, on_close)
-        self._lanes = lanes
+        self._executors = executors
         self._limits = limits
         self._last_end = 0.0
 
@@ -55,8 +54,8 @@ class Batcher(Runner):
 
     def _start(self, batches: asyncio.TaskGroup) -> float | None:
         """Start a batch on each thread that is free; when to look again."""
-        while (thread := self._lanes.free(narrow=(narrow := self._worth_a_lane()))) is not None:
-            limits = self._share() if narrow else self._limits
+        while (thread := self._executors.free(narrow=(narrow := self._runs_beside_another()))) is not None:
+            limits = self._share_of_limits() if narrow else self._limits
             choice = choose(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
             for item in choice.expired:
                 del self._waiting[item.key]
@@ -66,30 +65,30 @@ class Batcher(Runner):
             if choice.batch[0].alone:
                 if self._running:
                     return None  # nothing else may be in the model: when that has ended
-                thread = self._lanes.wide
+                thread = self._executors.wide
             for item in choice.batch:
                 self._running[item.key] = self._waiting.pop(item.key)
-            self._lanes.take(thread)
+            self._executors.take(thread)
             batches.create_task(self._run_batch(choice.batch, thread))
         return None
 
-    def _worth_a_lane(self) -> bool:
-        """Whether what waits may run in lanes: a little work costs less in one batch, where it has all cores."""
+    def _runs_beside_another(self) -> bool:
+        """Whether the waiting jobs may run beside another batch: little work costs less in one batch, on all cores."""
         waiting, cost = self._waiting.values(), self.cost.model
-        lanes = 1 if self._running else self._lanes.side_by_side
-        if len(waiting) < lanes:
+        sharing = 1 if self._running else self._executors.side_by_side
+        if len(waiting) < sharing:
             return False
         work_ms = cost.useful_ms(len(waiting), sum(item.tokens for item in waiting))
-        return work_ms >= WORTH_A_LANE * cost.fixed_ms * lanes
+        return work_ms >= WORTH_RUNNING_BESIDE * cost.fixed_ms * sharing
 
-    def _share(self) -> Limits:
-        """Each lane gets its share of all jobs here, or one would run them all and the others what trickles in."""
+    def _share_of_limits(self) -> Limits:
+        """Each executor gets its share of all jobs here, or one would run them all and the others what trickles in."""
         if self._limits.batch_window_s:
             return self._limits
-        share = -(-(len(self._waiting) + len(self._running)) // self._lanes.side_by_side)
+        share = -(-(len(self._waiting) + len(self._running)) // self._executors.side_by_side)
         return replace(self._limits, max_batch_size=max(1, min(self._limits.max_batch_size, share)))
 
-    async def _run_batch(self, batch: list[Item], thread: ModelThread) -> None:
+    async def _run_batch(self, batch: list[Item], thread: ThreadExecutor) -> None:
         try:
             for item in batch:
                 if item.alone or item.job.events:
@@ -104,13 +103,13 @@ class Batcher(Runner):
                 if item.key in self._running:
                     self._close(item, Error(item.job.id, "inference", FAILED))
         finally:
-            self._lanes.give_back(thread)
+            self._executors.give_back(thread)
             self._changed.set()
 
-    async def _run_and_close(self, items: list[Item], thread: ModelThread | None = None) -> None:
+    async def _run_and_close(self, items: list[Item], thread: ThreadExecutor | None = None) -> None:
         started = self._clock()
-        lane = thread or self._lanes.wide
-        outcomes = await Trial(lambda batch: self._run_once(batch, lane)).outcomes(items)
+        executor = thread or self._executors.wide
+        outcomes = await Bisection(lambda batch: self._run_once(batch, executor)).outcomes(items)
         inference_ms = (self._clock() - started) * 1000
         for item, outcome in zip(items, outcomes, strict=True):
             closing: Closing
@@ -125,7 +124,7 @@ class Batcher(Runner):
                 closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(items))
             self._close(item, closing)
 
-    async def _run_once(self, batch: Sequence[Item], thread: ModelThread) -> list[Outcome]:
+    async def _run_once(self, batch: Sequence[Item], thread: ThreadExecutor) -> list[Outcome]:
         """Raises whatever the pipeline raises."""
         prepared: list[Any] = [item.prepared for item in batch]
         expected = computed_tokens(batch, pads=self._limits.pads)

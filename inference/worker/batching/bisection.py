@@ -19,7 +19,7 @@ OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 Made = TypeVar("Made")
 
 
-class Trial(Generic[Made]):
+class Bisection(Generic[Made]):
     """Runs one batch. One that fails is halved until the culprit stands alone, so that its mates get their answers.
 
     But when one input after the other fails alike and none is answered, something else is to blame (a device that is

@@ -18,10 +18,10 @@ from inference.messaging.messages import (
     Token,
     Totals,
 )
-from inference.worker.batching.bisection import Trial
+from inference.worker.batching.bisection import Bisection
 from inference.worker.batching.policy import Limits
-from inference.worker.executors import ModelThread
-from inference.worker.job_runner import Item, Key, Runner
+from inference.worker.executors import ThreadExecutor
+from inference.worker.job_runner import Item, JobRunner, Key
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Progress:
     """Its share of the model's time."""
 
 
-class ContinuousBatcher(Runner):
+class ContinuousBatcher(JobRunner):
     """One step of the model after the other; each brings a token to every running job whose prompt has been read."""
 
     _pipeline: GeneratingPipeline
@@ -50,8 +50,8 @@ class ContinuousBatcher(Runner):
     def __init__(  # noqa: PLR0913
         self,
         pipeline: GeneratingPipeline,
-        tokenizer_thread: ModelThread,
-        model_thread: ModelThread,
+        tokenizer_thread: ThreadExecutor,
+        model_thread: ThreadExecutor,
         limits: Limits,
         on_event: Callable[[Item, Event], None],
         on_close: Callable[[Item, Closing], None],
@@ -164,7 +164,7 @@ class ContinuousBatcher(Runner):
             self._note_step(some, (self._clock() - began) * 1000)
             return outcomes
 
-        return await Trial(step).outcomes(items)
+        return await Bisection(step).outcomes(items)
 
     def _note_step(self, items: Sequence[Item], milliseconds: float) -> None:
         for item in items:

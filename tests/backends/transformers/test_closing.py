@@ -15,10 +15,9 @@ from inference.backends.transformers import backend
 from inference.backends.transformers.warm_up import example
 from inference.conf import Conf
 from inference.messaging.messages import Job
-from inference.worker.executors import ModelThread
-from inference.worker.lanes import Lanes
+from inference.worker.executors import Executors, ThreadExecutor
 from tests import virtual_time
-from tests.simulation import SimulatedModel, SimulatedThread, World
+from tests.simulation import SimulatedExecutor, SimulatedModel, World
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[SimulatedModel]:
         return models[-1]
 
     model = SimulatedModel
-    monkeypatch.setattr("inference.worker.worker.ModelThread", SimulatedThread)
+    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", make)
     return models
 
@@ -164,7 +163,7 @@ def test_a_model_that_hangs_is_left_alone(made: list[SimulatedModel]) -> None:
 
 
 async def test_the_last_call_is_on_the_wide_thread_after_all_that_others_are_at() -> None:
-    wide, narrow = ModelThread("wide"), ModelThread("narrow")
+    wide, narrow = ThreadExecutor("wide"), ThreadExecutor("narrow")
     gate, begun, ended = threading.Event(), threading.Event(), threading.Event()
     seen: list[str] = []
 
@@ -179,7 +178,7 @@ async def test_the_last_call_is_on_the_wide_thread_after_all_that_others_are_at(
 
     running = asyncio.create_task(narrow.run(busy))
     await asyncio.to_thread(begun.wait, 20)
-    Lanes(wide, [narrow]).close(last)
+    Executors(wide, [narrow]).close(last)
     assert seen == []
     gate.set()
     await running

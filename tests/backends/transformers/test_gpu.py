@@ -15,9 +15,8 @@ from inference.messaging.messages import Closing, Job, Result
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.bisection import is_out_of_memory
 from inference.worker.batching.policy import Limits
-from inference.worker.executors import ModelThread
+from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.job_runner import Item
-from inference.worker.lanes import Lanes
 from tests import processes, tiny_models
 from tests.conftest import client
 from tests.processes import Redis
@@ -49,7 +48,7 @@ def little_memory() -> Iterator[None]:
 
 def test_the_model_is_on_the_gpu() -> None:
     pipeline = load(BUNDLED_MODEL)
-    assert (pipeline.description.device, pipeline.lanes, pipeline.pads) == ("cuda:0", 1, True)
+    assert (pipeline.description.device, pipeline.concurrent_batches, pipeline.pads) == ("cuda:0", 1, True)
     assert type(pipeline).__name__ == "FillMask"
     pipeline.close()
 
@@ -74,7 +73,7 @@ def test_what_a_closed_model_had_is_free() -> None:
 
 @pytest.mark.usefixtures("little_memory")
 async def test_a_batch_that_is_too_much_for_the_memory_is_halved_and_later_ones_are_smaller() -> None:
-    thread, tokenizer_thread = ModelThread("model-test"), ModelThread("tokenizer-test")
+    thread, tokenizer_thread = ThreadExecutor("model-test"), ThreadExecutor("tokenizer-test")
     pipeline = await thread.run(lambda: load(BUNDLED_MODEL, max_batch_tokens=10_000_000))
     closed: list[Closing] = []
     all_closed = asyncio.Event()
@@ -85,7 +84,7 @@ async def test_a_batch_that_is_too_much_for_the_memory_is_halved_and_later_ones_
             all_closed.set()
 
     limits = Limits(max_batch_size=2000, max_batch_tokens=10_000_000, batch_window_s=0.5)
-    runner = Batcher(pipeline, tokenizer_thread, Lanes(thread), limits, lambda *_: None, on_close)
+    runner = Batcher(pipeline, tokenizer_thread, Executors(thread), limits, lambda *_: None, on_close)
     running = asyncio.create_task(runner.run())
     text = "a [MASK] " + "stone " * 400
     for number in range(400):

@@ -21,7 +21,7 @@ from inference.conf import Conf
 from inference.errors import DeadlineExceeded
 from inference.messaging.messages import Job
 from tests import virtual_time
-from tests.simulation import DESCRIPTION, SimulatedModel, SimulatedThread, SimulatedTokens, World
+from tests.simulation import DESCRIPTION, SimulatedExecutor, SimulatedModel, SimulatedTokens, World
 
 STEP_S = 0.06
 TEXT = {"max_new_tokens": 150, "seed": 0}
@@ -46,7 +46,7 @@ class SlowWriter(SimulatedModel):
 
     shares_calls = False
     pads = False
-    lanes = 1
+    concurrent_batches = 1
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
     computed_s = 0.0
     """What all calls so far have taken: the clock that the cost model is told by."""
@@ -69,7 +69,7 @@ class SlowWriter(SimulatedModel):
         return super().run([SimulatedTokens(item.job.input) for item in batch])
 
 
-class ComputingThread(SimulatedThread):
+class ComputingExecutor(SimulatedExecutor):
     """A call takes the time that its model has computed."""
 
     async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
@@ -92,7 +92,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[SlowWriter]:
 
     for module in ("inference.worker.batching.batcher", "inference.backends.transformers.warm_up"):
         monkeypatch.setattr(f"{module}.compute_clock", lambda description: lambda: SlowWriter.computed_s)
-    monkeypatch.setattr("inference.worker.worker.ModelThread", ComputingThread)
+    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", ComputingExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", make)
     return made
 
@@ -133,12 +133,12 @@ def test_a_text_that_hangs_is_noticed_all_the_same(writers: list[SlowWriter]) ->
         with pytest.raises(DeadlineExceeded):
             await asking
 
-    class Endless(ComputingThread):
+    class Endless(ComputingExecutor):
         async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
-            return await SimulatedThread.run(self, call, predicted_ms)
+            return await SimulatedExecutor.run(self, call, predicted_ms)
 
     with pytest.MonkeyPatch.context() as hanging:
-        hanging.setattr("inference.worker.worker.ModelThread", Endless)
+        hanging.setattr("inference.worker.worker.ThreadExecutor", Endless)
         virtual_time.run(scenario())
 
 

@@ -15,9 +15,8 @@ from inference.messaging.messages import Closing, Description, Error, Event, Job
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.cost_model import MEMORY
 from inference.worker.batching.policy import Limits
-from inference.worker.executors import ModelThread
+from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.job_runner import GO_TIMEOUT_S, Item
-from inference.worker.lanes import Lanes
 from tests.virtual_time import START_S, run
 
 PATIENCE_S = 20
@@ -97,7 +96,7 @@ class ControlledPipeline:
 
     shares_calls = True
     pads = True
-    lanes = 1
+    concurrent_batches = 1
 
     def __init__(
         self,
@@ -153,7 +152,7 @@ def show(faults: list[str], good: Sequence[Any]) -> list[Any]:
     return outcomes  # type: ignore[no-any-return]
 
 
-class VirtualThread(ModelThread):
+class VirtualThread(ThreadExecutor):
     """A call takes a while of virtual time; there is no thread."""
 
     def __init__(self, call_s: float = BATCH_S, spans: list[tuple[float, float]] | None = None) -> None:
@@ -180,15 +179,15 @@ class Bench:
 
     def __init__(
         self,
-        tokenizer: ModelThread,
-        lanes: Lanes,
+        tokenizer: ThreadExecutor,
+        executors: Executors,
         limits: Limits,
         task: str = "fill-mask",
         warm_up_costs: Sequence[tuple[int, int, float]] = (),
     ) -> None:
         self._heard = asyncio.Event()
         self.pipeline = ControlledPipeline(task, warm_up_costs, self._heard)
-        self.batcher = Batcher(self.pipeline, tokenizer, lanes, limits, self._on_event, self._on_close)
+        self.batcher = Batcher(self.pipeline, tokenizer, executors, limits, self._on_event, self._on_close)
         self.closings: dict[int, Closing] = {}
         self.closed_at_s: dict[int, float] = {}
         """Seconds from the start of the clock of virtual time."""
@@ -251,8 +250,8 @@ class Bench:
 @asynccontextmanager
 async def bench(size: int = 8, *, task: str = "fill-mask") -> AsyncIterator[Bench]:
     """With real threads."""
-    tokenizer, thread = ModelThread("tokenizer-test"), ModelThread("model-test")
-    opened = Bench(tokenizer, Lanes(thread), Limits(max_batch_size=size), task, DEAR_BATCHES)
+    tokenizer, thread = ThreadExecutor("tokenizer-test"), ThreadExecutor("model-test")
+    opened = Bench(tokenizer, Executors(thread), Limits(max_batch_size=size), task, DEAR_BATCHES)
     async with running(opened):
         yield opened
     tokenizer.close()
@@ -263,7 +262,7 @@ async def bench(size: int = 8, *, task: str = "fill-mask") -> AsyncIterator[Benc
 async def virtual(size: int = 8, window_s: float = 0.0, tokenize_s: float = 0.0) -> AsyncIterator[Bench]:
     """With neither threads nor waiting."""
     limits = Limits(max_batch_size=size, batch_window_s=window_s)
-    opened = Bench(VirtualThread(tokenize_s), Lanes(VirtualThread()), limits)
+    opened = Bench(VirtualThread(tokenize_s), Executors(VirtualThread()), limits)
     async with running(opened):
         yield opened
 
@@ -458,8 +457,8 @@ async def test_what_the_tokenizer_raised_is_not_told_to_the_client():
 
 
 async def test_a_tokenizer_whose_outcomes_are_nonsense_ends_the_batcher_instead_of_letting_jobs_wait():
-    tokenizer, thread = ModelThread("tokenizer-test"), ModelThread("model-test")
-    b = Bench(tokenizer, Lanes(thread), Limits(max_batch_size=8))
+    tokenizer, thread = ThreadExecutor("tokenizer-test"), ThreadExecutor("model-test")
+    b = Bench(tokenizer, Executors(thread), Limits(max_batch_size=8))
     b.pipeline.prepare = lambda jobs: [None] * len(jobs)  # type: ignore[method-assign]
     b.add("a")
     with pytest.raises(ExceptionGroup):
@@ -468,7 +467,7 @@ async def test_a_tokenizer_whose_outcomes_are_nonsense_ends_the_batcher_instead_
     thread.close()
 
 
-# Lanes
+# Executors
 
 
 @asynccontextmanager
@@ -477,12 +476,12 @@ async def side_by_side(
 ) -> AsyncIterator[tuple[Bench, VirtualThread, list[VirtualThread]]]:
     """A batcher in virtual time, its wide thread and its narrow ones, on which a batch takes twice as long."""
     wide, narrow = VirtualThread(), [VirtualThread(2 * BATCH_S) for _ in range(2)]
-    opened = Bench(VirtualThread(0), Lanes(wide, narrow), Limits(max_batch_size=size), warm_up_costs=warm_up_costs)
+    opened = Bench(VirtualThread(0), Executors(wide, narrow), Limits(max_batch_size=size), warm_up_costs=warm_up_costs)
     async with running(opened):
         yield opened, wide, narrow
 
 
-def test_what_waits_is_shared_among_the_lanes():
+def test_what_waits_is_shared_among_the_executors():
     async def main() -> None:
         async with side_by_side() as (b, wide, narrow):
             b.add(*"abcdef")
@@ -508,7 +507,7 @@ def test_a_lone_job_has_every_core_and_nothing_beside_it():
 
 
 def test_a_little_work_runs_in_one_batch_on_every_core():
-    """Fixed costs twice would be more than what the lanes save."""
+    """Fixed costs twice would be more than what running side by side saves."""
 
     async def main() -> None:
         async with side_by_side(warm_up_costs=DEAR_BATCHES) as (b, wide, narrow):
@@ -980,8 +979,8 @@ def test_whatever_comes_an_alone_job_is_alone_from_its_tokenising_to_its_end(
 ):
     async def main() -> None:
         tokenizer, model = VirtualThread(TOKENIZE_S), VirtualThread()
-        lanes = Lanes(model, [VirtualThread(2 * BATCH_S, model.spans) for _ in range(side_by_side)])
-        b = Bench(tokenizer, lanes, Limits(max_batch_size=size))
+        executors = Executors(model, [VirtualThread(2 * BATCH_S, model.spans) for _ in range(side_by_side)])
+        b = Bench(tokenizer, executors, Limits(max_batch_size=size))
         b.gives_go = True
         async with running(b):
             for number, (pause, action, job_id) in enumerate(steps):

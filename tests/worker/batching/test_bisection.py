@@ -7,7 +7,7 @@ import torch
 
 from inference.errors import InferenceError
 from inference.messaging.messages import Job
-from inference.worker.batching.bisection import ALIKE, Trial, is_out_of_memory
+from inference.worker.batching.bisection import ALIKE, Bisection, is_out_of_memory
 from inference.worker.job_runner import Item
 
 
@@ -33,7 +33,7 @@ class Model:
 
 
 async def outcomes(model: Model, count: int = 64) -> list[int | None]:
-    made = await Trial(model.run).outcomes(items(count))
+    made = await Bisection(model.run).outcomes(items(count))
     return [None if isinstance(outcome, InferenceError) else outcome for outcome in made]
 
 

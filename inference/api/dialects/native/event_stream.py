@@ -10,7 +10,7 @@ import msgspec
 
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
-from inference.serving.generation_result import Transcript
+from inference.serving.generation_result import GenerationResult
 
 
 def write_headers(request_id: str) -> list[tuple[bytes, bytes]]:
@@ -29,16 +29,16 @@ def write_token(token: Token, **end: Any) -> bytes:
     return _event(fields)
 
 
-def write_end(transcript: Transcript) -> bytes:
+def write_end(generation_result: GenerationResult) -> bytes:
     """The last token, the whole text (the prompt before it only if the client asked for that), and how it ended."""
-    text = transcript.output()[0]["generated_text"] if transcript.full_text else transcript.text
+    text = generation_result.output()[0]["generated_text"] if generation_result.full_text else generation_result.text
     details = {
-        "finish_reason": transcript.finish_reason,
-        "generated_tokens": len(transcript.tokens),
-        "seed": transcript.seed,
-        "input_length": transcript.prompt_tokens,
+        "finish_reason": generation_result.finish_reason,
+        "generated_tokens": len(generation_result.tokens),
+        "seed": generation_result.seed,
+        "input_length": generation_result.prompt_tokens,
     }
-    return write_token(transcript.tokens[-1], generated_text=text, details=details)
+    return write_token(generation_result.tokens[-1], generated_text=text, details=details)
 
 
 def write_error(error: InferenceError) -> bytes:
@@ -46,14 +46,14 @@ def write_error(error: InferenceError) -> bytes:
     return _event({"error": error.message, "error_type": error.code})
 
 
-def write_details(transcript: Transcript, output: bytes) -> bytes:
+def write_details(generation_result: GenerationResult, output: bytes) -> bytes:
     """The pipeline's answer to one input, and how it came about."""
     details = {
-        "finish_reason": transcript.finish_reason,
-        "generated_tokens": len(transcript.tokens),
-        "seed": transcript.seed,
+        "finish_reason": generation_result.finish_reason,
+        "generated_tokens": len(generation_result.tokens),
+        "seed": generation_result.seed,
         "prefill": [],
-        "tokens": [_token(token) for token in transcript.tokens],
+        "tokens": [_token(token) for token in generation_result.tokens],
     }
     answer = msgspec.json.decode(output)[0]
     return msgspec.json.encode([answer | {"details": details}])

@@ -9,7 +9,7 @@ from inference.api.dialects.native.fields import decode_object, read_deadline, r
 from inference.api.dialects.native.http import write_outputs
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Token
-from inference.serving.generation_result import Transcript
+from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query, Times
 from inference.serving.validation import json_type
 
@@ -63,7 +63,7 @@ def write_result(  # noqa: PLR0913
     request_id: str,
     outputs: Sequence[bytes],
     times: Times,
-    transcript: Transcript | None = None,
+    generation_result: GenerationResult | None = None,
     *,
     many: bool,
 ) -> str:
@@ -72,7 +72,7 @@ def write_result(  # noqa: PLR0913
         client_id,
         request_id=request_id,
         output=msgspec.Raw(write_outputs(outputs, many=many)),
-        **({} if transcript is None else _generation(transcript)),
+        **({} if generation_result is None else _generation(generation_result)),
         queue_ms=round(times.queue_ms, 3),
         inference_ms=round(times.inference_ms, 3),
         total_ms=round(times.total_ms, 3),
@@ -80,15 +80,15 @@ def write_result(  # noqa: PLR0913
     )
 
 
-def _generation(transcript: Transcript) -> dict[str, Any]:
-    reason = transcript.finish_reason
+def _generation(generation_result: GenerationResult) -> dict[str, Any]:
+    reason = generation_result.finish_reason
     return {
         "finish_reason": "stop" if reason in ("eos_token", "stop_sequence") else reason,
-        "prompt_tokens": transcript.prompt_tokens,
-        "generated_tokens": len(transcript.tokens),
-        "seed": transcript.seed,
-        "first_token_ms": round(transcript.first_token_ms, 3),
-        "token_ms": round(transcript.token_ms, 3),
+        "prompt_tokens": generation_result.prompt_tokens,
+        "generated_tokens": len(generation_result.tokens),
+        "seed": generation_result.seed,
+        "first_token_ms": round(generation_result.first_token_ms, 3),
+        "token_ms": round(generation_result.token_ms, 3),
     }
 
 

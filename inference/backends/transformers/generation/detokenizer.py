@@ -8,7 +8,7 @@ CLEANED = 5
 """Characters that a later token may still change, where the tokenizer cleans up spaces (`` n't`` becomes ``n't``)."""
 
 
-class Pieces:
+class Detokenizer:
     """What each token adds to the text; all pieces and the rest, joined, are the text that ``decode`` makes of all.
 
     Only the last few tokens are decoded for each: from the last one that brought text on, since a decoder may treat

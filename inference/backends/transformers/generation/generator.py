@@ -11,7 +11,7 @@ from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.attention import NAME, PromptPart, ShapeFinder, register
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
 from inference.backends.transformers.generation.plan import Plan, plan
-from inference.backends.transformers.generation.preparation import Requests, answer, whole
+from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
 from inference.backends.transformers.generation.sampling import Choice, Drawn, choose
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.loading import Loaded, give_memory_back
@@ -34,7 +34,7 @@ class Generator:
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
     shares_calls = True
     pads = False
-    lanes = 1
+    concurrent_batches = 1
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
         self._pipe = loaded.pipe
@@ -47,7 +47,7 @@ class Generator:
         self.description = describe(loaded, streams=True)
         longest = min(self.description.longest_input, conf.max_batch_tokens)
         self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest)
-        self._requests = Requests(loaded.pipe, self.description, longest, self.cache.capacity)
+        self._requests = TextPreparation(loaded.pipe, self.description, longest, self.cache.capacity)
         self._special = frozenset(loaded.pipe.tokenizer.all_special_ids)
 
     def prepare(self, jobs: Sequence[Job]) -> list[Text | InferenceError]:

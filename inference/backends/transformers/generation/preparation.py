@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 from transformers import LogitsProcessorList
 from transformers.utils.chat_template_utils import Chat
 
-from inference.backends.transformers.generation.detokenizer import Pieces
+from inference.backends.transformers.generation.detokenizer import Detokenizer
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import Limits, Text
 from inference.backends.transformers.rows import check_length
@@ -37,7 +37,7 @@ PROCESSED = frozenset(
 """What is done by ``generate``'s own processors of scores, text by text."""
 
 
-class Requests:
+class TextPreparation:
     """On the tokenizer's thread, with a tokenizer of its own.
 
     Raises:
@@ -128,15 +128,15 @@ class Requests:
             generation_config=config, input_ids_seq_length=prompt_tokens, device=self._device
         )
 
-    def _pieces(self) -> Pieces:
+    def _pieces(self) -> Detokenizer:
         tokenizer = self._decoding
         if not tokenizer.is_fast:
-            return Pieces(lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
+            return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
         backend = tokenizer._tokenizer
         cleans = bool(tokenizer.clean_up_tokenization_spaces) and type(backend.model).__name__ != "BPE"
         if cleans:
-            return Pieces(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)
-        return Pieces(lambda ids: backend.decode(ids, skip_special_tokens=True))
+            return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)
+        return Detokenizer(lambda ids: backend.decode(ids, skip_special_tokens=True))
 
 
 def _or(value: Any, default: Any) -> Any:

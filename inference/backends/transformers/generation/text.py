@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference.backends.transformers.generation.detokenizer import Pieces
+from inference.backends.transformers.generation.detokenizer import Detokenizer
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.messaging.messages import FinishReason, Job
 
@@ -32,7 +32,7 @@ class Text:
     prompt_tokens: int
     limits: Limits
     sampling: Sampling
-    pieces: Pieces
+    pieces: Detokenizer
     capacity: int
     """Tokens of its row in the cache: room for all that it may come to."""
     cached: int = 0

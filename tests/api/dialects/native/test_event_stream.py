@@ -34,9 +34,9 @@ def test_a_token_is_read_by_the_stock_client():
 
 
 def finished(**fields: Any) -> Any:
-    transcript = make_transcript(" b", seed=5, **fields)
-    transcript.finish(Generation("stop_sequence", 3, 2, 1.0, 1.0, token(1, " c")))
-    return transcript
+    generation_result = make_transcript(" b", seed=5, **fields)
+    generation_result.finish(Generation("stop_sequence", 3, 2, 1.0, 1.0, token(1, " c")))
+    return generation_result
 
 
 @pytest.mark.parametrize(

@@ -505,9 +505,9 @@ def test_a_token_frame():
     ("reason", "told"), [("eos_token", "stop"), ("stop_sequence", "stop"), ("length", "length")], ids=str
 )
 def test_a_result_of_a_generation_says_how_it_came_about(reason: Any, told: str):
-    transcript = make_transcript("b", seed=3)
-    transcript.finish(Generation(reason, 5, 2, 1.0, 1.0, token(1, "c")))
-    result = json.loads(frames.write_result("a", "r", [b"1"], Times(total_ms=1.0), transcript, many=False))
+    generation_result = make_transcript("b", seed=3)
+    generation_result.finish(Generation(reason, 5, 2, 1.0, 1.0, token(1, "c")))
+    result = json.loads(frames.write_result("a", "r", [b"1"], Times(total_ms=1.0), generation_result, many=False))
     assert result["finish_reason"] == told
     assert (result["prompt_tokens"], result["generated_tokens"], result["seed"]) == (5, 2, 3)
     assert {"first_token_ms", "token_ms"} <= result.keys()

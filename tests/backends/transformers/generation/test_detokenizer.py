@@ -9,7 +9,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.backends.transformers.generation.detokenizer import INCOMPLETE, Pieces
+from inference.backends.transformers.generation.detokenizer import INCOMPLETE, Detokenizer
 
 BYTES = st.lists(st.integers(0, 255), max_size=40)
 TEXTS = st.text(max_size=30)
@@ -57,7 +57,7 @@ def told(tokenizer: Any, ids: Sequence[int], *, cleans: bool = False) -> tuple[l
     def decode(some: Sequence[int]) -> str:
         return tokenizer.decode(list(some), skip_special_tokens=True)  # type: ignore[no-any-return]
 
-    pieces = Pieces(decode, cleans=cleans)
+    pieces = Detokenizer(decode, cleans=cleans)
     said = [pieces.push(token) for token in ids]
     whole = decode(ids)
     if said:
@@ -109,7 +109,7 @@ def test_only_the_last_few_tokens_are_decoded() -> None:
         seen.append(len(some))
         return BYTE_LEVEL.decode(list(some))  # type: ignore[no-any-return]
 
-    pieces = Pieces(decode)
+    pieces = Detokenizer(decode)
     for token in BYTE_LEVEL("a long text, é and 日本 too, " * 20)["input_ids"]:
         pieces.push(token)
     assert max(seen) <= 8
