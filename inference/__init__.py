@@ -1,30 +1,20 @@
 """Serve a Hugging Face pipeline to many clients at once.
 
-Other Django code calls the model through ``infer``, ``infer_sync`` and ``stream``.
+Other Django code calls the model through ``infer``, ``infer_sync`` and ``stream``, which are those of
+``inference.python_api``.
 """
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.python_api import infer, infer_sync, stream
+
+__all__ = ["infer", "infer_sync", "stream"]
 
 
-async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
-    """See ``inference.python_api.infer``."""
-    from inference import python_api  # noqa: PLC0415 - Django's apps must be loaded first
-
-    return await python_api.infer(inputs, parameters, deadline_s)
-
-
-def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
-    """See ``inference.python_api.infer_sync``."""
-    from inference import python_api  # noqa: PLC0415
-
-    return python_api.infer_sync(inputs, parameters, deadline_s)
-
-
-def stream(
-    inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None
-) -> AsyncGenerator[str]:
-    """See ``inference.python_api.stream``."""
-    from inference import python_api  # noqa: PLC0415
-
-    return python_api.stream(inputs, parameters, deadline_s)
+def __getattr__(name: str) -> Any:
+    """Imported when it is used: Django's apps must be loaded before."""
+    if name in __all__:
+        return getattr(import_module("inference.python_api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

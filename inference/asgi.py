@@ -19,8 +19,8 @@ def wrap(application: Application) -> Application:
     and with the first connection wherever neither exists.
     """
     hooks.install(_start, _drain)
-    http = complete_http(http_routes(application, FrontPage.as_asgi()))
-    websocket = complete_websocket(websocket_routes)
+    http = complete_http(http_routes(application, {"/": FrontPage.as_asgi()}))
+    websocket = complete_websocket(websocket_routes())
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

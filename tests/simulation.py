@@ -20,7 +20,7 @@ from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messaging.layer import ChannelLayer
 from inference.messaging.messages import Description, Job
-from inference.scheduling.calls import Superseded
+from inference.scheduling.calls import Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.worker.executors import ThreadExecutor
 from inference.worker.watchdog import ModelHangs, Watchdog, is_device_lost
@@ -298,7 +298,15 @@ class World:
         while True:
             version = (await self.webs[web].description(deadline_at)).version
             with suppress(Superseded):  # validated anew, as the service does
-                [answer] = await self.webs[web].run(str(text), [text], parameters, now, deadline_at, version=version)
+                work = Work(
+                    request_id=str(text),
+                    inputs=[text],
+                    parameters=parameters,
+                    admitted_at=now,
+                    deadline_at=deadline_at,
+                    version=version,
+                )
+                [answer] = await self.webs[web].run(work)
                 assert self.versions[answer.worker] == version, "the answer of a model that was not asked"
                 return answer.result.output.decode().strip('"')
 

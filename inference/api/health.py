@@ -1,38 +1,41 @@
-"""``/health/…`` and ``/metrics``: what probes and Prometheus ask."""
+"""``/health/live``, ``/health/ready`` and ``/metrics``: what probes and Prometheus ask for."""
 
 import msgspec
 
+from inference.api.dialects.base import Reply
 from inference.api.hosts import own_address
 from inference.api.http import HttpConsumer
 from inference.observability.metrics import CONTENT_TYPE
 
+JSON = (b"content-type", b"application/json")
 
-class Watched(HttpConsumer):
-    """Base of what probes and Prometheus ask, which call a process by its address."""
+
+class MonitoringConsumer(HttpConsumer):
+    """Probes and Prometheus call a process by its address, which need not be an allowed host."""
 
     def allowed_host(self) -> bool:
         return super().allowed_host() or own_address(self.scope)
 
 
-class Live(Watched):
-    """``GET /health/live``: the process answers."""
+class Live(MonitoringConsumer):
+    """200: the process answers."""
 
     async def respond(self) -> None:
-        await self.answer(200, b'{"status": "live"}')
+        await self.answer(Reply(200, [JSON], b'{"status": "live"}'))
 
 
-class Ready(Watched):
-    """``GET /health/ready``: 200 only when a request now would be served; a ``warning`` where workers differ."""
+class Ready(MonitoringConsumer):
+    """200 if a request would be served now, else 503 with the reason; a ``warning`` where workers differ."""
 
     async def respond(self) -> None:
         reason, warning = self.service.unready(), self.service.different()
         status = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
         status |= {"warning": warning} if warning else {}
-        await self.answer(503 if reason else 200, msgspec.json.encode(status))
+        await self.answer(Reply(503 if reason else 200, [JSON], msgspec.json.encode(status)))
 
 
-class Metrics(Watched):
-    """``GET /metrics``: Prometheus' text format."""
+class MetricsExport(MonitoringConsumer):
+    """Prometheus' text format."""
 
     async def respond(self) -> None:
-        await self.answer(200, self.service.metrics.text(), [(b"content-type", CONTENT_TYPE.encode())])
+        await self.answer(Reply(200, [(b"content-type", CONTENT_TYPE.encode())], self.service.metrics.text()))

@@ -4,11 +4,13 @@ import logging
 from typing import Any
 
 from inference.api import security_headers
+from inference.api.dialects import registry
 from inference.api.routing import Application
+from inference.api.scope import http_context, path_of
+from inference.errors import Internal
 
 logger = logging.getLogger("inference.edge")
 
-BUG = b'{"error": "This server has a bug; its log has the details.", "error_type": "internal"}'
 INTERNAL_ERROR = 1011
 
 
@@ -43,9 +45,10 @@ def complete_http(application: Application) -> Application:
         except Exception:
             logger.exception("HTTP %s %s", scope["method"], scope["path"])
             if not response.started:
-                headers = [(b"content-type", b"application/json")]
-                await response.send({"type": "http.response.start", "status": 500, "headers": headers})
-                await response.send({"type": "http.response.body", "body": BUG})
+                bug = Internal("This server has a bug; its log has the details.")
+                reply = registry.of_path(path_of(scope)).error(http_context(scope), bug)
+                await response.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+                await response.send({"type": "http.response.body", "body": reply.body})
         if not (response.ended or response.disconnected):
             raise Unfinished(f"The answer to {scope['method']} {scope['path']} has no end; its connection is closed.")
 

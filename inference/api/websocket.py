@@ -1,22 +1,23 @@
-"""WebSocket in and out."""
+"""The WebSocket consumer: many requests at once on one socket, each under the client's own id."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
-from inference.api.dialects.native import frames
-from inference.api.hosts import allowed_host, allowed_origin, client_address, header, peer
+from inference.api.dialects.base import Cancel, Rejected, Say, Socket, SocketWriter, Start
+from inference.api.hosts import allowed_host, allowed_origin
 from inference.api.outgoing import Outgoing
-from inference.errors import Cancelled, InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
+from inference.api.scope import Transport, client_address, websocket_context
+from inference.errors import InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messaging.messages import Started, Token
-from inference.models import InferenceRequest
-from inference.observability import tracing
+from inference.serving.generation_result import GenerationResult
+from inference.serving.progress import Progress
 from inference.serving.query import Query
-from inference.serving.service import Request, Service
+from inference.serving.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -27,29 +28,67 @@ MOST_OPEN_INPUTS = 256
 POLICY_VIOLATION, SERVICE_RESTART = 1008, 1012
 
 
-class InferenceSocket(AsyncConsumer):
-    """``/ws/``: many requests at once, each under the client's own id.
+class OpenRequest(Progress):
+    """A request that has no last frame yet."""
 
-    A consumer handles one event at a time, so its methods only start tasks and return. Everything said goes through
+    wants_started = True
+
+    def __init__(self, start: Start, writer: SocketWriter, say: Callable[[str], None]) -> None:
+        self.query: Query | None = None
+        self.inputs = 0
+        self.task: asyncio.Task[None] | None = None
+        self.generation: GenerationResult | None = None
+        """Of a stream that has begun."""
+        self.writer = writer
+        self._start = start
+        self._say = say
+
+    def read(self) -> Query:
+        self.query = self._start.read()
+        return self.query
+
+    def admitted(self) -> None:
+        self._say(self.writer.accepted())
+
+    def started(self, event: Started) -> None:
+        self._say(self.writer.started(event))
+
+    def token(self, token: Token, generation: GenerationResult) -> None:
+        self.generation = generation
+        self._say(self.writer.token(token))
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class SocketConsumer(AsyncConsumer):
+    """Serves the sockets of dialects.
+
+    A consumer handles one event at a time, so its methods only start tasks and return. All frames are sent through
     one queue, in order. It takes no channel of its own.
     """
 
     channel_layer_alias = "none"
     service: Service
 
+    def __init__(self, *, make_socket: Callable[[], Socket]) -> None:
+        self._socket = make_socket()
+        self._open: dict[str, OpenRequest] = {}
+        self._handshake_answered = asyncio.Event()
+        self._given_up = False
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.service = scope["service"]
-        self.open: dict[str, asyncio.Task[None]] = {}
-        self._inputs: dict[str, int] = {}
         self._outgoing = Outgoing(self.service.conf.max_reply_bytes, self._cut_off)
-        self._answered = asyncio.Event()
-        self._given_up = False
         helpers = [asyncio.create_task(self._outgoing.write(send)), asyncio.create_task(self._close_when_draining())]
         try:
             await super().__call__(scope, receive, send)
         finally:
-            for task in (*helpers, *self.open.values()):
-                task.cancel()
+            for helper in helpers:
+                helper.cancel()
+            for request in self._open.values():
+                request.cancel()
 
     async def dispatch(self, message: Any) -> None:
         # Without AsyncConsumer's aclose_old_connections(): a thread hop per frame that one slow query would block.
@@ -57,33 +96,27 @@ class InferenceSocket(AsyncConsumer):
             case "websocket.connect":
                 allowed = allowed_host(self.scope) and allowed_origin(self.scope)
                 self._outgoing.put({"type": "websocket.accept" if allowed else "websocket.close"})
-                self._answered.set()
+                self._handshake_answered.set()
             case "websocket.receive" if not self._given_up:
                 self._receive(message)
             case "websocket.disconnect":
                 raise StopConsumer
 
     def _receive(self, message: dict[str, Any]) -> None:
-        """A bad frame gets an ``error``, never a closed socket; it is logged like any refused request."""
-        client_id: str | None = None
+        """A bad frame gets an error, never a closed socket; it is logged like any refused request."""
         try:
-            frame = frames.read_frame(self._text(message))
-            if frame["type"] == "ping":
-                self._say(frames.write("pong", frames.read_id(frame) if "id" in frame else None))
-                return
-            wanted_id = frames.read_id(frame)
-            if frame["type"] == "infer" and wanted_id in self.open:
-                # Without the id: an error under it would look like the end of the request that is open.
-                raise Invalid(f"'id' {wanted_id!r} belongs to a request that is still open; choose another.")
-            client_id = wanted_id
-            if frame["type"] == "cancel":
+            received = self._socket.receive(self._text(message), self.service.conf.max_deadline_s)
+        except InferenceError as refused:
+            received = Rejected(None, refused)
+        match received:
+            case Say(frame):
+                self._say(frame)
+            case Rejected(client_id, error):
+                self._refuse(client_id, error)
+            case Cancel(client_id):
                 self._cancel(client_id)
-            else:
-                self._start(client_id, frame)
-        except InferenceError as error:
-            request = self._request()
-            self.service.refused(request, error)
-            self._say(frames.write_error(client_id, error, request.id))
+            case Start():
+                self._begin(received)
 
     def _text(self, message: dict[str, Any]) -> str:
         """The frame's text. Raises ``PayloadTooLarge``, also for one that Daphne did not keep, and ``Malformed``."""
@@ -95,106 +128,79 @@ class InferenceSocket(AsyncConsumer):
             raise Malformed("This is a binary frame; send JSON in text frames.")
         return text
 
-    def _start(self, client_id: str, frame: dict[str, Any]) -> None:
-        if len(self.open) >= MOST_OPEN:
-            retry_after_s = self.service.admission.retry_after_s(1)
-            raise Overloaded(
-                f"{MOST_OPEN} requests are open on this socket; wait for an answer.", retry_after_s=retry_after_s
-            )
-        self.open[client_id] = asyncio.create_task(self._infer(client_id, frame))
+    def _refuse(self, client_id: str | None, error: InferenceError) -> None:
+        context = websocket_context(self.scope)
+        self.service.refused(context, error)
+        self._say(self._socket.error(client_id, context, error))
 
     def _cancel(self, client_id: str) -> None:
-        task = self.open.get(client_id)
-        if task is None:
-            raise Invalid(f"No open request has the 'id' {client_id!r}; it may just have been answered.")
-        task.cancel()
+        if request := self._open.get(client_id):
+            request.cancel()
+        else:
+            sentence = f"No open request has the 'id' {client_id!r}; it may just have been answered."
+            self._refuse(client_id, Invalid(sentence))
 
-    async def _infer(self, client_id: str, frame: dict[str, Any]) -> None:
-        request = self._request(frame.get("traceparent"))
+    def _begin(self, start: Start) -> None:
+        if start.id in self._open:
+            # Without the id: an error under it would look like the end of the open request.
+            sentence = f"'id' {start.id!r} belongs to a request that is still open; choose another."
+            self._refuse(None, Invalid(sentence))
+        elif len(self._open) >= MOST_OPEN:
+            self._refuse(start.id, self._too_many(f"{MOST_OPEN} requests are open on this socket", 1))
+        else:
+            self._start(start)
 
-        def accepted() -> None:
-            self._say(
-                frames.write("accepted", client_id, request_id=request.id, traceparent=request.traceparent or None)
-            )
+    def _start(self, start: Start) -> None:
+        context = websocket_context(self.scope, start.traceparent)
+        request = self._open[start.id] = OpenRequest(start, self._socket.writer(start.id, context), self._say)
 
-        def started(event: Started) -> None:
-            self._say(frames.write("started", client_id, batch_size=event.batch_size))
+        async def answer() -> None:
+            try:
+                result = await self.service.answer(context, lambda: self._read(request), request)
+                frames = list(request.writer.end(result))
+            except InferenceError as error:
+                frames = [request.writer.error(error)]
+            except asyncio.CancelledError:
+                frames = [request.writer.cancelled(request.query, request.generation)]
+            del self._open[start.id]
+            for frame in frames:
+                self._say(frame)
 
-        def token(event: Token) -> None:
-            self._say(frames.write_token(client_id, event))
+        request.task = asyncio.create_task(answer())
 
-        try:
-            outputs = await self.service.answer(
-                request,
-                lambda: self._read(client_id, frame),
-                on_admitted=accepted,
-                on_started=started,
-                on_token=token,
-            )
-            answer = self._result(client_id, request, outputs)
-        except InferenceError as error:
-            answer = frames.write_error(client_id, error, request.id)
-        except asyncio.CancelledError:
-            answer = self._cancelled(client_id, request)
-        del self.open[client_id]
-        self._inputs.pop(client_id, None)
-        self._say(answer)
-
-    def _result(self, client_id: str, request: Request, outputs: list[bytes]) -> str:
-        """The last frame of a request; of a stream, the last token goes before it."""
-        generation_result = request.generation_result
-        if generation_result is not None and generation_result.live and generation_result.finish_reason != "cancelled":
-            self._say(frames.write_token(client_id, generation_result.tokens[-1]))
-        return frames.write_result(
-            client_id, request.id, outputs, request.times(), generation_result, many=request.many
-        )
-
-    def _cancelled(self, client_id: str, request: Request) -> str:
-        """A stream that has begun ends in what it was so far."""
-        generation_result = request.generation_result
-        if generation_result is not None and generation_result.live and generation_result.tokens:
-            return self._result(client_id, request, [msgspec.json.encode(generation_result.output())])
-        return frames.write_error(client_id, Cancelled("Cancelled, as asked."), request.id)
-
-    def _read(self, client_id: str, frame: dict[str, Any]) -> Query:
-        """The request, if this socket has credit for its inputs. Raises ``Overloaded``, and as ``read_infer`` does."""
-        query = frames.read_infer(frame, self.service.conf.max_deadline_s)
-        inputs, others = len(query.inputs), sum(self._inputs.values())
+    def _read(self, request: OpenRequest) -> Query:
+        """The query, if this socket may have so many inputs open. Raises ``Overloaded``, and as ``Start.read`` does."""
+        query = request.read()
+        inputs, others = len(query.inputs), sum(other.inputs for other in self._open.values())
         if others and others + inputs > MOST_OPEN_INPUTS:
-            raise Overloaded(
-                f"{others} inputs are open on this socket and {MOST_OPEN_INPUTS} are allowed; wait for an answer.",
-                retry_after_s=self.service.admission.retry_after_s(others + inputs - MOST_OPEN_INPUTS),
-            )
-        self._inputs[client_id] = inputs
+            reason = f"{others} inputs are open on this socket and {MOST_OPEN_INPUTS} are allowed"
+            raise self._too_many(reason, others + inputs - MOST_OPEN_INPUTS)
+        request.inputs = inputs
         return query
 
-    def _request(self, traceparent: object = None) -> Request:
-        """In the trace that the frame names, or else the one of the handshake."""
-        return Request(
-            transport=InferenceRequest.Transport.WEBSOCKET,
-            client=client_address(self.scope),
-            peer=peer(self.scope),
-            traceparent=tracing.child(traceparent) or tracing.child(header(self.scope, b"traceparent")),
-        )
+    def _too_many(self, reason: str, inputs: int) -> Overloaded:
+        """``inputs`` must be answered first."""
+        return Overloaded(f"{reason}; wait for an answer.", retry_after_s=self.service.admission.retry_after_s(inputs))
 
     def _say(self, frame: str) -> None:
-        self._outgoing.say(frame)
+        if frame:
+            self._outgoing.say(frame)
 
     def _cut_off(self, untaken: int) -> None:
         """The client does not read. The socket is closed as soon as the server has taken what it was given last."""
         logger.info(
             "A client does not read (websocket, %s): cut off with %d bytes", client_address(self.scope), untaken
         )
-        self.service.metrics.cut_off(InferenceRequest.Transport.WEBSOCKET)
+        self.service.metrics.cut_off(Transport.WEBSOCKET)
         self._given_up = True
         self._outgoing.drop()
         self._outgoing.close(POLICY_VIOLATION)
-        for task in self.open.values():
-            task.cancel()
+        for request in self._open.values():
+            request.cancel()
 
     async def _close_when_draining(self) -> None:
-        await self._answered.wait()  # a close before it would be 403: a lie, and no reason to come back
+        await self._handshake_answered.wait()  # a close before it would be 403, and no reason to come back
         await self.service.draining.wait()
-        while self.open:
-            await asyncio.wait(self.open.values())
+        while self._open:
+            await asyncio.wait([request.task for request in self._open.values() if request.task])
         self._outgoing.close(SERVICE_RESTART)

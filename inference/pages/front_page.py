@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 from django.template.loader import render_to_string
 
-from inference.api.hosts import header
+from inference.api.dialects.base import Reply
 from inference.api.http import HttpConsumer
+from inference.api.scope import header
 from inference.messaging.messages import Description
 from inference.tasks.base import TASKS
 
@@ -30,7 +31,7 @@ class FrontPage(HttpConsumer):
         }
         page = render_to_string("inference/front_page.html", context).encode()
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]
-        await self.answer(200, page, headers)
+        await self.answer(Reply(200, headers, page))
 
 
 def _example(description: Description | None) -> dict[str, Any]:

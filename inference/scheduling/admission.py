@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from inference.conf import Conf
 from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
-from inference.scheduling.calls import NOBODY, Peer
+from inference.scheduling.calls import LOCAL, Peer
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.permits import Permits
 
@@ -50,7 +50,7 @@ class Admission:
         """Inputs admitted and not yet answered."""
         return self._permits.taken
 
-    def predicted_wait_s(self, inputs: int = 1, peer: Peer = NOBODY) -> float:
+    def predicted_wait_s(self, inputs: int = 1, peer: Peer = LOCAL) -> float:
         """Until so many more would be answered; 0 if nothing is known about the workers.
 
         Also 0 while nothing waits here and the workers were never seen with more to do than they could: what they say
@@ -63,7 +63,7 @@ class Admission:
         return self._throughput_estimate.seconds_for(ahead)
 
     def refusal_reason(
-        self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None
+        self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None
     ) -> "RefusalReason | None":
         """Why so many inputs would be refused now, if they would."""
         now, deadline_s = self._clock(), deadline_s or self._conf.deadline_s
@@ -86,7 +86,7 @@ class Admission:
             return RefusalReason(Overloaded, sentence, wait_s - most_s)
         return None
 
-    def check(self, inputs: int = 1, peer: Peer = NOBODY, deadline_s: float | None = None) -> None:
+    def check(self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None) -> None:
         """Raises ``Overloaded``, ``Loading`` or ``Draining`` : the request is refused for now."""
         if (reason := self.refusal_reason(inputs, peer, deadline_s)) is None:
             return
@@ -98,7 +98,7 @@ class Admission:
         return min(max(1, math.ceil(self._throughput_estimate.seconds_for(inputs))), MOST_RETRY_AFTER_S)
 
     @contextmanager
-    def permits(self, inputs: int, peer: Peer = NOBODY, deadline_s: float | None = None) -> Iterator[None]:
+    def permits(self, inputs: int, peer: Peer = LOCAL, deadline_s: float | None = None) -> Iterator[None]:
         """Hold a permit for each input.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A call at the dispatcher: its jobs, and the answers as they come."""
+"""A call at the dispatcher: the inputs of one request as jobs, and the answers so far."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -11,19 +11,47 @@ from inference.messaging.messages import Job, Result, Started, Token
 
 
 class Superseded(Exception):
-    """No worker serves any more what the call was validated for, and others serve something else."""
+    """No worker serves the version that the call was validated for any more, and others serve another."""
 
 
 class Peer(NamedTuple):
-    """Who asks: turns and permits are shared out between addresses, and for one address between its connections."""
+    """Who asks. Turns and permits are shared between addresses, and for one address between its connections."""
 
     address: str = ""
     connection: int = 0
     """One HTTP connection or one WebSocket."""
 
 
-NOBODY = Peer()
-"""Of this process itself: all that its own code asks for is one peer's."""
+LOCAL = Peer()
+"""Code of this process: all of it is one peer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What workers are to do for one request. Moments are of the event loop's clock."""
+
+    request_id: str
+    inputs: Sequence[Any]
+    parameters: dict[str, Any]
+    admitted_at: float
+    deadline_at: float
+    peer: Peer = LOCAL
+    traceparent: str = ""
+    version: str = ""
+    """Of the model that it was validated for: only workers that serve it get its jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What is called for the events of a call; workers report only those that are wanted."""
+
+    started: Callable[[Started], None] | None = None
+    """When the first input enters the model."""
+    token: Callable[[Token], None] | None = None
+    """For each generated token but the last, once and in order."""
+
+
+NO_EVENTS = Events()
 
 
 @dataclass(eq=False, slots=True)
@@ -33,22 +61,22 @@ class PendingJob:
     job_id: int
     call: "Call"
     index: int
-    """Which of the call's inputs."""
+    """Of its input in the call."""
     size: int = 0
     """Bytes on the wire, roughly."""
     waiting: bool = True
     """It is at the dispatcher, not with a worker."""
     alone: bool = False
     losses: int = 0
-    """Workers lost while they ran it alone."""
+    """Workers that were lost while they ran it alone."""
     times_sent: int = 0
     sent_at: float = 0.0
     tokens: list[int] = field(default_factory=list)
-    """Of a stream: what has been generated and told so far; a worker that gets the job goes on after them."""
+    """Generated and passed on so far; a worker that gets the job continues after them."""
 
     def __lt__(self, other: "PendingJob") -> bool:
-        """Goes first: the one that was admitted earlier; but a suspect that may have ended a worker while it ran alone
-        comes after those that were only in its company, or it would hold them up at each worker that it ends."""
+        """Order of returned jobs: the earliest admitted first. A suspect that was lost with a worker while it ran alone
+        comes last: it would delay the others at each worker that it ends."""
         return (self.losses, self.job_id) < (other.losses, other.job_id)
 
     @property
@@ -56,78 +84,70 @@ class PendingJob:
         return not self.call.settled and self.call.answers[self.index] is None
 
     def as_job(self, now: float) -> Job:
-        """What travels: the time left, not the deadline, so that clocks of hosts do not matter."""
+        """The message for a worker. It carries the time left, not the deadline: clocks of hosts may differ."""
+        work, events = self.call.work, self.call.events
         return Job(
             id=self.job_id,
-            request_id=self.call.request_id,
-            input=self.call.inputs[self.index],
-            parameters=self.call.parameters,
-            time_left_s=self.call.deadline_at - now,
-            traceparent=self.call.traceparent,
+            request_id=work.request_id,
+            input=work.inputs[self.index],
+            parameters=work.parameters,
+            time_left_s=work.deadline_at - now,
+            traceparent=work.traceparent,
             alone=self.alone,
-            events=self.call.on_started is not None and self.index == 0,  # a list starts once
-            tokens=self.call.on_token is not None,
+            events=events.started is not None and self.index == 0,  # a list starts once
+            tokens=events.token is not None,
             resume=tuple(self.tokens),
         )
 
-    def hear(self, token: Token) -> bool:
+    def accept_token(self, token: Token) -> bool:
         """Pass on a token if it is the next one; false if tokens before it are missing.
 
-        Generation is deterministic, so one that is known already says nothing new.
+        Generation is deterministic, so a token with a known index is a repetition.
         """
-        if self.call.on_token is None:
+        if self.call.events.token is None:
             return True
         if token.index == len(self.tokens):
             self.tokens.append(token.token)
-            self.call.on_token(token)
+            self.call.events.token(token)
         return token.index < len(self.tokens)
 
-    def continues(self, result: Result) -> bool:
-        """Whether no token is missing between those that were told and the last one, which comes with the result."""
-        if self.call.on_token is None or result.generation is None:
+    def completed_by(self, result: Result) -> bool:
+        """Whether no token is missing between those passed on and the last one, which comes with the result."""
+        if self.call.events.token is None or result.generation is None:
             return True
         return result.generation.generated_tokens == len(self.tokens) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of one job, and how it came about."""
+    """The result of one job, with the worker that gave it."""
 
     result: Result
     worker: str
     waited_ms: float
-    """At the dispatcher, before it was sent; the worker's own queue time is in the result."""
+    """At the dispatcher, before it was sent; the time in the worker's queue is in the result."""
     times_sent: int
 
 
 @dataclass(eq=False)
 class Call:
-    """The inputs of one request. The first error settles it; otherwise it is settled when every input is answered."""
+    """Work under way. The first error settles it; otherwise it is settled when every input has its answer."""
 
-    request_id: str
-    inputs: Sequence[Any]
-    parameters: dict[str, Any]
-    admitted_at: float
-    deadline_at: float
-    on_started: Callable[[Started], None] | None
+    work: Work
+    events: Events
     future: "asyncio.Future[None]"
-    peer: Peer = NOBODY
-    on_token: Callable[[Token], None] | None = None
-    traceparent: str = ""
-    version: str = ""
-    """Of the model that it was validated for: only workers that serve it get its jobs."""
     jobs: list[PendingJob] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
     unanswered: int = 0
 
     def __post_init__(self) -> None:
-        self.answers = [None] * len(self.inputs)
-        self.unanswered = len(self.inputs)
+        self.unanswered = len(self.work.inputs)
+        self.answers = [None] * self.unanswered
 
     def make_jobs(self, ids: Iterator[int]) -> None:
         """One for each input. Raises ``Invalid`` for what cannot be sent."""
-        fixed = _size_of(self.parameters)
-        sizes = [fixed + _size_of(value) for value in self.inputs]
+        fixed = _size_of(self.work.parameters)
+        sizes = [fixed + _size_of(value) for value in self.work.inputs]
         self.jobs = [PendingJob(next(ids), self, index, size) for index, size in enumerate(sizes)]
 
     @property
@@ -135,7 +155,7 @@ class Call:
         return self.future.done()
 
     def answer(self, job: PendingJob, answer: Answer) -> None:
-        """Take a job's result; the first one wins."""
+        """Take a job's result; the first one counts."""
         if not job.wanted:
             return
         self.answers[job.index] = answer
@@ -147,7 +167,7 @@ class Call:
         """Settle with an error; that of one job among several names its index."""
         if self.settled:
             return
-        if job is not None and len(self.inputs) > 1:
+        if job is not None and len(self.work.inputs) > 1:
             error = type(error)(f"inputs[{job.index}]: {error.message}", retry_after_s=error.retry_after_s)
         self.future.set_exception(error)
 

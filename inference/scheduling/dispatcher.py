@@ -1,4 +1,4 @@
-"""The web side of the channel layer, one per process: which job goes to which worker, and what came of it.
+"""The web side of the channel layer, one per process: gives jobs to workers and collects the answers.
 
 The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
@@ -7,29 +7,27 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from inference.errors import DeadlineExceeded, InferenceError, WorkerLost, from_worker
+from inference.errors import DeadlineExceeded, InferenceError, WorkerLost
 from inference.messaging.layer import ChannelLayer, LayerHealth, end, receive_forever
 from inference.messaging.messages import (
-    Closing,
     Description,
     Error,
     Hello,
     Replies,
     Result,
-    Started,
     Status,
-    Token,
     Totals,
     UnknownMessage,
     decode,
     reply_channel,
 )
 from inference.scheduling.awaiting_description import AwaitingDescription
-from inference.scheduling.calls import NOBODY, Answer, Call, Peer, PendingJob
+from inference.scheduling.calls import NO_EVENTS, Answer, Call, Events, PendingJob, Work
 from inference.scheduling.heartbeat import Heartbeat
+from inference.scheduling.replies import ReplyHandler
 from inference.scheduling.sender import Sender
 from inference.scheduling.throughput import ThroughputEstimate
 from inference.scheduling.versions import titled
@@ -39,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 NO_WORKER = "a worker was ready"
 LOSSES_ALLOWED = 2
-"""Workers that a job may cost while it runs alone, before it is given up as poison."""
+"""Workers that may be lost while they run a job alone, before the job is given up."""
 
 
 class Dispatcher:
@@ -55,6 +53,7 @@ class Dispatcher:
         self._heartbeat = Heartbeat(layer, self.channel, self.registry, self._health, self._end_period)
         self._sender = Sender(layer, self.channel, self.registry, lambda: self._heartbeat.newest, self._health.failed)
         self._jobs: dict[int, PendingJob] = {}
+        self._replies = ReplyHandler(self._jobs, self._sender)
         self._ids = itertools.count(1)
         self.totals = Totals()
         """What all workers have done since this process knows them."""
@@ -76,22 +75,22 @@ class Dispatcher:
 
     @property
     def redispatched(self) -> int:
-        """Jobs that went back to the queue, so far."""
+        """Jobs that went back to the queue since the process started."""
         return self._sender.redispatched
 
     @property
     def credit_used(self) -> int:
-        """Records: jobs that were sent to a worker, whose closing entry has not come back."""
+        """Jobs that were sent to a worker and have no closing entry yet (records)."""
         return sum(len(worker.records) for worker in self.registry)
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait here for a worker that may take them."""
+        """Jobs that wait here for a worker with credit."""
         return self._sender.waiting
 
     @property
     def queue_depth(self) -> int:
-        """Jobs that wait here, or at a worker as it last said."""
+        """Jobs that wait here, or at a worker by its last status."""
         return self.waiting + sum(worker.queue_depth for worker in self.registry)
 
     @property
@@ -100,7 +99,7 @@ class Dispatcher:
         return self._heartbeat.come_back
 
     async def description(self, deadline_at: float) -> Description:
-        """What the workers serve; waits for the first worker that has loaded.
+        """What the workers serve; waits until the first worker is ready.
 
         Raises:
             DeadlineExceeded: none had by then.
@@ -113,34 +112,18 @@ class Dispatcher:
         except TimeoutError:
             raise DeadlineExceeded(f"The deadline passed before {NO_WORKER}.") from None
 
-    async def run(  # noqa: PLR0913
-        self,
-        request_id: str,
-        inputs: Sequence[Any],
-        parameters: dict[str, Any],
-        admitted_at: float,
-        deadline_at: float,
-        on_started: Callable[[Started], None] | None = None,
-        peer: Peer = NOBODY,
-        on_token: Callable[[Token], None] | None = None,
-        traceparent: str = "",
-        version: str = "",
-    ) -> list[Answer]:
-        """One answer per input, in order. Cancelling the caller cancels the jobs. Moments are of the loop's clock.
-
-        ``on_token`` hears every token of a generated text once, in order, but for the last, which is in the answer.
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
+        """One answer per input, in order. Cancelling the caller cancels the jobs.
 
         Raises:
             InferenceError: of the first input that failed; the others are cancelled. ``Invalid`` before anything is
                 sent if an input or parameter cannot be.
-            Superseded: no worker serves ``version`` any more, and others serve something else.
+            Superseded: no worker serves ``work.version`` any more, and others serve another version.
         """
-        future = self._loop.create_future()
-        call = Call(request_id, inputs, parameters, admitted_at, deadline_at, on_started, future, peer, on_token)
-        call.traceparent, call.version = traceparent, version
+        call = Call(work, events, self._loop.create_future())
         call.make_jobs(self._ids)
         self._jobs.update((job.job_id, job) for job in call.jobs)
-        timer = self._loop.call_at(deadline_at, self._expire, call)
+        timer = self._loop.call_at(work.deadline_at, self._expire, call)
         self._sender.add(call)
         try:
             await call.future
@@ -182,7 +165,7 @@ class Dispatcher:
         self._sender.pump()
 
     def _on_workers_changed(self) -> None:
-        """Something was heard of a worker, or it was lost."""
+        """A worker sent a status, or was lost."""
         now = self._loop.time()
         self.registry.look(now)
         self.throughput.changed(now)
@@ -195,59 +178,14 @@ class Dispatcher:
         worker = self.registry.get(replies.worker)
         if worker is not None:
             worker.heard = True
-        for entry in replies.entries:
-            if isinstance(entry, Started):
-                self._on_started(worker, entry)
-            elif isinstance(entry, Token):
-                self._on_token(worker, entry)
-            else:
-                self._on_closing(worker, replies.worker, entry)
+        self._replies.handle(worker, replies)
         self._sender.pump()
         if worker in self.registry.serving():
             answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
             self.throughput.answered(answered, self._loop.time(), backlog=self.waiting > 0)
 
-    def _on_started(self, worker: WorkerView | None, event: Started) -> None:
-        job = self._jobs.get(event.id)
-        record = worker.records.get(event.id) if worker else None
-        if job is None or record is None or worker is None:
-            return
-        if job.alone:
-            record.went = True
-            worker.goes.append(event.id)
-        if job.call.on_started is not None and job.wanted:
-            job.call.on_started(event)
-
-    def _on_token(self, worker: WorkerView | None, event: Token) -> None:
-        """Rule 12."""
-        job = self._jobs.get(event.id)
-        if worker is None or event.id not in worker.records or job is None or not job.wanted:
-            return
-        if not job.hear(event):
-            worker.cancels.add(event.id)
-
-    def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
-        if worker is not None:
-            worker.records.pop(entry.id, None)
-            worker.cancels.discard(entry.id)
-        job = self._jobs.get(entry.id)
-        if job is None or not job.wanted:
-            return
-        match entry:
-            case Result() if job.continues(entry):
-                waited_ms = (job.sent_at - job.call.admitted_at) * 1000
-                self._sender.withdraw(job)  # sent again, and answered by the one that had it first
-                job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
-                del self._jobs[entry.id]  # others of its call may still wait
-            case Error():
-                job.call.fail(from_worker(entry.code, entry.message), job)
-            case _:  # returned, or tokens are missing
-                if worker is not None:
-                    worker.closed = True
-                self._sender.put_back([job])
-
     def fail_all(self, make_error: Callable[[], InferenceError]) -> None:
-        """Answer whatever has no answer yet; for a process that cannot wait any longer."""
+        """End every call that has no answer; for a process that stops."""
         for call in {job.call for job in self._jobs.values()}:
             call.fail(make_error())
         self._awaiting_description.fail(make_error)
@@ -263,7 +201,7 @@ class Dispatcher:
             self._sender.pump()
 
     def _lose(self, worker: WorkerView) -> None:
-        """Rules 7 and 8: what a lost worker held runs again, alone; twice lost while alone is poison."""
+        """Rules 7 and 8: the jobs of a lost worker run again, alone; one that is lost twice while alone fails."""
         logger.error("Worker %s is lost; %d jobs are sent again", worker.id, len(worker.records))
         for job_id, record in worker.records.items():
             job = self._jobs.get(job_id)

@@ -110,4 +110,4 @@ class FairQueue:
 
 
 def _path(call: Call) -> tuple[Hashable, ...]:
-    return (*call.peer, call)
+    return (*call.work.peer, call)

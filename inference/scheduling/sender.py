@@ -49,23 +49,23 @@ class Sender:
 
     def add(self, call: Call) -> None:
         """A new call."""
-        self._waiting[call.version].add(call)
+        self._waiting[call.work.version].add(call)
         self.pump()
 
     def discard(self, call: Call) -> None:
         """It is settled: nothing of it is sent any more."""
-        self._waiting[call.version].discard(call)
+        self._waiting[call.work.version].discard(call)
 
     def withdraw(self, job: PendingJob) -> None:
         """It was answered after all."""
-        self._waiting[job.call.version].withdraw(job)
+        self._waiting[job.call.work.version].withdraw(job)
 
     def put_back(self, jobs: Sequence[PendingJob]) -> None:
         """Before all that wait, unless another worker has them too."""
         for job in jobs:
             if not self._registry.held_elsewhere(job.job_id):
                 self.redispatched += job.wanted and not job.waiting
-                self._waiting[job.call.version].put_back(job)
+                self._waiting[job.call.work.version].put_back(job)
 
     def superseded(self) -> set[Call]:
         """Calls with jobs that wait for a version which no worker serves any more, where others serve another."""

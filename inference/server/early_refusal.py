@@ -1,17 +1,21 @@
 """Early refusal: under overload, requests are refused as bytes, without Twisted's parser and without the application.
 
-To parse a request and answer it in Daphne costs several times what it costs to decide that there is no room. Clients
-that ask again after each refusal would fill the event loop, and what was admitted would be answered too late. So a
-refusal is made cheap, and all of them together get a bounded share of the loop's time: beyond it, requests wait for
-theirs.
+Parsing a request and answering it in Daphne costs several times as much as deciding that there is no room. Clients that
+ask again after each refusal would fill the event loop, and admitted requests would be answered too late. So a refusal
+is made cheap, and all of them together get a bounded share of the loop's time: beyond it, requests wait for theirs.
 """
 
 import re
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
+from twisted.web.http import RESPONSES
+
+from inference.api.dialects import registry
+from inference.api.dialects.base import Dialect, Endpoint
 from inference.errors import Draining
 from inference.models import InferenceRequest
 from inference.server import refusals
@@ -21,64 +25,77 @@ SHARE_OF_LOOP = 0.25
 BURST_S = 0.05
 """Of that CPU time, saved up while there is nothing to refuse."""
 MOST_S = 0.001
-"""What a single one may count: a garbage collection that happens meanwhile would stop all refusals for a while."""
+"""Most that a single one counts: a garbage collection during it would stop all refusals for a while."""
 READ_AND_WRITE = 2.0
-"""Times what is measured here, a refusal costs in all: the rest is Twisted's reading and writing."""
+"""Cost of a refusal in multiples of what is measured here; the rest is Twisted's reading and writing."""
 LOOK_EVERY_S = 0.01
 
+LONGEST_LINE = 4096
 LARGEST = 65_536
-"""Bytes of a request that is looked at here."""
-START = b"POST / HTTP/1.1\r\n"
+"""Bytes of a request that may be refused here."""
 NOT_PLAIN = re.compile(rb"\r\n(?:transfer-encoding:|expect:|upgrade:|connection:[ \t]*close)")
-LENGTH, TIMEOUT, REQUEST_ID, TRACEPARENT = (
-    b"\r\n%s:" % name for name in (b"content-length", b"x-request-timeout-seconds", b"x-request-id", b"traceparent")
-)
 
 
-class Head(NamedTuple):
-    """What of a request's head matters to its refusal; header values as the consumers read them."""
+class RequestHead(NamedTuple):
+    """What a refusal needs of a request's head; header values as the consumers read them."""
 
+    dialect: Dialect
+    endpoint: Endpoint
     missing: int
     """Bytes of the body that have not come yet."""
-    timeout: str
+    deadline: str
     request_id: str
     traceparent: str
     forwarded_for: str
 
 
-def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> Head | None:
-    """The head of one plain request for the model; ``None`` for anything else, which is for Twisted to read.
+@cache
+def _endpoints() -> dict[bytes, tuple[Dialect, Endpoint]]:
+    """By request line."""
+    return {
+        f"{endpoint.method} {endpoint.path} HTTP/1.1".encode(): (dialect, endpoint)
+        for dialect, endpoint in registry.endpoints()
+    }
+
+
+def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> RequestHead | None:
+    """The head of one plain request to an endpoint; ``None`` for anything else, which Twisted has to read.
 
     Args:
-        data: what has come on a connection between two requests.
-        forwarded_for: name of the header in which a proxy says who asks, if there is a proxy.
+        data: what was received on a connection between two requests.
+        forwarded_for: name of the header in which a proxy gives the client's address, if there is a proxy.
     """
+    line = data.find(b"\r\n", 0, LONGEST_LINE)
+    found = _endpoints().get(data[:line])
     end = data.find(b"\r\n\r\n", 0, LARGEST)
-    if end < 0 or not data.startswith(START):
+    if end < 0 or found is None:
         return None
-    head = data[len(START) - 2 : end + 2]
+    dialect, endpoint = found
+    head = data[line : end + 2]
     lower = head.lower()
-    length = _value(head, lower, LENGTH)
+    length = _value(head, lower, b"content-length")
     if not (length.isascii() and length.isdecimal()) or NOT_PLAIN.search(lower):
         return None
     size, missing = int(length), int(length) - (len(data) - end - 4)
     if missing < 0 or size > min(LARGEST, most_body_bytes):
         return None
-    return Head(
+    return RequestHead(
+        dialect,
+        endpoint,
         missing,
-        _value(head, lower, TIMEOUT),
-        _value(head, lower, REQUEST_ID),
-        _value(head, lower, TRACEPARENT),
-        _value(head, lower, b"\r\n%s:" % forwarded_for.lower().encode()) if forwarded_for else "",
+        _value(head, lower, endpoint.deadline_header),
+        _value(head, lower, b"x-request-id"),
+        _value(head, lower, b"traceparent"),
+        _value(head, lower, forwarded_for.lower().encode()),
     )
 
 
 def _value(head: bytes, lower: bytes, name: bytes) -> str:
-    """The first header of this name (with what stands around it), or an empty text. Any byte is a character."""
-    start = lower.find(name)
+    """The first header of this name, or an empty text; also for an empty name. Bytes are decoded as Latin-1."""
+    start = lower.find(b"\r\n%s:" % name) if name else -1
     if start < 0:
         return ""
-    start += len(name)
+    start += len(name) + 3
     return head[start : head.find(b"\r\n", start)].strip(b" \t").decode("latin-1")
 
 
@@ -98,12 +115,12 @@ class Budget:
         self._left_s -= seconds
 
 
-class Waiting(NamedTuple):
+class WaitingRequest(NamedTuple):
     """A request that is to be refused when there is time for it."""
 
     channel: Any
     data: bytes
-    head: Head
+    head: RequestHead
     since: float
 
 
@@ -117,19 +134,19 @@ class EarlyRefusal:
         self._call_later = call_later
         self._clock = clock
         self._budget = Budget(clock())
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[WaitingRequest] = deque()
 
-    def takes(self, channel: Any, data: bytes, head: Head) -> bool:
+    def takes(self, channel: Any, data: bytes, head: RequestHead) -> bool:
         """Whether this complete request is refused: now, or when there is time for it."""
         began = time.thread_time()
         host, port = channel.asker(head.forwarded_for)
-        if not refusals.objects(host, port, head.timeout):
+        if not refusals.would_refuse(host, port, head.endpoint, head.deadline):
             return False
         now = self._clock()
         if not self._waiting and self._budget.left(now):
             return self._refuse(channel, head, 0.0, began)
         channel.waits = True
-        self._waiting.append(Waiting(channel, data, head, now))
+        self._waiting.append(WaitingRequest(channel, data, head, now))
         if len(self._waiting) == 1:
             self._call_later(LOOK_EVERY_S, self._look)
         return True
@@ -143,7 +160,7 @@ class EarlyRefusal:
             if self._waiting:
                 self._call_later(LOOK_EVERY_S, self._look)
 
-    def _end_wait(self, waiting: Waiting) -> None:
+    def _end_wait(self, waiting: WaitingRequest) -> None:
         began, (channel, data, head, since) = time.thread_time(), waiting
         if channel.gone:
             return
@@ -152,15 +169,18 @@ class EarlyRefusal:
             channel.parse(data)
         channel.read_on()
 
-    def _refuse(self, channel: Any, head: Head, waited_s: float, began: float) -> bool:
+    def _refuse(self, channel: Any, head: RequestHead, waited_s: float, began: float) -> bool:
         """False if there is room by now."""
         host, port = channel.asker(head.forwarded_for)
-        error = refusals.refusal_reason(host, port, head.timeout, waited_s)
+        error = refusals.refusal_after(waited_s, host, port, head.endpoint, head.deadline)
         if error is None:
             return False
-        names, close = (head.request_id, head.traceparent), isinstance(error, Draining)
-        headers, body = refusals.refuse(InferenceRequest.Transport.HTTP, host, error, names, close=close)
-        lines = [b"%s: %s" % header for header in headers]
-        channel.answer(b"\r\n".join([b"HTTP/1.1 503 Service Unavailable", *lines, b"", body]), close=close)
+        close = isinstance(error, Draining)
+        context = refusals.context_of(InferenceRequest.Transport.HTTP, host, head.request_id, head.traceparent)
+        reply = refusals.refuse(head.dialect, context, error, close=close)
+        status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES[reply.status])
+        channel.answer(
+            b"\r\n".join([status, *(b"%s: %s" % header for header in reply.headers), b"", reply.body]), close=close
+        )
         self._budget.spend(min(MOST_S, READ_AND_WRITE * (time.thread_time() - began)))
         return True

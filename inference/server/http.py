@@ -11,6 +11,7 @@ from twisted.web import http
 from twisted.web.http_headers import Headers
 
 from inference import conf
+from inference.api.dialects import registry
 from inference.errors import HeadersTooLarge, InferenceError, Internal, Malformed, PayloadTooLarge, UploadTooSlow
 from inference.models import InferenceRequest
 from inference.server import early_refusal, refusals
@@ -107,14 +108,22 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         if self._refused:
             return
         self._refused = True
-        headers, body = refusals.refuse(HTTP, self.asker("")[0], error)
+        context = refusals.context_of(HTTP, self.asker("")[0])
+        status, headers, body = refusals.refuse(registry.of_path(self.request_path()), context, error)
         self.setTimeout(None)
         self._networkProducer.unregisterProducer()
-        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, http.RESPONSES[error.status], headers)
+        self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES[status], headers)
         self.write(body)
         getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)()  # TLS cannot close one half
         self._stop_watch()
         self._watch = reactor.callLater(LINGER_S, self.transport.abortConnection)
+
+    def request_path(self) -> str:
+        """Of the request that is being received; ``/`` where it is not known."""
+        target = getattr(self, "_path", b"/") if self.requests else b"/"
+        if self._held:
+            _, target, *_ = self._held.split(b" ", 2)
+        return str(target.partition(b"?")[0].decode("latin-1"))
 
     def _receiving(self) -> bool:
         """A request has begun and is not complete."""
@@ -247,8 +256,9 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What Daphne itself answers, as the application's errors look."""
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
-        headers, payload = refusals.refuse(HTTP, getattr(self.channel.getPeer(), "host", None), error)
-        self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
+        context = refusals.context_of(HTTP, getattr(self.channel.getPeer(), "host", None))
+        status, headers, payload = refusals.refuse(registry.of_path(self.channel.request_path()), context, error)
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": payload})
 
 

@@ -7,6 +7,7 @@ from daphne import ws_protocol
 from twisted.internet import reactor
 
 from inference import conf
+from inference.api.dialects import registry
 from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
 from inference.server import refusals
@@ -48,9 +49,11 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
         else:
             error = Internal("This server has a bug; its log has the details.")
-        headers, body = refusals.refuse(WEBSOCKET, getattr(self.transport.getPeer(), "host", None), error)
-        lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in headers)]
-        self.sendData(b"\r\n".join([*lines, b"", body]))
+        context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
+        path = getattr(self, "http_request_path", "/ws/")
+        reply = refusals.refuse(registry.of_path(path), context, error)
+        lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
+        self.sendData(b"\r\n".join([*lines, b"", reply.body]))
 
     # What comes in
 

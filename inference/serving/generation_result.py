@@ -1,4 +1,4 @@
-"""A generated text as its client gets it: which tokens have come, when, and how it ended."""
+"""A generated text as its client gets it: the tokens so far, their times, and why the text ended."""
 
 import time
 from dataclasses import dataclass, field
@@ -9,19 +9,17 @@ from inference.messaging.messages import Generation, Token
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class GenerationResult:
-    """Grows while tokens come. ``began`` is when the request arrived, in seconds of ``time.monotonic``."""
+    """Grows while tokens come."""
 
     given: Any
     """The input: a text, or a list of chat messages."""
     began: float
-    live: bool
-    """The client hears of each token as it comes, not only at the end."""
-    full_text: bool | None = None
-    """Whether the client asked for the prompt before the text; it has not said."""
+    """When the request arrived, in seconds of ``time.monotonic``."""
     seed: int | None = None
     """With which the same request gives the same text."""
     tokens: list[Token] = field(default_factory=list)
     finish_reason: Literal["length", "eos_token", "stop_sequence", "cancelled"] = "cancelled"
+    """As if the request were cancelled now, until ``finish``."""
     prompt_tokens: int | None = None
     """Known at the end."""
     first_at: float = 0.0
@@ -54,9 +52,9 @@ class GenerationResult:
         """Mean from one token to the next."""
         return (self.last_at - self.first_at) * 1000 / max(1, len(self.tokens) - 1)
 
-    def output(self) -> list[dict[str, Any]]:
-        """What the transformers pipeline would return if this were all."""
-        return pipeline_output(self.given, self.text, full_text=self.full_text is not False)
+    def output(self, *, full_text: bool) -> list[dict[str, Any]]:
+        """What the transformers pipeline would return if the text ended here; ``full_text``: after its prompt."""
+        return pipeline_output(self.given, self.text, full_text=full_text)
 
 
 def pipeline_output(given: Any, text: str, *, full_text: bool) -> list[dict[str, Any]]:

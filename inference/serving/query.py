@@ -1,4 +1,4 @@
-"""Client JSON in and out, one module per dialect. Nothing here knows how requests are served."""
+"""What a client asked, in any dialect."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,15 +8,16 @@ from inference.serving.validation import is_chat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a client asked, in any dialect. ``many``: it sent a list, and gets one.
-
-    Inputs and parameters are JSON values as they came; ``inference.serving.validation`` checks them.
-    """
+    """Inputs and parameters are JSON values as they came; ``inference.serving.validation`` checks them."""
 
     inputs: list[Any]
     many: bool
+    """The client sent a list, and gets one."""
     parameters: Any = None
     stream: bool = False
+    """Each token is sent as it is generated."""
+    tokens_for: str | None = None
+    """The client's field that asks for single tokens, if one does; errors name it."""
     deadline_s: float | None = None
 
     @classmethod
@@ -25,17 +26,7 @@ class Query:
         many = isinstance(inputs, list) and not is_chat(inputs)
         return cls(inputs=inputs if many else [inputs], many=many, **fields)
 
-    def asks(self, parameter: str) -> bool | None:
-        """What it says of a parameter that is true or false, before anything is checked."""
+    def flag(self, parameter: str) -> bool | None:
+        """The value of a boolean parameter, before anything is checked; ``None`` if it has none."""
         value = self.parameters.get(parameter) if isinstance(self.parameters, dict) else None
         return value if isinstance(value, bool) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """How long a request took, in milliseconds; for a list, queue and inference time are the maxima."""
-
-    queue_ms: float = 0.0
-    inference_ms: float = 0.0
-    total_ms: float
-    batch_size: int = 0

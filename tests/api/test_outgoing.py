@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from inference import conf
+from inference.api.dialects.native.frames import NativeSocket
 from inference.api.outgoing import Outgoing
-from inference.api.websocket import InferenceSocket
+from inference.api.websocket import SocketConsumer
 
 pytestmark = pytest.mark.timeout(20)
 PING = {"type": "websocket.receive", "text": '{"type": "ping", "id": "%s"}' % ("a" * 60)}
@@ -88,7 +89,7 @@ async def test_a_client_that_does_not_read_is_cut_off(settings: Any):
     settings.ALLOWED_HOSTS = ["localhost"]
     service, server, events = Service(), Server(), asyncio.Queue[dict[str, Any]]()
     scope = {"type": "websocket", "headers": [(b"host", b"localhost")], "client": ["1.2.3.4", 5], "service": service}
-    serving = asyncio.ensure_future(InferenceSocket.as_asgi()(scope, events.get, server.send))
+    serving = asyncio.ensure_future(SocketConsumer.as_asgi(make_socket=NativeSocket)(scope, events.get, server.send))
     for event in ({"type": "websocket.connect"}, INFER, *[PING] * 100):
         events.put_nowait(event)
 

@@ -13,11 +13,12 @@ from inference.messaging.messages import Result, Status, Totals
 from inference.observability import metrics
 from inference.observability.metrics import Metrics, counter, gauge
 from inference.request_log.writer import RequestLog
-from inference.scheduling.calls import Answer
+from inference.scheduling.calls import NO_EVENTS, Answer, Events, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerView
+from inference.serving.context import RequestContext
 from inference.serving.query import Query
-from inference.serving.service import Request, Service
+from inference.serving.service import Service
 from tests.scheduling.test_fair_queue import make_call
 from tests.scheduling.test_worker_registry import DESCRIPTION, status
 from tests.worker.test_outbox import FaultyLayer
@@ -171,10 +172,10 @@ class Answering(Dispatcher):
 
     raises: Exception | None = None
 
-    async def run(self, request_id: str, inputs: Any, *args: Any, **kwargs: Any) -> list[Answer]:
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
         if self.raises:
             raise self.raises
-        return [Answer(Result(0, b"{}", 10.0, 20.0, 3), "w", waited_ms=30.0, times_sent=1) for _ in inputs]
+        return [Answer(Result(0, b"{}", 10.0, 20.0, 3), "w", waited_ms=30.0, times_sent=1) for _ in work.inputs]
 
     async def description(self, deadline_at: float) -> Any:
         return DESCRIPTION
@@ -193,7 +194,7 @@ def meet(registry: WorkerRegistry, worker: str = "w", **fields: Any) -> WorkerVi
 
 async def ask(service: Service, *texts: str) -> None:
     query = Query(inputs=list(texts), many=len(texts) > 1, parameters=None, deadline_s=None)
-    await service.answer(Request(transport="python", client=None), lambda: query)
+    await service.answer(RequestContext(transport="python"), lambda: query)
 
 
 async def test_a_service_has_all_these_figures_and_no_others():
@@ -260,7 +261,7 @@ async def test_permits_that_are_taken_are_pending_inputs():
 async def test_what_went_wrong_on_the_way_is_counted():
     service = make_service()
     service.dispatcher._sender.redispatched = 4
-    service._request_log.dropped = 5
+    service._recorder._request_log.dropped = 5
     assert value(service.metrics, "inference_redispatched_total") == 4
     assert value(service.metrics, "inference_log_rows_dropped_total") == 5
 

@@ -23,8 +23,8 @@ from inference.messaging.messages import Job
 from inference.process import web
 from inference.process.web import WebProcess
 from inference.python_api import CannotServe
+from inference.serving.context import RequestContext
 from inference.serving.query import Query
-from inference.serving.service import Request
 from tests import processes, virtual_time
 from tests.conftest import Reference
 from tests.simulation import DESCRIPTION, SimulatedTokens
@@ -368,8 +368,8 @@ async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, m
     process.start()
 
     async def ask(text: str, deadline_s: float) -> list[bytes]:
-        request = Request(transport="python", client=None)
-        return await process.service.answer(request, lambda: Query(inputs=[text], many=False, deadline_s=deadline_s))
+        query = Query(inputs=[text], many=False, deadline_s=deadline_s)
+        return (await process.service.answer(RequestContext(transport="python"), lambda: query)).outputs
 
     assert await ask("first", 20) == [b"5"]
     first = process._worker
@@ -395,9 +395,8 @@ async def test_a_process_that_has_lost_its_device_ends(settings: Any, monkeypatc
     process = WebProcess(said.append)
     process._request_log.start = lambda: None  # type: ignore[method-assign]
     process.start()
-    request = Request(transport="python", client=None)
     query = Query(inputs=["assert"], many=False, deadline_s=3)
-    asking = asyncio.create_task(process.service.answer(request, lambda: query))
+    asking = asyncio.create_task(process.service.answer(RequestContext(transport="python"), lambda: query))
     assert process._supervisor is not None
     await asyncio.wait_for(process._supervisor, 20)
     assert said == [

@@ -5,24 +5,19 @@ import pytest
 
 from inference.errors import Cancelled, InferenceError, InferenceFailed, Invalid, Overloaded
 from inference.messaging.messages import Generation, Result, Token
-from inference.scheduling.calls import Answer, Call, PendingJob
+from inference.scheduling.calls import NO_EVENTS, Answer, Call, Events, PendingJob, Work
 
 
-def make_call(inputs: int = 3, **fields: Any) -> Call:
+def make_call(inputs: int = 3, events: Events = NO_EVENTS, **fields: Any) -> Call:
     """A call with its jobs, as the dispatcher makes them; job ids are 100 and up."""
-    loop = asyncio.get_running_loop()
-    call = Call(
-        **{
-            "request_id": "r",
-            "inputs": [f"text {index}" for index in range(inputs)],
-            "parameters": {"top_k": 3},
-            "admitted_at": 10.0,
-            "deadline_at": 40.0,
-            "on_started": None,
-            "future": loop.create_future(),
-            **fields,
-        }
-    )
+    known: dict[str, Any] = {
+        "request_id": "r",
+        "inputs": [f"text {index}" for index in range(inputs)],
+        "parameters": {"top_k": 3},
+        "admitted_at": 10.0,
+        "deadline_at": 40.0,
+    }
+    call = Call(Work(**(known | fields)), events, asyncio.get_running_loop().create_future())
     call.jobs = [PendingJob(100 + index, call, index) for index in range(inputs)]
     return call
 
@@ -158,12 +153,12 @@ async def test_whether_it_runs_alone_travels(alone: bool):
 
 
 async def test_events_are_asked_for_only_by_who_listens():
-    assert make_call(1, on_started=lambda event: None).jobs[0].as_job(0.0).events
+    assert make_call(1, Events(started=lambda event: None)).jobs[0].as_job(0.0).events
     assert not make_call(1).jobs[0].as_job(0.0).events
 
 
 async def test_a_list_asks_for_events_of_its_first_input_only():
-    jobs = make_call(3, on_started=lambda event: None).jobs
+    jobs = make_call(3, Events(started=lambda event: None)).jobs
     assert [job.as_job(0.0).events for job in jobs] == [True, False, False]
 
 
@@ -173,9 +168,9 @@ async def test_a_list_asks_for_events_of_its_first_input_only():
 def hearing(*texts: str) -> tuple[PendingJob, list[str]]:
     """A job of a stream, and what its client was told; ``texts`` are its first tokens."""
     told: list[str] = []
-    (job,) = make_call(1, on_token=lambda token: told.append(token.text)).jobs
+    (job,) = make_call(1, Events(token=lambda token: told.append(token.text))).jobs
     for index, text in enumerate(texts):
-        assert job.hear(Token(100, index, 7, text, 0.0))
+        assert job.accept_token(Token(100, index, 7, text, 0.0))
     return job, told
 
 
@@ -185,7 +180,7 @@ def result(generated: int) -> Result:
 
 async def test_tokens_are_asked_for_only_by_who_listens():
     assert hearing()[0].as_job(0.0).tokens
-    assert not make_call(1, on_started=lambda event: None).jobs[0].as_job(0.0).tokens
+    assert not make_call(1, Events(started=lambda event: None)).jobs[0].as_job(0.0).tokens
 
 
 async def test_a_job_that_is_sent_again_brings_the_tokens_that_are_known():
@@ -195,21 +190,21 @@ async def test_a_job_that_is_sent_again_brings_the_tokens_that_are_known():
 
 async def test_a_token_that_is_known_is_not_told_again():
     job, told = hearing("a", "b")
-    assert job.hear(Token(100, 0, 7, "a", 0.0))
+    assert job.accept_token(Token(100, 0, 7, "a", 0.0))
     assert told == ["a", "b"]
 
 
 async def test_a_token_after_a_gap_is_not_told():
     job, told = hearing("a")
-    assert not job.hear(Token(100, 2, 7, "c", 0.0))
+    assert not job.accept_token(Token(100, 2, 7, "c", 0.0))
     assert told == ["a"]
     assert job.as_job(0.0).resume == (7,)
 
 
 @pytest.mark.parametrize(("generated", "right"), [(2, False), (3, True), (4, False)])
 async def test_a_result_brings_the_token_after_those_that_were_told(generated: int, right: bool):
-    assert hearing("a", "b")[0].continues(result(generated)) is right
+    assert hearing("a", "b")[0].completed_by(result(generated)) is right
 
 
 async def test_any_result_is_right_for_who_does_not_listen():
-    assert make_call(1).jobs[0].continues(result(5))
+    assert make_call(1).jobs[0].completed_by(result(5))

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.messaging.messages import Result
-from inference.scheduling.calls import NOBODY, Answer, Call, Peer, PendingJob
+from inference.scheduling.calls import LOCAL, NO_EVENTS, Answer, Call, Peer, PendingJob, Work
 from inference.scheduling.fair_queue import FairQueue
 
 ANSWER = Answer(Result(0, b"{}", 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
@@ -17,9 +17,11 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
 
 
-def make_call(name: str, inputs: int, peer: Peer = NOBODY) -> Call:
+def make_call(name: str, inputs: int, peer: Peer = LOCAL) -> Call:
     """Its jobs are called a0, a1 and so on. (The future is one that needs no event loop.)"""
-    call = Call(name, [f"{name}{n}" for n in range(inputs)], {}, 0.0, 60.0, None, Future(), peer)  # type: ignore[arg-type]
+    texts = [f"{name}{n}" for n in range(inputs)]
+    work = Work(request_id=name, inputs=texts, parameters={}, admitted_at=0.0, deadline_at=60.0, peer=peer)
+    call = Call(work, NO_EVENTS, Future())  # type: ignore[arg-type]
     call.jobs = [PendingJob(n, call, n) for n in range(inputs)]
     return call
 
@@ -32,7 +34,7 @@ def waiting_for(*calls: Call) -> FairQueue:
 
 
 def name_of(job: PendingJob) -> str:
-    return str(job.call.inputs[job.index])
+    return str(job.call.work.inputs[job.index])
 
 
 def take(waiting: FairQueue, most: int = 1000) -> list[PendingJob]:
@@ -121,7 +123,7 @@ def test_who_waits_gets_as_many_turns_as_anyone_else(asked: list[tuple[Peer, int
     """At every moment, an address that still waits has had at most one turn less than any other; so has, within an
     address, each connection."""
     waiting = waiting_for(*(make_call("a", inputs, peer) for peer, inputs in asked))
-    order = [job.call.peer for job in take(waiting)]
+    order = [job.call.work.peer for job in take(waiting)]
     for moment in range(len(order)):
         before, still = order[:moment], order[moment:]
         turns = Counter(peer.address for peer in before)

@@ -9,7 +9,7 @@ import pytest
 
 from inference.errors import InferenceError, Overloaded
 from inference.scheduling.admission import Admission
-from inference.scheduling.calls import Peer
+from inference.scheduling.calls import Peer, Work
 from tests import virtual_time
 from tests.simulation import BATCH_S, SimulatedExecutor, World
 
@@ -36,7 +36,10 @@ class Server:
         """Raises as a client is told."""
         now = self._clock()
         with self.admission.permits(len(inputs), peer, deadline_s):
-            await self.world.webs[0].run("r", inputs, {}, now, now + deadline_s, peer=peer)
+            work = Work(
+                request_id="r", inputs=inputs, parameters={}, admitted_at=now, deadline_at=now + deadline_s, peer=peer
+            )
+            await self.world.webs[0].run(work)
             self.answered[peer] += len(inputs)
 
     async def keep_asking(self, peer: Peer, inputs: int, deadline_s: float = 30.0) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from inference.backends.base import Generated
 from inference.messaging.messages import Job, Replies, Submit, Token, decode
-from inference.scheduling.calls import Superseded
+from inference.scheduling.calls import Events, Superseded, Work
 from tests import virtual_time
 from tests.simulation import BATCH_S, SimulatedExecutor, SimulatedModel, World
 
@@ -75,8 +75,8 @@ class Listener:
         self.tokens: list[Token] = []
         self._more = asyncio.Event()
         now = asyncio.get_running_loop().time()
-        run = world.webs[0].run(text, [text], {}, now, now + deadline_s, on_token=self._hear)
-        self.task = asyncio.create_task(run)
+        work = Work(request_id=text, inputs=[text], parameters={}, admitted_at=now, deadline_at=now + deadline_s)
+        self.task = asyncio.create_task(world.webs[0].run(work, Events(token=self._hear)))
 
     def _hear(self, token: Token) -> None:
         self.tokens.append(token)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from inference.api.dialects.base import Reply
 from inference.errors import Draining, InferenceError, Overloaded
 from inference.server import early_refusal, refusals
-from inference.server.early_refusal import BURST_S, LOOK_EVERY_S, SHARE_OF_LOOP, Budget, EarlyRefusal, Head, read
+from inference.server.early_refusal import BURST_S, LOOK_EVERY_S, SHARE_OF_LOOP, Budget, EarlyRefusal, RequestHead, read
 
 BODY = b"test [MASK]"
 PLAIN = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n" + BODY
@@ -17,17 +18,24 @@ def request(*headers: bytes, start: bytes = b"POST / HTTP/1.1", length: int = le
     return b"\r\n".join([start, b"Host: a", b"Content-Length: %d" % length, *headers, b"", body])
 
 
-def head(data: bytes, **options: Any) -> Head | None:
+def head(data: bytes, **options: Any) -> RequestHead | None:
     return read(data, **({"most_body_bytes": 1000} | options))
+
+
+def values(data: bytes, **options: Any) -> tuple[Any, ...]:
+    """What the head says, after dialect and endpoint."""
+    found = head(data, **options)
+    assert found is not None
+    return tuple(found[2:])
 
 
 def test_of_a_plain_request_its_headers_are_read():
     given = request(
         b"X-Request-Timeout-Seconds:  2.5 ", b"x-request-ID: a\xff", b"TraceParent: 00-1", b"X-Real: 1.2.3.4"
     )
-    assert head(given, forwarded_for="X-Real") == Head(0, "2.5", "a\xff", "00-1", "1.2.3.4")
-    assert head(given) == Head(0, "2.5", "a\xff", "00-1", "")
-    assert head(PLAIN) == Head(0, "", "", "", "")
+    assert values(given, forwarded_for="X-Real") == (0, "2.5", "a\xff", "00-1", "1.2.3.4")
+    assert values(given) == (0, "2.5", "a\xff", "00-1", "")
+    assert values(PLAIN) == (0, "", "", "", "")
 
 
 def test_of_several_headers_of_a_name_the_first_counts_as_everywhere():
@@ -114,8 +122,8 @@ class Server:
         """CPU time so far, and what one more refusal takes."""
         self.timers: list[Callable[[], None]] = []
         self.gate = EarlyRefusal(self._call_later, lambda: self.now)
-        monkeypatch.setattr(refusals, "objects", lambda *_: self.error is not None)
-        monkeypatch.setattr(refusals, "refusal_reason", lambda *_: self.error)
+        monkeypatch.setattr(refusals, "would_refuse", lambda *_: self.error is not None)
+        monkeypatch.setattr(refusals, "refusal_after", lambda *_: self.error)
         monkeypatch.setattr(refusals, "refuse", self._refuse)
         monkeypatch.setattr(refusals, "draining", lambda: self.draining)
         monkeypatch.setattr("time.thread_time", lambda: self.cpu_s)
@@ -136,9 +144,9 @@ class Server:
         for call in timers:
             call()
 
-    def _refuse(self, *_: Any, **__: Any) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    def _refuse(self, *_: Any, **__: Any) -> Reply:
         self.cpu_s += self.cost_s
-        return [], b""
+        return Reply(503, [], b"")
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
         assert seconds == LOOK_EVERY_S

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from inference.api.dialects.native.http import NativeEndpoint
 from inference.errors import Overloaded
 from inference.server import refusals
 from tests.scheduling.test_admission import Queue
@@ -18,7 +19,10 @@ async def test_the_requests_own_deadline_counts_at_the_door(
     queue = Queue()
     queue.fill(100)
     service = SimpleNamespace(admission=queue.admission, conf=queue.admission._conf, loop=asyncio.get_running_loop())
+    endpoint = NativeEndpoint()
     monkeypatch.setattr("inference.serving.service.current", lambda: service)
 
-    assert refusals.objects("hog", 0, header) == refused
-    assert isinstance(refusals.refusal_reason("hog", 0, header, 0.0) if refused else None, Overloaded) == refused
+    assert refusals.would_refuse("hog", 0, endpoint, header) == refused
+    assert (
+        isinstance(refusals.refusal_after(0.0, "hog", 0, endpoint, header) if refused else None, Overloaded) == refused
+    )

@@ -11,10 +11,12 @@ from inference.conf import Conf
 from inference.errors import EmptyInput, Internal, Invalid, WorkerLost
 from inference.messaging.messages import Description, Result, Token
 from inference.request_log.writer import RequestLog
-from inference.scheduling.calls import Answer, Superseded
+from inference.scheduling.calls import NO_EVENTS, Answer, Events, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
+from inference.serving.context import RequestContext
+from inference.serving.progress import Progress
 from inference.serving.query import Query
-from inference.serving.service import Request, Service
+from inference.serving.service import SILENT, Service
 from tests import virtual_time
 from tests.scheduling.test_worker_registry import DESCRIPTION
 from tests.worker.test_outbox import FaultyLayer
@@ -39,12 +41,12 @@ class Changing(Dispatcher):
     async def description(self, deadline_at: float) -> Description:
         return self._served[0]
 
-    async def run(self, *args: Any, **kwargs: Any) -> list[Answer]:
-        self.ran.append(args[9])
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
+        self.ran.append(work.version)
         if len(self._served) > 1:
             self._served.pop(0)
             if self._tells is not None:
-                self._tells(args[7])
+                self._tells(events.token)
             raise Superseded
         return [ANSWER]
 
@@ -57,8 +59,17 @@ def query(text: str = "a text", **fields: Any) -> Query:
     return Query(inputs=[text], many=False, **fields)
 
 
-async def ask(service: Service, asked: Query, **hooks: Any) -> list[bytes]:
-    return await service.answer(Request(transport="python", client=None), lambda: asked, **hooks)
+async def ask(service: Service, asked: Query, progress: Progress = SILENT) -> list[bytes]:
+    return (await service.answer(RequestContext(transport="python"), lambda: asked, progress)).outputs
+
+
+class Counting(Progress):
+    """How often a request was admitted."""
+
+    admissions = 0
+
+    def admitted(self) -> None:
+        self.admissions += 1
 
 
 def test_whoever_waits_for_the_first_worker_is_answered_before_the_process_ends():
@@ -82,10 +93,9 @@ async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model
 
 
 async def test_a_call_of_a_version_that_has_gone_runs_with_the_next_one():
-    dispatcher, admitted = Changing(version(1), version(2)), []
-    answer = await ask(service_of(dispatcher), query(), on_admitted=lambda: admitted.append(1))
-    assert answer == [ANSWER.result.output]
-    assert (dispatcher.ran, admitted) == (["1", "2"], [1])
+    dispatcher, progress = Changing(version(1), version(2)), Counting()
+    assert await ask(service_of(dispatcher), query(), progress) == [ANSWER.result.output]
+    assert (dispatcher.ran, progress.admissions) == (["1", "2"], 1)
 
 
 async def test_it_is_validated_anew():
@@ -101,10 +111,10 @@ async def test_a_text_that_has_begun_is_not_continued_by_another_model():
 
     dispatcher = Changing(version(1, GENERATING), version(2, GENERATING), tells=tell)
     with pytest.raises(WorkerLost, match="was replaced"):
-        await ask(service_of(dispatcher), query(stream=True))
+        await ask(service_of(dispatcher), query(stream=True, tokens_for="stream"))
     assert dispatcher.ran == ["1"]
 
 
 async def test_a_text_that_has_not_begun_is_made_by_the_next_model():
     dispatcher = Changing(version(1, GENERATING), version(2, GENERATING))
-    assert await ask(service_of(dispatcher), query(stream=True)) == [ANSWER.result.output]
+    assert await ask(service_of(dispatcher), query(stream=True, tokens_for="stream")) == [ANSWER.result.output]

@@ -8,52 +8,60 @@ from typing import Any
 
 import msgspec
 
+from inference.api.dialects.base import Headers
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
+from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
+from inference.serving.result import RequestResult
 
 
-def write_headers(request_id: str) -> list[tuple[bytes, bytes]]:
-    """Times are not known yet, so they are not among them."""
-    return [
-        (b"content-type", b"text/event-stream"),
-        (b"x-request-id", request_id.encode()),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
-    ]
+class EventWriter:
+    """One event per token. The headers have no times, which are not known when they are sent."""
+
+    def __init__(self, context: RequestContext) -> None:
+        self.headers: Headers = [
+            (b"content-type", b"text/event-stream"),
+            (b"x-request-id", context.id.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
+        ]
+
+    def token(self, token: Token) -> bytes:
+        return write_token(token)
+
+    def end(self, result: RequestResult) -> bytes:
+        """The last token, the whole text (after its prompt only if the client asked for that), and why it ended."""
+        generation, full_text = result.generation, result.query.flag("return_full_text")
+        if generation is None:
+            raise RuntimeError("a stream without a generated text")
+        text = generation.output(full_text=True)[0]["generated_text"] if full_text else generation.text
+        details = {
+            "finish_reason": generation.finish_reason,
+            "generated_tokens": len(generation.tokens),
+            "seed": generation.seed,
+            "input_length": generation.prompt_tokens,
+        }
+        return write_token(generation.tokens[-1], generated_text=text, details=details)
+
+    def error(self, error: InferenceError) -> bytes:
+        return _event({"error": error.message, "error_type": error.code})
 
 
 def write_token(token: Token, **end: Any) -> bytes:
-    """An event; the last one has the ``end`` too."""
+    """An event; that of the last token has the ``end`` as well."""
     fields = {"index": token.index + 1, "token": _token(token), "generated_text": None, "details": None, **end}
     return _event(fields)
 
 
-def write_end(generation_result: GenerationResult) -> bytes:
-    """The last token, the whole text (the prompt before it only if the client asked for that), and how it ended."""
-    text = generation_result.output()[0]["generated_text"] if generation_result.full_text else generation_result.text
+def write_details(generation: GenerationResult, output: bytes) -> bytes:
+    """The pipeline's answer to one input, with its tokens and why it ended."""
     details = {
-        "finish_reason": generation_result.finish_reason,
-        "generated_tokens": len(generation_result.tokens),
-        "seed": generation_result.seed,
-        "input_length": generation_result.prompt_tokens,
-    }
-    return write_token(generation_result.tokens[-1], generated_text=text, details=details)
-
-
-def write_error(error: InferenceError) -> bytes:
-    """Too late for a status."""
-    return _event({"error": error.message, "error_type": error.code})
-
-
-def write_details(generation_result: GenerationResult, output: bytes) -> bytes:
-    """The pipeline's answer to one input, and how it came about."""
-    details = {
-        "finish_reason": generation_result.finish_reason,
-        "generated_tokens": len(generation_result.tokens),
-        "seed": generation_result.seed,
+        "finish_reason": generation.finish_reason,
+        "generated_tokens": len(generation.tokens),
+        "seed": generation.seed,
         "prefill": [],
-        "tokens": [_token(token) for token in generation_result.tokens],
+        "tokens": [_token(token) for token in generation.tokens],
     }
     answer = msgspec.json.decode(output)[0]
     return msgspec.json.encode([answer | {"details": details}])

@@ -1,4 +1,4 @@
-"""What the dialects share: reading JSON and its fields, with errors that say what would be right."""
+"""Fields that HTTP bodies and WebSocket frames have in common, and reading JSON."""
 
 import math
 from collections.abc import Collection
@@ -13,6 +13,9 @@ from inference.serving.validation import json_type
 EXAMPLE = '{"inputs": "a text"}'
 FIELDS = ("inputs", "parameters", "stream", "options")
 """``options`` belonged to the hosted Inference API; it is accepted and has no effect."""
+
+ANSWER_PARAMETERS = frozenset({"details", "decoder_input_details"})
+"""Sent by clients of text-generation-inference among the parameters of the pipeline."""
 
 _decoder = msgspec.json.Decoder()
 
@@ -35,7 +38,7 @@ def decode_object(text: bytes | str, *, hint: str = "") -> dict[str, Any]:
 
 
 def read_query(fields: dict[str, Any], *, also: Collection[str] = (), deadline_s: float | None = None) -> Query:
-    """The fields that all dialects of ours have in common.
+    """The fields of a request.
 
     Raises:
         Malformed: no ``inputs``.
@@ -50,7 +53,21 @@ def read_query(fields: dict[str, Any], *, also: Collection[str] = (), deadline_s
     inputs, stream = fields["inputs"], fields.get("stream")
     if not (stream is None or isinstance(stream, bool)):
         raise Invalid(f"'stream' is {json_type(stream)}; it must be true or false.")
-    return Query.of(inputs, parameters=fields.get("parameters"), stream=bool(stream), deadline_s=deadline_s)
+    parameters, details = _take_details(fields.get("parameters"))
+    tokens_for = "stream" if stream else "details" if details else None
+    return Query.of(inputs, parameters=parameters, stream=bool(stream), tokens_for=tokens_for, deadline_s=deadline_s)
+
+
+def _take_details(parameters: Any) -> tuple[Any, bool]:
+    """``parameters`` without those that only shape the answer, and whether ``details`` are asked for."""
+    if not isinstance(parameters, dict) or ANSWER_PARAMETERS.isdisjoint(parameters):
+        return parameters, False
+    details, input_details = (parameters.get(name) for name in ("details", "decoder_input_details"))
+    if not (details is None or isinstance(details, bool)):
+        raise Invalid(f"Parameter details is {json_type(details)}; it must be true or false.")
+    if not (input_details is None or input_details is False):
+        raise Invalid("Parameter decoder_input_details must be false; the prompt's tokens have no details here.")
+    return {name: value for name, value in parameters.items() if name not in ANSWER_PARAMETERS}, bool(details)
 
 
 def read_deadline(value: Any, name: str, longest_s: float) -> float | None:

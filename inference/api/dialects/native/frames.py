@@ -1,20 +1,93 @@
-"""The dialect of ``/ws/``: one JSON object per frame, many requests at once under the client's own ids."""
+"""The frames of ``/ws/``: one JSON object each, many requests at once under the client's own ids."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from inference.api.dialects.base import Cancel, Rejected, Say, Start
 from inference.api.dialects.native.fields import decode_object, read_deadline, read_query
 from inference.api.dialects.native.http import write_outputs
-from inference.errors import InferenceError, Invalid
-from inference.messaging.messages import Token
+from inference.errors import Cancelled, InferenceError, Invalid
+from inference.messaging.messages import Started, Token
+from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
-from inference.serving.query import Query, Times
+from inference.serving.query import Query
+from inference.serving.result import RequestResult, Times
 from inference.serving.validation import json_type
 
 LONGEST_ID = 64
 KINDS = ("infer", "cancel", "ping")
+
+
+class NativeSocket:
+    """It keeps nothing between frames."""
+
+    def receive(self, frame: str, longest_s: float) -> Start | Cancel | Say | Rejected:
+        try:
+            fields = read_frame(frame)
+            if fields["type"] == "ping":
+                return Say(write("pong", read_id(fields) if "id" in fields else None))
+            client_id = read_id(fields)
+        except InferenceError as error:
+            return Rejected(None, error)
+        if fields["type"] == "cancel":
+            return Cancel(client_id)
+        return Start(client_id, lambda: read_infer(fields, longest_s), fields.get("traceparent"))
+
+    def writer(self, client_id: str, context: RequestContext) -> "FrameWriter":
+        return FrameWriter(client_id, context)
+
+    def error(self, client_id: str | None, context: RequestContext, error: InferenceError) -> str:
+        return write_error(client_id, error, context.id)
+
+
+class FrameWriter:
+    """The frames of one request."""
+
+    def __init__(self, client_id: str, context: RequestContext) -> None:
+        self._id = client_id
+        self._context = context
+
+    def accepted(self) -> str:
+        context = self._context
+        return write("accepted", self._id, request_id=context.id, traceparent=context.traceparent or None)
+
+    def started(self, event: Started) -> str:
+        return write("started", self._id, batch_size=event.batch_size)
+
+    def token(self, token: Token) -> str:
+        return write("token", self._id, index=token.index, token=token.token, text=token.text)
+
+    def end(self, result: RequestResult) -> list[str]:
+        """The result; of a stream, the last token comes before it."""
+        generation = result.generation
+        last = [self.token(generation.tokens[-1])] if generation is not None and result.query.stream else []
+        output = write_outputs(result.outputs, many=result.query.many)
+        return [*last, self._result(output, result.times, generation)]
+
+    def error(self, error: InferenceError) -> str:
+        return write_error(self._id, error, self._context.id)
+
+    def cancelled(self, query: Query | None, generation: GenerationResult | None) -> str:
+        """A stream that has begun ends in a result with what was generated so far."""
+        if query is None or generation is None:
+            return self.error(Cancelled("Cancelled, as asked."))
+        full_text = query.flag("return_full_text") is not False
+        output = msgspec.json.encode(generation.output(full_text=full_text))
+        return self._result(output, Times(total_ms=self._context.elapsed_ms()), generation)
+
+    def _result(self, output: bytes, times: Times, generation: GenerationResult | None) -> str:
+        return write(
+            "result",
+            self._id,
+            request_id=self._context.id,
+            output=msgspec.Raw(output),
+            **({} if generation is None else _generation(generation)),
+            queue_ms=round(times.queue_ms, 3),
+            inference_ms=round(times.inference_ms, 3),
+            total_ms=round(times.total_ms, 3),
+            batch_size=times.batch_size,
+        )
 
 
 def read_frame(text: str) -> dict[str, Any]:
@@ -54,41 +127,15 @@ def write(kind: str, client_id: str | None, **fields: Any) -> str:
     return msgspec.json.encode({name: value for name, value in frame.items() if value is not None}).decode()
 
 
-def write_token(client_id: str, token: Token) -> str:
-    return write("token", client_id, index=token.index, token=token.token, text=token.text)
-
-
-def write_result(  # noqa: PLR0913
-    client_id: str,
-    request_id: str,
-    outputs: Sequence[bytes],
-    times: Times,
-    generation_result: GenerationResult | None = None,
-    *,
-    many: bool,
-) -> str:
-    return write(
-        "result",
-        client_id,
-        request_id=request_id,
-        output=msgspec.Raw(write_outputs(outputs, many=many)),
-        **({} if generation_result is None else _generation(generation_result)),
-        queue_ms=round(times.queue_ms, 3),
-        inference_ms=round(times.inference_ms, 3),
-        total_ms=round(times.total_ms, 3),
-        batch_size=times.batch_size,
-    )
-
-
-def _generation(generation_result: GenerationResult) -> dict[str, Any]:
-    reason = generation_result.finish_reason
+def _generation(generation: GenerationResult) -> dict[str, Any]:
+    reason = generation.finish_reason
     return {
         "finish_reason": "stop" if reason in ("eos_token", "stop_sequence") else reason,
-        "prompt_tokens": generation_result.prompt_tokens,
-        "generated_tokens": len(generation_result.tokens),
-        "seed": generation_result.seed,
-        "first_token_ms": round(generation_result.first_token_ms, 3),
-        "token_ms": round(generation_result.token_ms, 3),
+        "prompt_tokens": generation.prompt_tokens,
+        "generated_tokens": len(generation.tokens),
+        "seed": generation.seed,
+        "first_token_ms": round(generation.first_token_ms, 3),
+        "token_ms": round(generation.token_ms, 3),
     }
 
 

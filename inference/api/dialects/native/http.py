@@ -1,4 +1,4 @@
-"""The dialect of ``POST /``: plain text, or the JSON of Hugging Face's Inference API.
+"""``POST /``: plain text, or the JSON of Hugging Face's Inference API.
 
 Source: https://huggingface.co/docs/api-inference/tasks/fill-mask and the pipeline web server guide,
 https://huggingface.co/docs/transformers/pipeline_webserver
@@ -8,19 +8,41 @@ from collections.abc import Sequence
 
 import msgspec
 
+from inference.api.dialects.base import Head, Headers, Reply, Writer
+from inference.api.dialects.native.event_stream import EventWriter, write_details
 from inference.api.dialects.native.fields import EXAMPLE, decode_object, read_deadline, read_query
 from inference.errors import EmptyInput, InferenceError, Malformed, UnsupportedMediaType
-from inference.serving.query import Query, Times
+from inference.serving.context import RequestContext
+from inference.serving.query import Query
+from inference.serving.result import RequestResult, Times
 
+DEADLINE_HEADER = "x-request-timeout-seconds"
 _LITERALLY = " To send the text literally, use Content-Type: text/plain."
 
 
-def read_timeout(header: str | None, longest_s: float) -> float | None:
-    """The deadline of ``x-request-timeout-seconds``. Raises as ``read_deadline`` does."""
-    return read_deadline(header or None, "x-request-timeout-seconds", longest_s)
+class NativeEndpoint:
+    method = "POST"
+    path = "/"
+    deadline_header = DEADLINE_HEADER.encode()
+
+    def deadline_s(self, given: str, longest_s: float) -> float | None:
+        return read_deadline(given or None, DEADLINE_HEADER, longest_s)
+
+    def read(self, head: Head, body: bytes, longest_s: float) -> Query:
+        deadline_s = self.deadline_s(head.header(self.deadline_header), longest_s)
+        return read_body(body, head.header(b"content-type"), deadline_s)
+
+    def reply(self, context: RequestContext, result: RequestResult) -> Reply:
+        body = write_outputs(result.outputs, many=result.query.many)
+        if result.generation is not None:
+            body = write_details(result.generation, body)
+        return Reply(200, write_headers(context.id, result.times), body)
+
+    def writer(self, context: RequestContext) -> Writer:
+        return EventWriter(context)
 
 
-def read_body(body: bytes, content_type: str, timeout_header: str | None, longest_s: float) -> Query:
+def read_body(body: bytes, content_type: str, deadline_s: float | None) -> Query:
     """A request's body.
 
     JSON if its type says so or it begins like an object (unless the type is ``text/plain``), otherwise UTF-8 text.
@@ -28,7 +50,6 @@ def read_body(body: bytes, content_type: str, timeout_header: str | None, longes
     Raises:
         Malformed, EmptyInput, Invalid, UnsupportedMediaType: what is wrong, in one sentence.
     """
-    deadline_s = read_timeout(timeout_header, longest_s)
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         raise UnsupportedMediaType(
@@ -56,8 +77,8 @@ def write_error(error: InferenceError) -> bytes:
     return msgspec.json.encode({"error": error.message, "error_type": error.code})
 
 
-def write_headers(request_id: str, times: Times, error: InferenceError | None = None) -> list[tuple[bytes, bytes]]:
-    """Headers of every answer; times are in milliseconds."""
+def write_headers(request_id: str, times: Times, error: InferenceError | None = None) -> Headers:
+    """Of every answer that is not streamed; times are in milliseconds."""
     headers = [
         (b"content-type", b"application/json"),
         (b"x-request-id", request_id.encode()),

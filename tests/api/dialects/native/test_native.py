@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inference.api.dialects.base import Head
 from inference.api.dialects.native import frames, http
 from inference.api.dialects.native.fields import decode_object, read_deadline, read_query
-from inference.api.dialects.native.http import read_body, write_headers, write_outputs
+from inference.api.dialects.native.http import write_headers, write_outputs
 from inference.errors import (
     Cancelled,
     EmptyInput,
@@ -21,8 +22,11 @@ from inference.errors import (
     UnsupportedMediaType,
 )
 from inference.messaging.messages import Generation
-from inference.serving.query import Query, Times
-from tests.serving.test_generation_result import make_transcript, token
+from inference.serving.context import RequestContext
+from inference.serving.generation_result import GenerationResult
+from inference.serving.query import Query
+from inference.serving.result import RequestResult, Times
+from tests.serving.test_generation_result import make_generation, token
 
 LITERALLY = " To send the text literally, use Content-Type: text/plain."
 LONGEST_S = 120.0
@@ -33,7 +37,8 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(body: bytes, content_type: str = "", timeout: str | None = None) -> Query:
-    return read_body(body, content_type, timeout, LONGEST_S)
+    headers = {b"content-type": content_type, http.NativeEndpoint.deadline_header: timeout or ""}
+    return http.NativeEndpoint().read(Head("POST", "/", lambda name: headers[name]), body, LONGEST_S)
 
 
 def read_json(**fields: Any) -> Query:
@@ -445,7 +450,9 @@ def test_a_missing_id_is_refused():
 
 def test_an_infer_frame_is_a_query():
     read_frame = frame(type="infer", id="a", inputs=["a", "b"], parameters={"top_k": 2}, stream=True, timeout_s=3)
-    expected = Query(inputs=["a", "b"], many=True, parameters={"top_k": 2}, stream=True, deadline_s=3.0)
+    expected = Query(
+        inputs=["a", "b"], many=True, parameters={"top_k": 2}, stream=True, tokens_for="stream", deadline_s=3.0
+    )
     assert frames.read_infer(read_frame, LONGEST_S) == expected
 
 
@@ -468,6 +475,19 @@ def test_an_unknown_field_of_a_frame_is_named_with_the_known_ones():
 
 # WebSocket: frames out
 
+WRITER = frames.FrameWriter("a", RequestContext(transport="websocket", id="r"))
+
+
+def result(outputs: list[bytes], times: Times | None = None, **fields: Any) -> RequestResult:
+    query = Query(inputs=["a"], many=len(outputs) > 1, stream=fields.get("generation") is not None)
+    return RequestResult(query=query, outputs=outputs, times=times or Times(total_ms=1.0), **fields)
+
+
+def generated(**fields: Any) -> GenerationResult:
+    generation = make_generation("b", **fields)
+    generation.finish(Generation("length", 5, 2, 1.0, 1.0, token(1, "c")))
+    return generation
+
 
 def test_a_frame_leaves_out_what_is_not_known():
     assert json.loads(frames.write("pong", None, request_id=None)) == {"type": "pong"}
@@ -479,7 +499,8 @@ def test_a_frame_keeps_what_is_false_or_zero():
 
 def test_a_result_has_output_and_times():
     times = Times(queue_ms=1.23456, inference_ms=2.0, total_ms=3.3333333, batch_size=4)
-    assert json.loads(frames.write_result("a", "r", [OUTPUT], times, many=False)) == {
+    [written] = WRITER.end(result([OUTPUT], times))
+    assert json.loads(written) == {
         "type": "result",
         "id": "a",
         "request_id": "r",
@@ -492,12 +513,12 @@ def test_a_result_has_output_and_times():
 
 
 def test_the_outputs_of_a_list_are_joined_in_a_frame():
-    written = frames.write_result("a", "r", [b"1", b'{"b": "\xc3\xa9"}'], Times(total_ms=1.0), many=True)
+    [written] = WRITER.end(result([b"1", b'{"b": "\xc3\xa9"}']))
     assert json.loads(written)["output"] == [1, {"b": "é"}]
 
 
 def test_a_token_frame():
-    written = frames.write_token("a", token(2, "é"))
+    written = WRITER.token(token(2, "é"))
     assert json.loads(written) == {"type": "token", "id": "a", "index": 2, "token": 102, "text": "é"}
 
 
@@ -505,19 +526,29 @@ def test_a_token_frame():
     ("reason", "told"), [("eos_token", "stop"), ("stop_sequence", "stop"), ("length", "length")], ids=str
 )
 def test_a_result_of_a_generation_says_how_it_came_about(reason: Any, told: str):
-    generation_result = make_transcript("b", seed=3)
-    generation_result.finish(Generation(reason, 5, 2, 1.0, 1.0, token(1, "c")))
-    result = json.loads(frames.write_result("a", "r", [b"1"], Times(total_ms=1.0), generation_result, many=False))
-    assert result["finish_reason"] == told
-    assert (result["prompt_tokens"], result["generated_tokens"], result["seed"]) == (5, 2, 3)
-    assert {"first_token_ms", "token_ms"} <= result.keys()
+    generation = generated(seed=3)
+    generation.finish_reason = reason
+    last, written = map(json.loads, WRITER.end(result([b"1"], generation=generation)))
+    assert (last["type"], last["text"]) == ("token", "c")
+    assert written["finish_reason"] == told
+    assert (written["prompt_tokens"], written["generated_tokens"], written["seed"]) == (5, 2, 3)
+    assert {"first_token_ms", "token_ms"} <= written.keys()
 
 
 def test_a_generation_that_was_cancelled_does_not_know_its_prompt():
-    result = json.loads(frames.write_result("a", "r", [b"1"], Times(total_ms=1.0), make_transcript("b"), many=False))
-    assert result["finish_reason"] == "cancelled"
-    assert result["generated_tokens"] == 1
-    assert "prompt_tokens" not in result
+    written = json.loads(WRITER.cancelled(Query(inputs=["a"], many=False, stream=True), make_generation("b")))
+    assert written["output"] == [{"generated_text": "ab"}]
+    assert (written["finish_reason"], written["generated_tokens"]) == ("cancelled", 1)
+    assert "prompt_tokens" not in written
+
+
+def test_a_cancelled_stream_has_the_prompt_only_if_it_is_wanted():
+    query = Query(inputs=["a"], many=False, parameters={"return_full_text": False}, stream=True)
+    assert json.loads(WRITER.cancelled(query, make_generation("b")))["output"] == [{"generated_text": "b"}]
+
+
+def test_a_request_that_is_cancelled_before_its_first_token_ends_in_an_error():
+    assert json.loads(WRITER.cancelled(Query(inputs=["a"], many=False), None))["code"] == "cancelled"
 
 
 @pytest.mark.parametrize("chat", [[{"role": "user", "content": "a"}], [{"role": "user"}, {}]], ids=str)
@@ -530,7 +561,37 @@ def test_a_chat_is_one_input(chat: Any):
     ("parameters", "asked"), [({"details": True}, True), ({"details": 1}, None), ({}, None), ("details", None)], ids=str
 )
 def test_what_is_asked_of_a_flag(parameters: Any, asked: bool | None):
-    assert Query.of("a", parameters=parameters).asks("details") is asked
+    assert Query.of("a", parameters=parameters).flag("details") is asked
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens_for", "parameters"),
+    [
+        ({"parameters": {"details": True, "top_k": 2}}, "details", {"top_k": 2}),
+        ({"parameters": {"details": False, "decoder_input_details": False}}, None, {}),
+        ({"parameters": {"details": None, "decoder_input_details": None}}, None, {}),
+        ({"parameters": {"details": True}, "stream": True}, "stream", {}),
+        ({"parameters": {"top_k": 2}}, None, {"top_k": 2}),
+    ],
+    ids=str,
+)
+def test_details_are_asked_for_among_the_parameters(fields: Any, tokens_for: str | None, parameters: Any):
+    query = read_json(inputs="a", **fields)
+    assert (query.tokens_for, query.parameters) == (tokens_for, parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"details": 1}, "Parameter details is a number; it must be true or false."),
+        ({"decoder_input_details": True}, "Parameter decoder_input_details must be false; "),
+        ({"decoder_input_details": 0}, "Parameter decoder_input_details must be false; "),
+    ],
+    ids=str,
+)
+def test_wrong_values_of_what_shapes_the_answer_are_refused(parameters: Any, sentence: str):
+    body = json.dumps({"inputs": "a", "parameters": parameters}).encode()
+    assert refusal(body).message.startswith(sentence)
 
 
 def test_an_error_frame_has_code_and_message():

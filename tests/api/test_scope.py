@@ -1,7 +1,7 @@
 import pytest
 
-from inference.api.hosts import peer
-from inference.scheduling.calls import NOBODY
+from inference.api.scope import peer
+from inference.scheduling.calls import LOCAL
 
 
 def test_a_peer_is_an_address_and_one_of_its_connections():
@@ -20,7 +20,7 @@ def test_an_ipv4_address_in_ipv6_notation_is_that_address(address: str):
 
 @pytest.mark.parametrize("scope", [{}, {"client": None}])
 def test_without_an_address_all_are_one_peer(scope: dict[str, None]):
-    assert peer(scope) is NOBODY
+    assert peer(scope) is LOCAL
 
 
 def test_what_a_proxy_says_is_taken_as_it_is():

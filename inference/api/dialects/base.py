@@ -1,0 +1,155 @@
+"""What a dialect provides: endpoints over HTTP, sockets over WebSocket, and its form of an error.
+
+Consumers (``inference.api.http``, ``inference.api.websocket``) call these on the event loop, so nothing here may block.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from inference.errors import InferenceError
+from inference.messaging.messages import Started, Token
+from inference.serving.context import RequestContext
+from inference.serving.generation_result import GenerationResult
+from inference.serving.query import Query
+from inference.serving.result import RequestResult
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of an HTTP request."""
+
+    method: str
+    path: str
+    header: Callable[[bytes], str]
+    """The first header of a (lower-case) name, or an empty text."""
+
+
+class Reply(NamedTuple):
+    """An HTTP answer. ``content-length``, ``traceparent`` and security headers are added to it."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Writer(Protocol):
+    """Writes one streamed answer, event by event."""
+
+    headers: Headers
+
+    def token(self, token: Token) -> bytes: ...
+
+    def end(self, result: RequestResult) -> bytes:
+        """The last token and whatever ends the stream."""
+        ...
+
+    def error(self, error: InferenceError) -> bytes:
+        """The end of a stream that fails after its headers were sent."""
+        ...
+
+
+class Endpoint(Protocol):
+    """One method at one path."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def deadline_header(self) -> bytes:
+        """Name, in lower case, of the header with the request's own deadline; empty if there is none."""
+        ...
+
+    def deadline_s(self, given: str, longest_s: float) -> float | None:
+        """The deadline that the header's value asks for; ``None`` for an empty one. Raises ``Invalid``."""
+        ...
+
+    def read(self, head: Head, body: bytes, longest_s: float) -> Query:
+        """``longest_s`` is the longest deadline that a request may ask for.
+
+        Raises:
+            Malformed, EmptyInput, Invalid, UnsupportedMediaType: what is wrong, in one sentence.
+        """
+        ...
+
+    def reply(self, context: RequestContext, result: RequestResult) -> Reply: ...
+
+    def writer(self, context: RequestContext) -> Writer:
+        """For a query with ``stream``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A frame that begins a request under the client's id."""
+
+    id: str
+    read: Callable[[], Query]
+    """Raises as ``Endpoint.read``."""
+    traceparent: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A frame that is answered at once, such as a ping."""
+
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A frame that cannot be read; ``id`` is that of its request where it has one."""
+
+    id: str | None
+    error: InferenceError
+
+
+class SocketWriter(Protocol):
+    """Writes the frames of one request. An empty text is no frame."""
+
+    def accepted(self) -> str: ...
+    def started(self, event: Started) -> str: ...
+    def token(self, token: Token) -> str: ...
+    def end(self, result: RequestResult) -> Iterable[str]: ...
+    def error(self, error: InferenceError) -> str: ...
+
+    def cancelled(self, query: Query | None, generation: GenerationResult | None) -> str:
+        """The last frame of a request that its client cancelled; ``generation`` if tokens of it were sent."""
+        ...
+
+
+class Socket(Protocol):
+    """One WebSocket connection."""
+
+    def receive(self, frame: str, longest_s: float) -> Start | Cancel | Say | Rejected: ...
+    def writer(self, client_id: str, context: RequestContext) -> SocketWriter: ...
+
+    def error(self, client_id: str | None, context: RequestContext, error: InferenceError) -> str:
+        """A frame for an error outside any request that is open."""
+        ...
+
+
+class Dialect(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def prefixes(self) -> Sequence[str]:
+        """Of paths whose errors this dialect writes, also where nothing is found; the longest one of all counts."""
+        ...
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]: ...
+    @property
+    def sockets(self) -> Mapping[str, Callable[[], Socket]]:
+        """By path."""
+        ...
+
+    def error(self, context: RequestContext, error: InferenceError) -> Reply: ...

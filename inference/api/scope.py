@@ -1,0 +1,67 @@
+"""What an ASGI scope says about the client."""
+
+from ipaddress import IPv6Address
+from typing import Any
+
+from inference.models import InferenceRequest
+from inference.observability import tracing
+from inference.scheduling.calls import LOCAL, Peer
+from inference.serving.context import RequestContext
+
+Transport = InferenceRequest.Transport
+
+
+def header(scope: dict[str, Any], name: bytes) -> str:
+    """The first header of this (lower-case) name, or an empty text."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
+
+
+def client_address(scope: dict[str, Any]) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def peer(scope: dict[str, Any]) -> Peer:
+    """Who shares turns and permits.
+
+    An IPv6 network of 64 bits counts as one address: it is what one user gets. An IPv4 address in IPv6 notation, as a
+    server sees it that listens to both, counts as itself.
+    """
+    if not scope.get("client"):
+        return LOCAL
+    address, port = scope["client"]
+    if ":" in address:
+        try:
+            long = IPv6Address(address.partition("%")[0])
+        except ValueError:
+            return Peer(address, port)  # from a proxy's header
+        address = str(long.ipv4_mapped or long.packed[:8].hex())
+    return Peer(address, port)
+
+
+def http_context(scope: dict[str, Any]) -> RequestContext:
+    return RequestContext(
+        transport=Transport.HTTP,
+        client=client_address(scope),
+        peer=peer(scope),
+        id=tracing.take_request_id(header(scope, b"x-request-id")),
+        traceparent=tracing.child(header(scope, b"traceparent")),
+    )
+
+
+def websocket_context(scope: dict[str, Any], traceparent: object = None) -> RequestContext:
+    """Of one request on a socket: in the trace that its frame names, or else that of the handshake."""
+    return RequestContext(
+        transport=Transport.WEBSOCKET,
+        client=client_address(scope),
+        peer=peer(scope),
+        traceparent=tracing.child(traceparent) or tracing.child(header(scope, b"traceparent")),
+    )
+
+
+def path_of(scope: dict[str, Any]) -> str:
+    """Without the prefix that the server has mounted us at."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", "").rstrip("/"))

@@ -1,0 +1,62 @@
+"""One HTTP answer that is sent while it is generated."""
+
+import asyncio
+
+from channels.generic.http import AsyncHttpConsumer
+
+from inference.api.dialects.base import Headers, Writer
+from inference.errors import InferenceError
+from inference.messaging.messages import Token
+from inference.serving.generation_result import GenerationResult
+from inference.serving.progress import Progress
+from inference.serving.result import RequestResult
+
+
+class StreamedAnswer(Progress):
+    """Tokens in, bytes out: one send at a time; tokens that come during a send go out together after it.
+
+    Headers are sent with the first token: until then an error can have a status. However slow the client, what waits
+    here is never more than the tokens of one text.
+    """
+
+    def __init__(self, consumer: AsyncHttpConsumer, writer: Writer, headers: Headers) -> None:
+        self.begun = False
+        self._consumer = consumer
+        self._writer = writer
+        self._headers = [*writer.headers, *headers]
+        self._unsent = bytearray()
+        self._sending: asyncio.Task[None] | None = None
+
+    def token(self, token: Token, generation: GenerationResult) -> None:
+        self._unsent += self._writer.token(token)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+
+    async def end(self, result: RequestResult) -> None:
+        await self._end(self._writer.end(result))
+
+    async def fail(self, error: InferenceError) -> None:
+        await self._end(self._writer.error(error))
+
+    def abandon(self) -> None:
+        """The client has disconnected, or has its answer."""
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _end(self, event: bytes) -> None:
+        if self._sending is not None:
+            await self._sending
+        await self._begin()
+        await self._consumer.send_body(event)
+
+    async def _send(self) -> None:
+        await self._begin()
+        while self._unsent:
+            data = bytes(self._unsent)
+            self._unsent.clear()
+            await self._consumer.send_body(data, more_body=True)
+
+    async def _begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._consumer.send_headers(status=200, headers=self._headers)

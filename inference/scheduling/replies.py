@@ -1,0 +1,73 @@
+"""What workers reply about jobs: events on the way, and one closing entry for each.
+
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+"""
+
+from inference.errors import from_worker
+from inference.messaging.messages import Closing, Error, Replies, Result, Started, Token
+from inference.scheduling.calls import Answer, PendingJob
+from inference.scheduling.sender import Sender
+from inference.scheduling.worker_registry import WorkerView
+
+
+class ReplyHandler:
+    """Applies the replies of workers to the jobs that they are about.
+
+    Args:
+        jobs: all jobs without an answer, by id; answered ones are removed.
+    """
+
+    def __init__(self, jobs: dict[int, PendingJob], sender: Sender) -> None:
+        self._jobs = jobs
+        self._sender = sender
+
+    def handle(self, worker: WorkerView | None, replies: Replies) -> None:
+        """``worker`` is ``None`` if it is not known, or not any more; its results count all the same (rule 4)."""
+        for entry in replies.entries:
+            if isinstance(entry, Started):
+                self._on_started(worker, entry)
+            elif isinstance(entry, Token):
+                self._on_token(worker, entry)
+            else:
+                self._on_closing(worker, replies.worker, entry)
+
+    def _on_started(self, worker: WorkerView | None, event: Started) -> None:
+        job = self._jobs.get(event.id)
+        record = worker.records.get(event.id) if worker else None
+        if job is None or record is None or worker is None:
+            return
+        if job.alone:
+            record.went = True
+            worker.goes.append(event.id)
+        if job.call.events.started is not None and job.wanted:
+            job.call.events.started(event)
+
+    def _on_token(self, worker: WorkerView | None, event: Token) -> None:
+        """Rule 12."""
+        job = self._jobs.get(event.id)
+        if worker is None or event.id not in worker.records or job is None or not job.wanted:
+            return
+        if not job.accept_token(event):
+            worker.cancels.add(event.id)
+
+    def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
+        if worker is not None:
+            worker.records.pop(entry.id, None)
+            worker.cancels.discard(entry.id)
+        job = self._jobs.get(entry.id)
+        if job is None or not job.wanted:
+            return
+        match entry:
+            case Result() if job.completed_by(entry):
+                waited_ms = (job.sent_at - job.call.work.admitted_at) * 1000
+                self._sender.withdraw(
+                    job
+                )  # it may have been sent again and be answered by the worker that had it first
+                job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
+                del self._jobs[entry.id]  # others of its call may still wait
+            case Error():
+                job.call.fail(from_worker(entry.code, entry.message), job)
+            case _:  # returned, or tokens are missing
+                if worker is not None:
+                    worker.closed = True
+                self._sender.put_back([job])

@@ -1,0 +1,27 @@
+"""Who asks, and under which name: one object per request, complete when it is made."""
+
+import time
+from dataclasses import dataclass, field
+
+from inference.observability import tracing
+from inference.scheduling.calls import LOCAL, Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """Made where a request enters. What becomes of the request is in a ``RequestRecord``."""
+
+    transport: str
+    """One of ``InferenceRequest.Transport``."""
+    client: str | None = None
+    """Address, for the request log."""
+    peer: Peer = LOCAL
+    id: str = field(default_factory=tracing.new_request_id)
+    traceparent: str = ""
+    """Of this request's span, in the trace of a client that sent one."""
+    received_at: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+    started_at: float = field(default_factory=time.monotonic)
+
+    def elapsed_ms(self) -> float:
+        return (time.monotonic() - self.started_at) * 1000

@@ -1,0 +1,20 @@
+"""What a request's caller hears before the result."""
+
+from inference.messaging.messages import Started, Token
+from inference.serving.generation_result import GenerationResult
+
+
+class Progress:
+    """Called by the service on its event loop; this one ignores everything. Methods must not block or raise."""
+
+    wants_started = False
+    """``started`` is of use; otherwise workers do not report it."""
+
+    def admitted(self) -> None:
+        """The request is valid and will be answered."""
+
+    def started(self, event: Started) -> None:
+        """Its first input enters the model."""
+
+    def token(self, token: Token, generation: GenerationResult) -> None:
+        """A streamed token, the last excepted, which is in the result."""

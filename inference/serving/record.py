@@ -1,0 +1,89 @@
+"""What became of a request, as metrics, request log and the process's own log have it."""
+
+from dataclasses import dataclass, field
+
+from inference.conf import Conf
+from inference.errors import Cancelled, InferenceError
+from inference.messaging.messages import Description
+from inference.models import InferenceRequest
+from inference.observability.metrics import Metrics
+from inference.request_log.entry import Entry, preview, report
+from inference.request_log.writer import RequestLog
+from inference.scheduling.calls import Answer
+from inference.serving.context import RequestContext
+from inference.serving.generation_result import GenerationResult
+from inference.serving.query import Query
+from inference.serving.result import Times
+
+Status = InferenceRequest.Status
+
+
+@dataclass(eq=False, slots=True)
+class RequestRecord:
+    """Filled while the service works on a request."""
+
+    context: RequestContext
+    query: Query | None = None
+    description: Description | None = None
+    """Of the model that it was validated for."""
+    answers: list[Answer] = field(default_factory=list)
+    generation: GenerationResult | None = None
+    """Of a generated text whose tokens the client asked for."""
+
+    def times(self) -> Times:
+        results = [answer.result for answer in self.answers]
+        return Times(
+            queue_ms=max((a.waited_ms + a.result.queue_ms for a in self.answers), default=0.0),
+            inference_ms=max((result.inference_ms for result in results), default=0.0),
+            total_ms=self.context.elapsed_ms(),
+            batch_size=max((result.batch_size for result in results), default=0),
+        )
+
+    def entry(self, error: InferenceError | None, log_inputs: str) -> Entry:
+        """The row of the request log; ``log_inputs`` is ``Conf.log_inputs``."""
+        context, query, times, answers = self.context, self.query, self.times(), self.answers
+        return Entry(
+            request_id=context.id,
+            received_at=context.received_at,
+            transport=context.transport,
+            client=context.client,
+            pipeline=self.description.model if self.description else "",
+            inputs=len(query.inputs) if query else 0,
+            preview=preview(query.inputs, log_inputs) if query else "",
+            status=_status(error),
+            code=error.code if error else "",
+            message=error.message if error else "",
+            times_sent=max((answer.times_sent for answer in answers), default=0),
+            worker=answers[0].worker if answers else "",
+            batch_size=times.batch_size,
+            queue_ms=times.queue_ms if answers else None,
+            inference_ms=times.inference_ms if answers else None,
+            total_ms=times.total_ms,
+        )
+
+
+class Recorder:
+    """Counts and logs every request that has ended."""
+
+    def __init__(self, conf: Conf, metrics: Metrics, request_log: RequestLog) -> None:
+        self._log_inputs = conf.log_inputs
+        self._metrics = metrics
+        self._request_log = request_log
+
+    def record(self, record: RequestRecord, error: InferenceError | None) -> None:
+        entry = record.entry(error, self._log_inputs)
+        self._metrics.count(entry.transport, entry.status, entry.code, entry.total_ms)
+        if entry.queue_ms is not None and entry.inference_ms is not None:
+            self._metrics.observe(entry.queue_ms, entry.inference_ms, entry.batch_size)
+        if record.generation is not None and record.generation.tokens:
+            self._metrics.observe_tokens(record.generation.first_token_ms, len(record.generation.tokens))
+        if self._request_log.record(entry):
+            report(entry, record.context.traceparent)
+
+
+def _status(error: InferenceError | None) -> str:
+    if error is None:
+        return Status.OK
+    if isinstance(error, Cancelled):
+        return Status.CANCELLED
+    return Status.REFUSED if error.refusal else Status.FAILED

@@ -1,0 +1,26 @@
+"""What the service returns for a request."""
+
+from dataclasses import dataclass
+
+from inference.serving.generation_result import GenerationResult
+from inference.serving.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Milliseconds; for a list of inputs, queue and inference time are the maxima."""
+
+    queue_ms: float = 0.0
+    inference_ms: float = 0.0
+    total_ms: float
+    batch_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestResult:
+    query: Query
+    outputs: list[bytes]
+    """JSON, one per input, in order."""
+    times: Times
+    generation: GenerationResult | None = None
+    """Of a request that asked for tokens."""
