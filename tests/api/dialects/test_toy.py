@@ -1,0 +1,129 @@
+"""Adding a dialect is adding a file: all that clients see of a server on its paths is written by it."""
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from inference.api.dialects import registry
+from inference.api.dialects.native import DIALECT
+from tests import conftest, processes
+from tests.processes import Web
+
+TOY = "text/x-toy"
+TOO_MUCH = 3000
+"""Bytes of a body; 2,048 are allowed."""
+
+
+@pytest.fixture(scope="module")
+def server(generation: dict[str, str]) -> Iterator[Web]:
+    env = generation | processes.new_hold().env | {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "1"}
+    env |= {"INFERENCE_MAX_INPUTS": "1", "DJANGO_SETTINGS_MODULE": "tests.toysite"}
+    with processes.web(env=env) as server:
+        yield server
+
+
+@pytest.fixture
+def http(server: Web) -> Iterator[httpx.Client]:
+    with conftest.client(server) as opened:
+        yield opened
+
+
+def refused(reply: httpx.Response, status: int, code: str) -> None:
+    assert (reply.status_code, reply.headers["content-type"]) == (status, TOY), reply.text
+    assert reply.text.startswith(f"! {code}: ")
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+def test_answers_are_those_of_the_dialect(http: httpx.Client):
+    reply = http.post("/toy/", content="Once")
+    assert (reply.status_code, reply.headers["content-type"]) == (200, TOY)
+    assert reply.text.startswith('= [{"generated_text":')
+
+
+def test_streams_are_those_of_the_dialect(http: httpx.Client):
+    reply = http.post("/toy/", content="?stream Once")
+    assert reply.text == "+ 0\n+ 1\n+ 2\n= end\n"
+
+
+def test_the_native_dialect_is_where_it_was(http: httpx.Client):
+    assert http.post("/", content="Once").headers["content-type"] == "application/json"
+    assert http.post("/", content="").json()["error_type"] == "empty"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "headers", "status", "code"),
+    [
+        ("POST", "/toy/", "", {}, 400, "validation"),
+        ("POST", "/toy/", "  ", {}, 400, "empty"),
+        ("PUT", "/toy/", "a", {}, 405, "method_not_allowed"),
+        ("GET", "/toy/", None, {}, 405, "method_not_allowed"),
+        ("POST", "/toy/none", "a", {}, 404, "not_found"),
+        ("POST", "/toy/", "a", {"host": "elsewhere.example"}, 400, "validation"),
+        ("POST", "/toy/", "a", {"origin": "http://elsewhere.example"}, 403, "forbidden"),
+        ("POST", "/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
+    ],
+    ids=str,
+)
+def test_errors_are_those_of_the_dialect(
+    http: httpx.Client, method: str, path: str, content: str | None, headers: dict[str, str], status: int, code: str
+):
+    refused(http.request(method, path, content=content, headers=headers), status, code)
+
+
+def test_an_error_of_no_known_path_is_native(http: httpx.Client):
+    assert http.get("/none").json()["error_type"] == "not_found"
+
+
+def test_a_body_of_unknown_length_that_is_too_large_is_refused_in_the_dialect(http: httpx.Client):
+    refused(http.post("/toy/", content=iter([b"a" * TOO_MUCH])), 413, "payload_too_large")
+
+
+def test_a_head_that_is_no_http_is_refused_in_the_dialect_of_its_path(server: Web):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=conftest.CLIENT_S) as connection:
+        connection.sendall(b"POST /toy/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: soon\r\n\r\n")
+        assert b"\r\n\r\n! validation: " in connection.recv(4096)
+
+
+def test_overload_is_refused_in_the_dialect(server: Web, http: httpx.Client):
+    """By the server, before the application sees the request."""
+    with server.hold(), connect(f"ws://127.0.0.1:{server.port}/toy/ws/") as other:
+        other.send("1 ?stream Once")
+        server.wait_for(lambda: server.hold.holds(server.pid), "the model has the first request")
+        reply = http.post("/toy/", content="b", headers={"x-toy-seconds": "20"})
+        refused(reply, 503, "overloaded")
+        assert int(reply.headers["x-toy-wait"]) >= 1
+        server.hold.end()
+        assert str(other.recv()) == "1 + 0"
+
+
+def test_a_socket_speaks_the_dialect(server: Web):
+    with connect(f"ws://127.0.0.1:{server.port}/toy/ws/") as opened:
+        for frame, expected in (
+            ("1 hello", "1 hello"),
+            ("1", "1 ! validation: Toys want a text."),
+            ("1 stop", "1 ! validation: No open request"),
+            ("1 ?stream Once", "1 + 0"),
+        ):
+            opened.send(frame)
+            assert str(opened.recv()).startswith(expected)
+        frames = [str(opened.recv()) for _ in range(3)]
+        assert frames[:2] == ["1 + 1", "1 + 2"]
+        assert frames[2].startswith('1 = [{"generated_text":')
+
+
+def test_a_handshake_that_fails_is_refused_in_the_dialect(http: httpx.Client):
+    headers = {"upgrade": "websocket", "connection": "upgrade", "origin": "http://elsewhere.example"}
+    headers |= {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==", "sec-websocket-version": "13"}
+    refused(http.get("/toy/ws/", headers=headers), 403, "forbidden")
+
+
+def test_two_dialects_cannot_serve_one_path():
+    with pytest.raises(ValueError, match=r"^The dialect native serves POST /, which another dialect serves already\.$"):
+        registry.register(DIALECT)
+
+
+def test_the_dialects_of_the_package_are_found():
+    assert registry.served() == (DIALECT,)

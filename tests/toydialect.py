@@ -1,0 +1,133 @@
+"""A dialect that only the tests have.
+
+``POST /toy/`` takes a text and answers in lines that begin with ``=``; a text that begins with ``?stream`` is answered
+with a line per token. Errors are lines that begin with ``!``. ``/toy/ws/`` has the same in frames of ``<id> <text>``.
+"""
+
+from collections.abc import Iterable
+
+from inference.api.dialects.base import Cancel, Head, Headers, Rejected, Reply, Say, Start
+from inference.errors import Cancelled, InferenceError, Malformed
+from inference.messaging.messages import Started, Token
+from inference.serving.context import RequestContext
+from inference.serving.generation_result import GenerationResult
+from inference.serving.query import Query
+from inference.serving.result import RequestResult
+
+STREAM = "?stream "
+TEXT: Headers = [(b"content-type", b"text/x-toy")]
+
+
+def written(error: InferenceError) -> str:
+    return f"! {error.code}: {error.message}"
+
+
+def query_of(text: str, deadline_s: float | None = None) -> Query:
+    if not text:
+        raise Malformed("Toys want a text.")
+    stream = text.startswith(STREAM)
+    return Query(
+        inputs=[text.removeprefix(STREAM)],
+        many=False,
+        parameters={"max_new_tokens": 4},
+        stream=stream,
+        tokens_for="?stream" if stream else None,
+        deadline_s=deadline_s,
+    )
+
+
+class ToyWriter:
+    """Of HTTP streams."""
+
+    def __init__(self) -> None:
+        self.headers = TEXT
+
+    def token(self, token: Token) -> bytes:
+        return f"+ {token.index}\n".encode()
+
+    def end(self, result: RequestResult) -> bytes:
+        return b"= end\n"
+
+    def error(self, error: InferenceError) -> bytes:
+        return written(error).encode()
+
+
+class ToyEndpoint:
+    method = "POST"
+    path = "/toy/"
+    deadline_header = b"x-toy-seconds"
+
+    def deadline_s(self, given: str, longest_s: float) -> float | None:
+        return float(given) if given else None
+
+    def read(self, head: Head, body: bytes, longest_s: float) -> Query:
+        return query_of(body.decode(), self.deadline_s(head.header(self.deadline_header), longest_s))
+
+    def reply(self, context: RequestContext, result: RequestResult) -> Reply:
+        return Reply(200, [*TEXT], b"= " + b"\n= ".join(result.outputs))
+
+    def writer(self, context: RequestContext) -> ToyWriter:
+        return ToyWriter()
+
+
+class ToyFrames:
+    """Of one request on a socket."""
+
+    def __init__(self, client_id: str) -> None:
+        self._id = client_id
+
+    def accepted(self) -> str:
+        return ""
+
+    def started(self, event: Started) -> str:
+        return ""
+
+    def token(self, token: Token) -> str:
+        return f"{self._id} + {token.index}"
+
+    def end(self, result: RequestResult) -> Iterable[str]:
+        yield f"{self._id} = {result.outputs[0].decode()}"
+
+    def error(self, error: InferenceError) -> str:
+        return f"{self._id} {written(error)}"
+
+    def cancelled(self, query: Query | None, generation: GenerationResult | None) -> str:
+        return self.error(Cancelled("As you like."))
+
+
+class ToySocket:
+    def receive(self, frame: str, longest_s: float) -> Start | Cancel | Say | Rejected:
+        client_id, _, text = frame.partition(" ")
+        match text:
+            case "":
+                return Rejected(client_id, Malformed("Toys want a text."))
+            case "hello":
+                return Say(f"{client_id} hello")
+            case "stop":
+                return Cancel(client_id)
+            case _:
+                return Start(client_id, lambda: query_of(text))
+
+    def writer(self, client_id: str, context: RequestContext) -> ToyFrames:
+        return ToyFrames(client_id)
+
+    def error(self, client_id: str | None, context: RequestContext, error: InferenceError) -> str:
+        return f"{client_id or '?'} {written(error)}"
+
+
+class ToyDialect:
+    name = "toy"
+    prefixes = ("/toy/",)
+    endpoints = (ToyEndpoint(),)
+
+    def __init__(self) -> None:
+        self.sockets = {"/toy/ws/": ToySocket}
+
+    def error(self, context: RequestContext, error: InferenceError) -> Reply:
+        headers = [*TEXT]
+        if error.retry_after_s is not None:
+            headers.append((b"x-toy-wait", b"%d" % error.retry_after_s))
+        return Reply(error.status, headers, written(error).encode())
+
+
+DIALECT = ToyDialect()
