@@ -9,7 +9,7 @@ from inference.api.routing import Application
 from inference.api.scope import http_context, path_of
 from inference.errors import Internal
 
-logger = logging.getLogger("inference.edge")
+logger = logging.getLogger("inference.server")
 
 INTERNAL_ERROR = 1011
 

@@ -20,7 +20,7 @@ from inference.worker.watchdog import DeviceLost, ModelHangs
 from inference.worker.worker import InferenceWorker
 
 logger = logging.getLogger(__name__)
-edge = logging.getLogger("inference.edge")
+server_logger = logging.getLogger("inference.server")
 
 T = TypeVar("T")
 RESTART_FIRST_S, RESTART_LAST_S = 1.0, 30.0
@@ -110,7 +110,7 @@ def _sentence(error: Exception) -> str:
 
 def die(sentence: str) -> None:
     """End the process at once: it cannot serve, and a supervisor or a person must know why."""
-    edge.critical("Cannot serve: %s", sentence)
+    server_logger.critical("Cannot serve: %s", sentence)
     os._exit(1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from inference.server.event_loop import limit_events_per_round
 
-logger = logging.getLogger("inference.edge")
+logger = logging.getLogger("inference.server")
 
 MOST_UNTAKEN = 1024
 """Connections that the kernel has made and that wait to be taken; the system may allow fewer (``somaxconn``)."""

@@ -12,7 +12,7 @@ from inference.observability import tracing
 from inference.serving import service as serving
 from inference.serving.context import RequestContext
 
-logger = logging.getLogger("inference.edge")
+logger = logging.getLogger("inference.server")
 
 ADMITTED_WITHIN = 0.1
 """Part of its deadline that a request may have waited for its refusal, to be admitted where there is room by then."""
