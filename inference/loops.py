@@ -1,4 +1,4 @@
-"""Between event loops: a process whose first request came through ``infer_sync()`` has its service on another one."""
+"""Calls between event loops: where ``infer_sync()`` starts the service, it runs on another loop than the server's."""
 
 import asyncio
 import functools
@@ -7,7 +7,7 @@ from typing import Any
 
 
 async def run_on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """Await it on its loop, which may be this one. Cancelling this cancels it, too."""
+    """Await ``function(*args)`` on ``loop``, which may be the running one. Cancelling the caller cancels it, too."""
     if loop is asyncio.get_running_loop():
         return await function(*args)
 
@@ -18,5 +18,5 @@ async def run_on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaita
 
 
 def run_here(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The same function, to be called from any loop; it runs on this one."""
+    """``function`` for callers on any loop; it runs on the one that runs now."""
     return functools.partial(run_on, asyncio.get_running_loop(), function)

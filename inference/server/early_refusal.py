@@ -139,13 +139,13 @@ class EarlyRefusal:
     def takes(self, channel: Any, data: bytes, head: RequestHead) -> bool:
         """Whether this complete request is refused: now, or when there is time for it."""
         began = time.thread_time()
-        host, port = channel.asker(head.forwarded_for)
+        host, port = channel.client_address(head.forwarded_for)
         if not refusals.would_refuse(host, port, head.endpoint, head.deadline):
             return False
         now = self._clock()
         if not self._waiting and self._budget.left(now):
             return self._refuse(channel, head, 0.0, began)
-        channel.waits = True
+        channel.waiting = True
         self._waiting.append(WaitingRequest(channel, data, head, now))
         if len(self._waiting) == 1:
             self._call_later(LOOK_EVERY_S, self._look)
@@ -162,16 +162,16 @@ class EarlyRefusal:
 
     def _end_wait(self, waiting: WaitingRequest) -> None:
         began, (channel, data, head, since) = time.thread_time(), waiting
-        if channel.gone:
+        if channel.lost:
             return
-        channel.waits = False
+        channel.waiting = False
         if not self._refuse(channel, head, self._clock() - since, began):
             channel.parse(data)
-        channel.read_on()
+        channel.resume()
 
     def _refuse(self, channel: Any, head: RequestHead, waited_s: float, began: float) -> bool:
         """False if there is room by now."""
-        host, port = channel.asker(head.forwarded_for)
+        host, port = channel.client_address(head.forwarded_for)
         error = refusals.refusal_after(waited_s, host, port, head.endpoint, head.deadline)
         if error is None:
             return False

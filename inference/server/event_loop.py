@@ -1,8 +1,8 @@
-"""Under a flood, the event loop takes a few sockets at a time.
+"""Under a flood of requests, the event loop handles a few sockets per iteration.
 
-An asyncio loop handles everything that is ready before it looks at what other threads have to say. With a thousand
-requests to refuse, one such round takes half a second, and an answer of the model needs several rounds on its way: all
-that was admitted would be too late. The kernel hands ready sockets over in turn, so that none is passed over.
+An asyncio loop handles every socket that is ready before it runs the callbacks of other threads. With a thousand
+requests to refuse, one iteration takes half a second, and an answer of the model needs several iterations: every
+admitted request would be late. The kernel returns ready sockets in turn, so none is passed over.
 """
 
 import asyncio
@@ -10,18 +10,19 @@ import selectors
 from typing import Any
 
 MOST_EVENTS = 16
-"""In one round of the loop; some milliseconds of refusals."""
+"""Per iteration of the loop: some milliseconds of refusals."""
 
 
-def limit_events_per_round(loop: asyncio.AbstractEventLoop) -> None:
+def limit_events(loop: asyncio.AbstractEventLoop) -> None:
     """No effect on loops that do not use ``epoll``."""
-    selector = getattr(loop, "_selector", None)
-    if isinstance(selector, selectors.EpollSelector):
-        selector._selector = _Few(selector._selector)  # type: ignore[attr-defined]
+    selector: Any = getattr(loop, "_selector", None)
+    epoll_selector: Any = getattr(selectors, "EpollSelector", ())  # only on Linux
+    if isinstance(selector, epoll_selector):
+        selector._selector = LimitedEpoll(selector._selector)
 
 
-class _Few:
-    """An ``epoll`` object that returns a few events at once."""
+class LimitedEpoll:
+    """An ``epoll`` object that returns at most ``MOST_EVENTS`` events per call."""
 
     def __init__(self, epoll: Any) -> None:
         self._epoll = epoll

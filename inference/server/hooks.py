@@ -1,4 +1,4 @@
-"""Daphne has no ASGI lifespan and ends abruptly on SIGTERM: start eagerly and drain through its reactor."""
+"""Start and stop of the web process under Daphne, which has no ASGI lifespan and drains nothing on SIGTERM."""
 
 import asyncio
 import gc
@@ -11,59 +11,59 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from inference.server.event_loop import limit_events_per_round
+from inference.server.event_loop import limit_events
 
 logger = logging.getLogger("inference.server")
 
-MOST_UNTAKEN = 1024
-"""Connections that the kernel has made and that wait to be taken; the system may allow fewer (``somaxconn``)."""
-
+LISTEN_BACKLOG = 1024
+"""Connections that wait in the kernel to be accepted; the system may allow fewer (``somaxconn``)."""
 
 CloseConnections = Callable[[], Awaitable[None]]
 Drain = Callable[[CloseConnections], Awaitable[None]]
 
 
 def install(start: Callable[[], object], drain: Drain) -> None:
-    """Hook into the reactor that runs when this process is a Daphne server; no effect anywhere else.
+    """Hook into the reactor that runs when this process is a Daphne server; no effect under other servers.
 
     Args:
         start: called on the event loop when the server starts.
-        drain: awaited when the process is told to stop; it is given what ends the server's connections.
+        drain: awaited when the process is told to stop, with the function that ends the server's connections.
     """
     if "daphne.server" not in sys.modules:
         return
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one, if Daphne has not
 
-    from inference.server import http, websocket  # noqa: PLC0415
+    from inference.server import access_log, http, websocket  # noqa: PLC0415
 
     http.install()
     websocket.install()
+    access_log.install()
     reactor.callWhenRunning(_begin, reactor, start, drain)
-
-
-def _queue_connections(reactor: Any) -> None:
-    """Twisted lets 50 connections wait to be taken; clients beyond them hear nothing, and try again seconds later."""
-    from twisted.internet import tcp  # noqa: PLC0415
-
-    for port in reactor.getReaders():
-        if isinstance(port, tcp.Port):
-            port.socket.listen(MOST_UNTAKEN)
 
 
 def _begin(reactor: Any, start: Callable[[], object], drain: Drain) -> None:
     loop = asyncio.get_event_loop()
-    limit_events_per_round(loop)
-    gc.freeze()  # what is imported by now never dies, and a full collection walks it: 60 ms on the event loop
+    limit_events(loop)
+    gc.freeze()  # a full collection would walk all that is imported by now: 60 ms on the event loop
     loop.call_soon(start)
-    reactor.callLater(0, _queue_connections, reactor)
+    reactor.callLater(0, _extend_backlog, reactor)
     if threading.current_thread() is threading.main_thread():
         # Twisted installs its own handlers after this hook has run.
         reactor.callLater(0, _handle_signals, loop, partial(_drain_and_exit, reactor, drain))
 
 
+def _extend_backlog(reactor: Any) -> None:
+    """Beyond Twisted's backlog of 50, a client's handshake is dropped, and repeated by its system seconds later."""
+    from twisted.internet import tcp  # noqa: PLC0415
+
+    for port in reactor.getReaders():
+        if isinstance(port, tcp.Port):
+            port.socket.listen(LISTEN_BACKLOG)
+
+
 def _handle_signals(loop: asyncio.AbstractEventLoop, drain_and_exit: Callable[[], Coroutine[Any, Any, None]]) -> None:
     stopping = False
-    draining: list[asyncio.Task[None]] = []  # a loop alone does not keep its tasks
+    draining: list[asyncio.Task[None]] = []  # an event loop has only weak references to its tasks
 
     def drain() -> None:
         draining.append(loop.create_task(drain_and_exit()))
@@ -71,7 +71,7 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, drain_and_exit: Callable[[]
     def stop(signum: int, _frame: object) -> None:
         nonlocal stopping
         if stopping:
-            os._exit(128 + signum)  # asked twice: at once
+            os._exit(128 + signum)  # the second signal ends the process at once
         stopping = True
         loop.call_soon_threadsafe(drain)
 
@@ -82,8 +82,8 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, drain_and_exit: Callable[[]
 async def _drain_and_exit(reactor: Any, drain: Drain) -> None:
     """Drain, then end without Daphne's own shutdown.
 
-    That one fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending
-    tasks are collected), and a model thread that hangs must not hold the process.
+    That fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending tasks
+    are collected), and a model thread that hangs must not hold the process.
     """
     from inference.server.closing import close_connections  # noqa: PLC0415 - a server that is not Daphne has no Twisted
 

@@ -1,4 +1,4 @@
-"""Daphne's WebSockets, with limits on what a client sends and leaves unread, and the close codes of RFC 6455."""
+"""Daphne's WebSockets, with limits on what a client sends and leaves unread, and every close code of RFC 6455."""
 
 import time
 from typing import Any
@@ -11,28 +11,28 @@ from inference.api.dialects import registry
 from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
 from inference.server import refusals
-from inference.server.backpressure import Backpressure, forget_unbegun, forget_unsent
+from inference.server.backpressure import Backpressure, discard_queued, discard_unsent
 
 WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
 POLICY_VIOLATION = 1008
-CLOSE_S, CROWDED_CLOSE_S = 5.0, 0.5
-"""How long a client that was cut off has to find the code."""
+CLOSE_S, QUICK_CLOSE_S = 5.0, 0.5
+"""How long a disconnected client has to read the close code; the second where much is unsent on other connections."""
 MOST_UNREAD_FRAMES = 256
-"""Frames that the application has not taken; the client is not read until there are fewer."""
+"""Frames that the application has not taken; with more, reading pauses until half of them are taken."""
 PAUSE_S = 0.01
 
 
-class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
+class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     """One WebSocket.
 
-    A message that is too large is not kept, and its size is told to the consumer as ``too_large``, which answers it.
-    Daphne's own limit would end the socket; and it holds for what is sent as well, where it raises.
+    A message that is too large is discarded, and the consumer gets its size as ``too_large`` and answers it. Daphne's
+    own limit would close the connection; and it raises for a message to the client that is larger.
     """
 
     def __init__(self) -> None:
         super().__init__()
         limits = conf.current()
-        self._unsent = Backpressure(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
+        self._backpressure = Backpressure(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
         self._most_bytes = limits.max_body_bytes
         self._paused: Any = None
 
@@ -41,7 +41,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         return super().onConnect(request)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
-        """A handshake that fails is a refused request like any other."""
+        """Answer and log a handshake that fails like any other refused request."""
         error: InferenceError
         if code == 403:
             error = Forbidden("No WebSocket from this Origin, to this Host or at this path; see DJANGO_ALLOWED_HOSTS.")
@@ -55,7 +55,7 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
 
-    # What comes in
+    # Received messages
 
     def onMessageFrameData(self, payload: bytes) -> None:
         if self.message_data_total_length <= self._most_bytes:
@@ -80,51 +80,51 @@ class Socket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             self._paused = None
             self.transport.resumeProducing()
 
-    # What goes out
+    # Sent messages
 
     def serverSend(self, *message: Any) -> None:
-        """Nothing while the socket closes: autobahn would raise."""
+        """No effect while the connection closes, when autobahn would raise."""
         if self.state in (self.STATE_CONNECTING, self.STATE_OPEN):
             super().serverSend(*message)
 
     def sendData(self, data: bytes, *args: Any, **kwargs: Any) -> None:
         super().sendData(data, *args, **kwargs)
         if self.state == self.STATE_OPEN and not self.muted:
-            self._unsent.wrote(self.transport, len(data), self._cut_off)
+            self._backpressure.wrote(self.transport, len(data), self._disconnect_slow_reader)
 
     def check_timeouts(self) -> None:
-        """No pings behind a long answer: its reader would be dropped for answering them late."""
-        if self._unsent.watching:
+        """Send no ping behind a long answer: its reader would be disconnected for a late pong."""
+        if self._backpressure.watching:
             self.last_ping = time.time()
         super().check_timeouts()
 
     def onAutoPingTimeout(self) -> None:
-        if self._unsent.watching:
+        if self._backpressure.watching:
             self.autoPingTimeoutCall = self.autoPingPending = None
         else:
             super().onAutoPingTimeout()
 
     def serverClose(self, code: int | None = None) -> None:
-        """Any close code: autobahn's ``sendClose`` refuses 1011 to 1013, which servers are meant to send."""
+        """Send any close code; autobahn's ``sendClose`` refuses 1011 to 1013, which are for servers to send."""
         self.sendCloseFrame(code=code or 1000)
 
     def onClose(self, *args: Any) -> None:
-        self._unsent.stop()
-        forget_unsent(self.transport)
+        self._backpressure.stop()
+        discard_unsent(self.transport)
         if self._paused is not None:
             self._paused.cancel()
             self._paused = None
         super().onClose(*args)
 
-    def _cut_off(self, unsent: int) -> None:
-        """The consumer hears ``websocket.disconnect`` now; the client has some time to find the code."""
+    def _disconnect_slow_reader(self, unsent: int) -> None:
+        """The consumer receives ``websocket.disconnect`` now; the client has some time to read the close code."""
         refusals.cut_off(WEBSOCKET, self.transport.getPeer(), unsent)
         self.muted = True
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": POLICY_VIOLATION})
-        forget_unbegun(self.transport)
-        self.closeHandshakeTimeout = CROWDED_CLOSE_S if self._unsent.crowded() else CLOSE_S
+        discard_queued(self.transport)
+        self.closeHandshakeTimeout = QUICK_CLOSE_S if self._backpressure.too_much_stalled() else CLOSE_S
         self.sendCloseFrame(code=POLICY_VIOLATION)
 
 
 def install() -> None:
-    ws_protocol.WebSocketFactory.protocol = Socket
+    ws_protocol.WebSocketFactory.protocol = WebSocket

@@ -89,14 +89,14 @@ def test_refusals_have_a_share_of_the_time_and_may_save_up_a_little():
 
 
 class Connection:
-    """A channel of ``daphne_http`` that notes what it is told."""
+    """An ``http_connection.Connection`` that records calls."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.waits = self.gone = False
+        self.waiting = self.lost = False
         self.told: list[str] = []
 
-    def asker(self, forwarded_for: str) -> tuple[str, int]:
+    def client_address(self, forwarded_for: str) -> tuple[str, int]:
         return self.name, 0
 
     def answer(self, data: bytes, *, close: bool) -> None:
@@ -107,7 +107,7 @@ class Connection:
         assert data == PLAIN
         self.told.append("let in")
 
-    def read_on(self) -> None:
+    def resume(self) -> None:
         self.told.append("read on")
 
 
@@ -173,12 +173,12 @@ def test_without_time_for_it_connections_wait_in_order(server: Server, monkeypat
     monkeypatch.setattr(early_refusal, "MOST_S", 10.0)
     assert server.ask("now").told == ["refused"]
     first, second = server.ask("a"), server.ask("b")
-    assert (first.waits, first.told, len(server.timers)) == (True, [], 1)
+    assert (first.waiting, first.told, len(server.timers)) == (True, [], 1)
     server.pass_time(LOOK_EVERY_S)
     assert (first.told, second.told, len(server.timers)) == ([], [], 1)
     server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
-    assert (first.told, first.waits) == (["refused", "read on"], False)
-    assert (second.told, second.waits, len(server.timers)) == ([], True, 1)
+    assert (first.told, first.waiting) == (["refused", "read on"], False)
+    assert (second.told, second.waiting, len(server.timers)) == ([], True, 1)
 
 
 def test_a_single_refusal_that_took_long_stops_no_others(server: Server):
@@ -191,7 +191,7 @@ def test_nobody_overtakes_those_that_wait(server: Server):
     server.exhaust()
     waiting = server.ask("a")
     server.now += 3 * BURST_S / SHARE_OF_LOOP
-    assert server.ask("b").waits
+    assert server.ask("b").waiting
     server.pass_time(0.0)
     assert waiting.told == ["refused", "read on"]
 
@@ -207,7 +207,7 @@ def test_whoever_waits_is_let_in_when_there_is_room(server: Server):
 def test_whoever_has_left_costs_nothing(server: Server):
     server.exhaust()
     gone, other = server.ask("a"), server.ask("b")
-    gone.gone = True
+    gone.lost = True
     server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
     assert (gone.told, other.told) == ([], ["refused", "read on"])
 

@@ -1,0 +1,29 @@
+import socket
+from contextlib import closing
+
+import httpx
+import pytest
+
+from tests.conftest import CLIENT_S, client
+from tests.processes import Web
+from tests.server.raw import read_to_the_end
+
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
+
+
+@pytest.mark.parametrize("path", ["/fails", "/is_cancelled", "/has_a_length"])
+def test_a_client_sees_that_an_answer_is_incomplete(strict: Web, path: str) -> None:
+    received: list[bytes] = []
+    with client(strict) as http, http.stream("GET", path) as reply:
+        assert reply.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection without sending complete"):
+            received.extend(reply.iter_raw())
+    assert b"".join(received) == b"a piece"
+
+
+def test_an_answer_without_any_sign_of_its_end_ends_in_a_reset(strict: Web) -> None:
+    """To a client of HTTP/1.0 the end of the connection is the end of the answer."""
+    with closing(socket.create_connection(("127.0.0.1", strict.port))) as connection:
+        connection.settimeout(CLIENT_S)
+        connection.sendall(b"GET /fails HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert read_to_the_end(connection)[1]
