@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.management import get_commands
 
 from inference import conf
+from inference.server import compat
 from inference.tasks.base import ALIASES, TASKS
 
 TAG = "inference"
@@ -98,6 +100,13 @@ def check_app_order(**_: Any) -> Iterable[CheckMessage]:
             hint="Put 'inference' before 'channels' in INSTALLED_APPS.",
             id="inference.E007",
         )
+
+
+@register(TAG)
+def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
+    if apps.is_installed("daphne"):
+        for sentence in compat.missing():
+            yield Error(sentence, id="inference.E010")
 
 
 def run() -> list[CheckMessage]:

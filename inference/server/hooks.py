@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from inference.server import compat
 from inference.server.event_loop import limit_events
 
 logger = logging.getLogger("inference.server")
@@ -28,9 +29,14 @@ def install(start: Callable[[], object], drain: Drain) -> None:
     Args:
         start: called on the event loop when the server starts.
         drain: awaited when the process is told to stop, with the function that ends the server's connections.
+
+    Raises:
+        SystemExit: Daphne or a library below it lacks a name that a limit depends on; the message says which.
     """
-    if "daphne.server" not in sys.modules:
+    if "daphne" not in sys.modules:
         return
+    if missing := compat.missing():
+        raise SystemExit("\n".join(missing))
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one, if Daphne has not
 
     from inference.server import access_log, http, websocket  # noqa: PLC0415
