@@ -1,4 +1,4 @@
-"""System checks: contradictions between settings are found at start, not by users (``manage.py check``)."""
+"""System checks of the settings, run by ``manage.py check`` and when a server starts."""
 
 import difflib
 import os
@@ -31,13 +31,14 @@ def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
     if c.batch_window_ms >= c.deadline_s * 1000:
         yield Error(
             f"INFERENCE_BATCH_WINDOW_MS ({c.batch_window_ms:g}) is not below the deadline ({c.deadline_s:g} s).",
-            hint="A batch window is a few milliseconds; 0 starts at once and is the best start.",
+            hint="Use a few milliseconds, or 0 to start a batch at once.",
             id="inference.E002",
         )
     if c.max_inputs > c.max_pending:
         yield Error(
             f"INFERENCE_MAX_INPUTS ({c.max_inputs}) is above INFERENCE_MAX_PENDING ({c.max_pending}): "
             "the largest allowed request could never be admitted.",
+            hint="Lower INFERENCE_MAX_INPUTS or raise INFERENCE_MAX_PENDING.",
             id="inference.E003",
         )
 
@@ -46,15 +47,17 @@ def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
 def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
     layer = get_channel_layer()
     if layer is None:
-        yield Error("There is no default channel layer.", hint="See CHANNEL_LAYERS in settings.", id="inference.E004")
+        yield Error(
+            "There is no default channel layer.", hint="Define 'default' in CHANNEL_LAYERS.", id="inference.E004"
+        )
         return
     if "PubSub" in type(layer).__name__:
         yield Error(
-            "The pub/sub channel layer gives every job to every worker and loses messages silently.",
+            "The pub/sub channel layer delivers every job to every worker and loses messages silently.",
             hint="Use channels_redis.core.RedisChannelLayer.",
             id="inference.E005",
         )
-        return  # outside an event loop it cannot even be asked for its expiry
+        return  # reading its expiry needs an event loop
     expiry = getattr(layer, "expiry", None)
     if expiry is not None and expiry < conf.current().max_deadline_s:
         yield Error(
@@ -71,12 +74,12 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
     if c.task and ALIASES.get(c.task, c.task) not in TASKS:
         yield Error(f"INFERENCE_TASK is {c.task!r}; it must be one of {', '.join(TASKS)}.", id="inference.E008")
     if c.model.startswith(("/", ".", "~")) and not Path(c.model).is_dir():
-        message = f"INFERENCE_MODEL is {c.model!r}, and there is no such folder."
-        hint = "Name a folder by its whole path (~ has no meaning here), or a model of the Hub as owner/name."
+        message = f"INFERENCE_MODEL is {c.model!r}, but there is no such folder."
+        hint = "Give the absolute path of a folder (~ is not expanded), or a model on the Hub as owner/name."
         if isinstance(get_channel_layer(), InMemoryChannelLayer):
             yield Error(message, hint=hint, id="inference.E009")
         else:
-            yield Warning(message, hint=f"{hint} Only workers read it.", id="inference.W002")
+            yield Warning(message, hint=f"{hint} Ignore this where only workers read the folder.", id="inference.W002")
 
 
 @register(TAG)
@@ -96,7 +99,7 @@ def check_names(**_: Any) -> Iterable[CheckMessage]:
 def check_app_order(**_: Any) -> Iterable[CheckMessage]:
     if get_commands().get("runworker") == "channels":
         yield Error(
-            "runworker is that of Channels, which loads no model.",
+            "The runworker command is that of Channels, which loads no model.",
             hint="Put 'inference' before 'channels' in INSTALLED_APPS.",
             id="inference.E007",
         )
@@ -110,5 +113,5 @@ def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
 
 
 def run() -> list[CheckMessage]:
-    """Our checks alone, for servers that start without ``manage.py`` (Daphne)."""
+    """Run only these checks, for servers that start without ``manage.py`` (Daphne)."""
     return list(run_checks(tags=[TAG]))

@@ -1,9 +1,8 @@
-"""Every ``INFERENCE_*`` setting: name, type, default, bounds, meaning. The unit is in the name.
+"""Every ``INFERENCE_*`` setting: name, type, default, allowed values, meaning. The unit is in the name.
 
-``Conf`` is one frozen value that is handed to whoever needs it; only ``current()`` reads Django's settings.
+``Conf`` is an immutable value that is passed to the code that needs it; only ``current()`` reads Django's settings.
 """
 
-from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -16,18 +15,20 @@ BUNDLED_MODEL = str(Path(__file__).resolve().parent / "bundled_model")
 PREFIX = "INFERENCE_"
 
 
-def option(  # noqa: PLR0913 - one row of a table
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    shown_default: str = "",
-) -> Any:
-    """A field of ``Conf``; ``low`` and ``high`` are inclusive, ``shown_default`` is what documentation prints."""
-    metadata = {"help": help, "low": low, "high": high, "choices": choices, "shown": shown_default or str(default)}
-    return field(default=default, metadata=metadata)
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def option(default: Any, help: str, allowed: Range | tuple[str, ...] | None = None, *, shown_default: str = "") -> Any:
+    """A field of ``Conf``. ``allowed=None`` allows any text; ``shown_default`` is what the documentation prints."""
+    return field(default=default, metadata={"help": help, "allowed": allowed, "shown": shown_default or str(default)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,34 +39,31 @@ class Conf:
     device: str = option("auto", "`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
     dtype: str = option(
         "auto",
-        "`auto` is float32 on a CPU, the checkpoint's own elsewhere",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        "`auto` is float32 on a CPU and the checkpoint's own elsewhere",
+        ("auto", "float32", "bfloat16", "float16"),
     )
-    threads: int = option(0, "CPU threads of the model; 0 takes every core", low=0, high=1024)
-    max_batch_size: int = option(32, "inputs in one batch", low=1, high=4096)
+    threads: int = option(0, "CPU threads of the model; 0 uses every core", Range(0, 1024))
+    max_batch_size: int = option(32, "inputs in one batch", Range(1, 4096))
     max_batch_tokens: int = option(
         16384,
-        "tokens in one batch with their padding, or in the cache of texts that are generated (memory)",
-        low=1,
-        high=10_000_000,
+        "tokens in one batch, padding included, or in the cache of generated texts; bounds memory",
+        Range(1, 10_000_000),
     )
-    batch_window_ms: float = option(0.0, "how long the first input of a batch waits for company", low=0, high=60_000)
-    max_pending: int = option(512, "inputs admitted and unanswered, per web process", low=1, high=100_000)
-    max_inputs: int = option(128, "inputs in one request", low=1, high=10_000)
-    deadline_s: float = option(30.0, "a request's deadline unless it brings its own", low=0.001, high=3600)
-    max_deadline_s: float = option(120.0, "longest deadline that a request may ask for", low=0.001, high=3600)
+    batch_window_ms: float = option(0.0, "how long the first input of a batch waits for others", Range(0, 60_000))
+    max_pending: int = option(512, "inputs admitted and not yet answered, per web process", Range(1, 100_000))
+    max_inputs: int = option(128, "inputs in one request", Range(1, 10_000))
+    deadline_s: float = option(30.0, "deadline of a request that does not set its own", Range(0.001, 3600))
+    max_deadline_s: float = option(120.0, "longest deadline that a request may set", Range(0.001, 3600))
     drain_s: float = option(
-        0.0, "how long a stop waits for accepted requests", low=0, high=7200, shown_default="deadline + 5"
+        0.0, "how long a stop waits for accepted requests", Range(0, 7200), shown_default="deadline + 5"
     )
-    max_body_bytes: int = option(2**20, "HTTP body or WebSocket frame", low=1, high=2**31)
-    max_reply_bytes: int = option(2**26, "one answer", low=1024, high=2**31)
-    stall_s: float = option(10.0, "how long a client may neither send nor take what is under way", low=0.1, high=3600)
-    log_inputs: str = option(
-        "preview", "how much of the inputs the request log keeps", choices=("none", "preview", "full")
-    )
-    log_days: int = option(30, "`prune_requests` deletes older rows", low=1, high=36_500)
-    log_max_rows: int = option(1_000_000, "`prune_requests` keeps at most these", low=1, high=10**9)
-    layer_prefix: str = option("inference", "prefix of every Redis key; one per model that shares a Redis")
+    max_body_bytes: int = option(2**20, "size of an HTTP body or WebSocket message", Range(1, 2**31))
+    max_reply_bytes: int = option(2**26, "size of one answer", Range(1024, 2**31))
+    stall_s: float = option(10.0, "how long a client may stall an upload or an answer", Range(0.1, 3600))
+    log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
+    log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
+    log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
+    layer_prefix: str = option("inference", "prefix of every Redis key; models that share a Redis need different ones")
 
     def __post_init__(self) -> None:
         if not self.drain_s:
@@ -79,20 +77,20 @@ def variable(option_field: "Field[Any]") -> str:
 
 def expectation(option_field: "Field[Any]") -> str:
     """What a value must be, in words: ``a whole number from 1 to 4096``."""
-    rules = option_field.metadata
-    if rules["choices"]:
-        return "one of " + ", ".join(rules["choices"])
-    if option_field.type is str:
+    allowed: Range | tuple[str, ...] | None = option_field.metadata["allowed"]
+    if allowed is None:
         return "a text"
+    if isinstance(allowed, tuple):
+        return "one of " + ", ".join(allowed)
     kind = "a whole number" if option_field.type is int else "a number"
-    return f"{kind} from {rules['low']} to {rules['high']}"
+    return f"{kind} from {allowed.low} to {allowed.high}"
 
 
 def from_env(env: Env) -> Conf:
     """Read and check the environment.
 
     Raises:
-        ImproperlyConfigured: one sentence that names the variable, its value and what would be right.
+        ImproperlyConfigured: a value is not allowed; one sentence names the variable, its value and what is allowed.
     """
     return Conf(**{f.name: _read(env, f) for f in fields(Conf)})
 
@@ -106,15 +104,10 @@ def _read(env: Env, option_field: "Field[Any]") -> Any:
         value = raw if option_field.type is str else getattr(env, cast("type", option_field.type).__name__)(name)
     except EnvError:
         value = None
-    if value is None or not _allowed(value, option_field.metadata):
+    allowed = option_field.metadata["allowed"]
+    if value is None or (allowed is not None and value not in allowed):
         raise ImproperlyConfigured(f"{name} is {raw!r}; it must be {expectation(option_field)}.")
     return value
-
-
-def _allowed(value: Any, rules: Mapping[str, Any]) -> bool:
-    if rules["choices"]:
-        return value in rules["choices"]
-    return rules["low"] is None or bool(rules["low"] <= value <= rules["high"])
 
 
 def current() -> Conf:

@@ -1,20 +1,20 @@
-"""One error tree: what can go wrong with a request, as a code, an HTTP status and whether to retry.
+"""The errors that a request may end in: each with a code, an HTTP status and whether a client may retry.
 
-HTTP answers, WebSocket ``error`` frames, the request log and the messages between web and worker all
-speak of these codes. A message is one sentence for the client: what was wrong and what would be right.
+HTTP answers, WebSocket ``error`` frames, the request log and the messages between web and worker use these codes.
+A message is one sentence for the client: what was wrong and what would be right.
 """
 
 from typing import ClassVar
 
 
 class InferenceError(Exception):
-    """Base of everything that a client may be told. Subclasses fix the class variables."""
+    """Base of every error that a client may receive. Subclasses set the class variables."""
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     refusal: ClassVar[bool] = False
-    """The request was turned away before it ran; the request log tells these from failures."""
+    """The request was rejected before it ran; the request log counts these as refused, the others as failed."""
 
     def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
@@ -23,11 +23,11 @@ class InferenceError(Exception):
 
 
 class Internal(InferenceError):
-    """A bug of this server. The log has the traceback, the client has only the request id."""
+    """A bug in this server. The traceback is in the log; the client gets only the request id."""
 
 
 class Malformed(InferenceError):
-    """The body or frame cannot be read at all: no JSON, no ``inputs``, not UTF-8."""
+    """The body or frame cannot be parsed: not UTF-8, not JSON, or without ``inputs``."""
 
     code, status = "validation", 400
     refusal = True
@@ -39,7 +39,7 @@ class EmptyInput(InferenceError):
 
 
 class Invalid(InferenceError):
-    """The request was read, but the model cannot take it: wrong type, wrong parameter, too long, no mask."""
+    """The request was parsed, but is not valid for the model: wrong type or parameter, too long, no mask."""
 
     code, status = "validation", 422
     refusal = True
@@ -56,7 +56,7 @@ class UnsupportedMediaType(InferenceError):
 
 
 class Forbidden(InferenceError):
-    """A browser asks on behalf of a page that is not ours."""
+    """The ``Origin`` of a browser's request is not an allowed host."""
 
     code, status = "forbidden", 403
     refusal = True
@@ -73,7 +73,7 @@ class MethodNotAllowed(InferenceError):
 
 
 class UploadTooSlow(InferenceError):
-    """The connection is closed; the request may be sent again on another."""
+    """The upload stalled. The connection is closed; the request may be sent again on another."""
 
     code, status, retryable = "request_timeout", 408, True
     refusal = True
@@ -108,21 +108,21 @@ class WorkerLost(InferenceError):
 
 
 class InferenceFailed(InferenceError):
-    """The model failed on this input; the worker's log has the traceback."""
+    """The model failed on this input. The traceback is in the worker's log."""
 
     code, status = "inference", 500
 
 
 class Cancelled(InferenceError):
-    """The client cancelled the request or went away. The status is nginx's: it is only ever logged."""
+    """The client cancelled the request or disconnected. The status is nginx's and appears only in logs."""
 
     code, status = "cancelled", 499
 
 
-#: Errors that a worker may report for one job, by their code on the wire.
 FROM_WORKER: dict[str, type[InferenceError]] = {error.code: error for error in (Invalid, EmptyInput, InferenceFailed)}
+"""Errors that a worker may report for one job, by their code in messages."""
 
 
 def from_worker(code: str, message: str) -> InferenceError:
-    """The error that a worker reported; an unknown code (a newer worker) counts as a failed inference."""
+    """The error that a worker reported. An unknown code, from a newer worker, becomes ``InferenceFailed``."""
     return FROM_WORKER.get(code, InferenceFailed)(message)

@@ -1,4 +1,4 @@
-"""The request log as the database sees it."""
+"""Database models: the request log."""
 
 from typing import ClassVar
 
@@ -6,9 +6,9 @@ from django.db import models
 
 
 class InferenceRequest(models.Model):
-    """One client call and how it ended. Written by ``request_log``, read in the admin.
+    """One client call and its outcome. Written by ``request_log``, shown in the admin.
 
-    ``count`` is above 1 for a row that stands for several alike refusals of one second.
+    ``count`` is above 1 if the row stands for several similar refusals within one second.
     """
 
     class Transport(models.TextChoices):
@@ -19,28 +19,34 @@ class InferenceRequest(models.Model):
     class Status(models.TextChoices):
         OK = "ok", "ok"
         REFUSED = "refused", "refused"
-        """Never ran: overloaded, draining, loading, or not a valid request."""
+        """Rejected before it ran: overloaded, draining, loading, or an invalid request."""
         FAILED = "failed", "failed"
-        """Accepted, but answered with an error: deadline, lost workers, the model."""
+        """Accepted, but answered with an error: deadline, lost workers, a failure of the model."""
         CANCELLED = "cancelled", "cancelled"
 
     request_id = models.CharField(max_length=64, db_index=True)
     received_at = models.DateTimeField(db_index=True)
     transport = models.CharField(max_length=9, choices=Transport.choices)
     client = models.GenericIPAddressField(null=True, blank=True)
-    pipeline = models.CharField(max_length=200, blank=True, help_text="model, as its worker named it")
-    inputs = models.PositiveIntegerField(default=0, help_text="how many")
-    preview = models.TextField(blank=True, help_text="beginning of the first input, or all (INFERENCE_LOG_INPUTS)")
+    pipeline = models.CharField(max_length=200, blank=True, help_text="name of the model")
+    inputs = models.PositiveIntegerField(default=0, help_text="number of inputs")
+    preview = models.TextField(
+        blank=True, help_text="beginning of the first input, or all inputs (INFERENCE_LOG_INPUTS)"
+    )
     status = models.CharField(max_length=9, choices=Status.choices)
-    code = models.CharField(max_length=32, blank=True, help_text="error_type of the answer; empty when ok")
-    message = models.TextField(blank=True, help_text="the sentence that the client got")
-    times_sent = models.PositiveIntegerField(default=0, help_text="to a worker; above 1 after a worker was lost")
+    code = models.CharField(max_length=32, blank=True, help_text="error_type of the answer; empty if ok")
+    message = models.TextField(blank=True, help_text="error message of the answer")
+    times_sent = models.PositiveIntegerField(
+        default=0, help_text="how often an input was sent to a worker; above 1 after a loss"
+    )
     worker = models.CharField(max_length=32, blank=True)
-    batch_size = models.PositiveIntegerField(default=0, help_text="largest batch that an input was in")
+    batch_size = models.PositiveIntegerField(
+        default=0, help_text="size of the largest batch with an input of the request"
+    )
     queue_ms = models.FloatField(null=True, blank=True)
     inference_ms = models.FloatField(null=True, blank=True)
     total_ms = models.FloatField()
-    count = models.PositiveIntegerField(default=1, help_text="alike refusals that share this row")
+    count = models.PositiveIntegerField(default=1, help_text="number of refusals that this row stands for")
 
     class Meta:
         ordering: ClassVar = ["-received_at", "-id"]

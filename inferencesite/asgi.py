@@ -1,4 +1,4 @@
-"""``daphne inferencesite.asgi:application``: the server."""
+"""The ASGI application: ``daphne inferencesite.asgi:application``."""
 
 import os
 
@@ -8,7 +8,7 @@ from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 
 try:
-    django_application = get_asgi_application()  # loads the apps: before anything that imports models
+    django_application = get_asgi_application()  # loads the apps, which everything that imports models needs
 except ImproperlyConfigured as error:
     raise SystemExit(f"Configuration: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Settings come from the environment (or a ``.env`` file beside ``manage.py``) and are safe by default."""
+"""Settings, read from the environment or a ``.env`` file beside ``manage.py``. The defaults are safe."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -21,13 +21,13 @@ INFERENCE = conf.from_env(env)
 
 
 def hosts(name: str, default: list[str]) -> list[str]:
-    """A comma-separated list; empty is the default."""
+    """A comma-separated list; ``default`` if it is empty."""
     given: list[str] = env.list(name, [])
     return [host for host in given if host] or default
 
 
 def switch(name: str) -> bool:
-    """Off unless it is set to something that means on."""
+    """A boolean; false if it is empty."""
     try:
         return env.bool(name) if env.str(name, "") else False
     except EnvError as error:
@@ -35,7 +35,7 @@ def switch(name: str) -> bool:
 
 
 def chosen(name: str, choices: list[str]) -> str:
-    """One of the choices; the first unless it is set."""
+    """One of the choices; the first if it is empty."""
     value: str = env.str(name, "") or choices[0]
     if value not in choices:
         raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
@@ -50,7 +50,7 @@ ALLOWED_HOSTS: list[str] = hosts("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.
 CSRF_TRUSTED_ORIGINS: list[str] = hosts("DJANGO_CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
-    "daphne",  # first: replaces runserver with an ASGI one
+    "daphne",  # first, so that its runserver replaces Django's
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -59,7 +59,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "axes",
-    "inference",  # before channels: the first app's runworker wins
+    "inference",  # before channels, so that its runworker replaces that of Channels
     "channels",
 ]
 MIDDLEWARE = [
@@ -72,7 +72,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "axes.middleware.AxesMiddleware",  # last, as it wants
+    "axes.middleware.AxesMiddleware",  # must be last
 ]
 ROOT_URLCONF = "inferencesite.urls"
 ASGI_APPLICATION = "inferencesite.asgi.application"
@@ -110,7 +110,7 @@ SQLITE: dict[str, Any] = {
 
 
 def database(url: str) -> dict[str, Any]:
-    """SQLite in WAL mode, or what ``DATABASE_URL`` names; PostgreSQL gets a small connection pool."""
+    """The database of ``DATABASE_URL``; SQLite in WAL mode if empty. PostgreSQL gets a small connection pool."""
     if not url:
         return SQLITE
     try:
@@ -121,23 +121,23 @@ def database(url: str) -> dict[str, Any]:
     if config["ENGINE"] == SQLITE["ENGINE"]:
         return SQLITE | {"NAME": config["NAME"]}
     if config["ENGINE"] == "django.db.backends.postgresql":
-        # The request log's thread and the admin are the only users; Django asks for pooling under ASGI.
+        # Only the request log's thread and the admin use it. Django recommends pooling under ASGI.
         config["OPTIONS"] = config.get("OPTIONS", {}) | {"pool": {"min_size": 0, "max_size": 8, "timeout": 5}}
-        config["CONN_HEALTH_CHECKS"] = True  # after a restart the pool hands out dead connections
+        config["CONN_HEALTH_CHECKS"] = True  # after a restart of the database the pool has dead connections
     return config
 
 
 DATABASES = {"default": database(env.str("DATABASE_URL", ""))}
 
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # the admin's few files, served without a collectstatic step
+WHITENOISE_USE_FINDERS = True  # serves the admin's files without collectstatic
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 
-# What follows concerns the admin; the consumers that serve have inference/api/hosts.py and, for headers,
-# inference/api/security_headers.py, which sends Strict-Transport-Security by the same settings.
+# These settings apply to the admin. The consumers check hosts in inference/api/hosts.py and add headers in
+# inference/api/security_headers.py, which reads the Strict-Transport-Security settings below.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -152,12 +152,14 @@ HTTPS = switch("DJANGO_HTTPS")
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-SILENCED_SYSTEM_CHECKS = ["security.W021"]  # whether browsers preload the domain is for its owner to decide
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # HSTS preloading is the decision of the domain's owner
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who shares an address with an attacker gets in again
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = (
+    False  # clients that share an attacker's address are not locked out for ever
+)
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
@@ -168,7 +170,7 @@ LOG_FORMAT = chosen("DJANGO_LOG_FORMAT", ["line", "json"])
 LOG_LEVEL = chosen("DJANGO_LOG_LEVEL", ["INFO", "DEBUG", "WARNING", "ERROR"])
 LOGGING = {
     "version": 1,
-    "disable_existing_loggers": False,  # True silences daphne.server, and with it every traceback
+    "disable_existing_loggers": False,  # True would silence daphne.server, which logs tracebacks
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
         "json": {
@@ -179,12 +181,12 @@ LOGGING = {
         },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
-    "root": {"handlers": ["console"]},  # Daphne has set its level, by -v
+    "root": {"handlers": ["console"]},  # its level is set by Daphne's -v
     "loggers": {
         "inference": {"level": LOG_LEVEL},
         "daphne.access": {"level": LOG_LEVEL},
-        "django": {"level": LOG_LEVEL if LOG_LEVEL != "DEBUG" else "INFO"},  # not every SQL statement
-        "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for whatever robots send
-        "psycopg.pool": {"level": "CRITICAL"},  # repeats itself throughout an outage; the request log says it once
+        "django": {"level": LOG_LEVEL if LOG_LEVEL != "DEBUG" else "INFO"},  # without SQL statements
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # scanners would cause a traceback each
+        "psycopg.pool": {"level": "CRITICAL"},  # repeats errors during an outage; the request log reports it once
     },
 }

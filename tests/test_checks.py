@@ -119,7 +119,7 @@ def test_a_model_folder_that_does_not_exist_is_an_error_where_this_process_loads
     configure(model=model)
     messages = found()
     assert list(messages) == ["inference.E009"]
-    assert messages["inference.E009"].msg == f"INFERENCE_MODEL is {model!r}, and there is no such folder."
+    assert messages["inference.E009"].msg == f"INFERENCE_MODEL is {model!r}, but there is no such folder."
 
 
 def test_a_model_folder_that_does_not_exist_is_a_warning_where_workers_load_it(configure: Set, settings: Any):

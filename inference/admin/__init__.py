@@ -1,6 +1,6 @@
-"""Runs in web processes, in Django's threads: the pages of the Django admin.
+"""The pages of the Django admin. Runs in web processes, in Django's threads.
 
-In: requests of staff. Out: the request log, read from the database.
+In: requests of staff. Out: pages of the request log, read from the database.
 """
 
 from inference.admin import request_log

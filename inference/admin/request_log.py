@@ -1,7 +1,7 @@
-"""The request log in the Django admin: read-only, and quick with a million rows.
+"""The request log in the Django admin: read-only, and fast with a million rows.
 
-The list's queries stop early or read an index. Django's own date drill-down, count and all-values filter look
-at every row on every page (on SQLite the first alone takes 3 s per million rows).
+Every query of the list uses an index or a limit. Django's own date drill-down, count and all-values filter scan
+the whole table for every page (on SQLite the first alone takes 3 s per million rows).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     LogAdmin = admin.ModelAdmin[InferenceRequest]
     LogPaginator = Paginator[InferenceRequest]
     LogQuerySet = QuerySet[InferenceRequest]
-else:  # these cannot be subscripted at run time
+else:  # not subscriptable at run time
     LogAdmin, LogPaginator, LogQuerySet = admin.ModelAdmin, Paginator, QuerySet
 
-SHORT_CHARS = 30
-MOST_PIPELINES = 20
+PREVIEW_CHARS = 30
+MAX_PIPELINES = 20
 PERIODS = {
     "1h": ("Past hour", timedelta(hours=1)),
     "24h": ("Past 24 hours", timedelta(hours=24)),
@@ -37,29 +37,29 @@ PERIODS = {
 admin.site.site_header = "Inference server"
 admin.site.site_title = "Inference server"
 admin.site.index_title = "Administration"
-admin.site.enable_nav_sidebar = False  # the log's table needs the width
+admin.site.enable_nav_sidebar = False  # the table needs the width
 
 
 def duration(ms: float | None) -> str:
-    """Readable milliseconds: ``3.1 ms``, ``1.24 s``; a dash for what was never measured."""
+    """A readable time: ``3.1 ms``, ``1.24 s``; a dash for ``None``."""
     if ms is None:
         return "–"
     return one_line(f"{ms:.1f} ms" if ms < 999.95 else f"{ms / 1000:.2f} s")
 
 
 def one_line(text: str) -> str:
-    """The text with spaces that a browser does not break, so that a row of the list stays one line high."""
+    """The text with no-break spaces, so that a row of the list is one line high."""
     return "\N{NO-BREAK SPACE}".join(text.split())
 
 
-class Days(LogQuerySet):
-    """Answers the date drill-down from the first and the last row: every period between, also an empty one."""
+class FastDatesQuerySet(LogQuerySet):
+    """Computes the date drill-down from the first and the last row, so it includes periods without rows."""
 
     def datetimes(self, field_name: str, kind: str, *_: Any, **__: Any) -> list[datetime]:  # type: ignore[override]
-        """``kind`` is ``year``, ``month`` or ``day``; the beginnings of these, oldest first."""
-        moments = self.order_by(field_name).values_list(field_name, flat=True)
-        first = moments.first()
-        last = first and moments.last()
+        """The start of every ``kind`` (``year``, ``month`` or ``day``) between the first and the last row, in order."""
+        times = self.order_by(field_name).values_list(field_name, flat=True)
+        first = times.first()
+        last = first and times.last()
         if not (first and last):
             return []
         return list(_periods(timezone.localtime(first), timezone.localtime(last), kind))
@@ -77,15 +77,15 @@ def _periods(first: datetime, last: datetime, kind: str) -> Iterable[datetime]:
         start += timedelta(days=step)
 
 
-class More(int):
-    """A count that went on: ``10,000+``. Templates print it where they would print the number."""
+class AtLeast(int):
+    """A lower bound of a count, printed as ``10,000+``."""
 
     def __str__(self) -> str:
         return f"{int(self):,}+"
 
 
 class BoundedPaginator(LogPaginator):
-    """Stops counting at ``LIMIT`` rows; what lies beyond is reached by filters and dates, not by paging."""
+    """Counts at most ``LIMIT`` rows; rows beyond are reached by filters and dates, not by paging."""
 
     LIMIT = 10_000
 
@@ -93,7 +93,7 @@ class BoundedPaginator(LogPaginator):
     def count(self) -> int:
         rows = cast("QuerySet[InferenceRequest]", self.object_list)
         counted = rows.order_by().values("pk")[: self.LIMIT + 1].count()
-        return counted if counted <= self.LIMIT else More(self.LIMIT)
+        return counted if counted <= self.LIMIT else AtLeast(self.LIMIT)
 
 
 class PipelineFilter(admin.SimpleListFilter):
@@ -101,11 +101,11 @@ class PipelineFilter(admin.SimpleListFilter):
     parameter_name = "pipeline"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        """One index seek per pipeline; ``SELECT DISTINCT`` would walk the whole index."""
+        """One index lookup per pipeline; ``SELECT DISTINCT`` would scan the whole index."""
         names: list[str] = []
         ordered = InferenceRequest.objects.order_by("pipeline").values_list("pipeline", flat=True)
         name = ordered.first()
-        while name is not None and len(names) < MOST_PIPELINES:
+        while name is not None and len(names) < MAX_PIPELINES:
             names.append(name)
             name = ordered.filter(pipeline__gt=name).first()
         return [(name, name or "(none)") for name in names]
@@ -149,7 +149,7 @@ class InferenceRequestAdmin(LogAdmin):
     sortable_by = ("received", "queue", "inference", "total")
     date_hierarchy = "received_at"
     search_fields = ("request_id", "preview")
-    search_help_text = "A request id (the x-request-id of an answer), or words of the first input."
+    search_help_text = "Request id (the header x-request-id of an answer) or words of the first input."
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -172,14 +172,14 @@ class InferenceRequestAdmin(LogAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InferenceRequest]:
-        """Without the long texts, which may be whole request bodies; the detail page loads those of its one row."""
-        rows = Days(self.model).defer("preview", "message")
-        return rows.annotate(beginning=Left("preview", SHORT_CHARS + 1))
+        """Without the long texts, which may be whole request bodies; the detail page loads them for its row."""
+        rows = FastDatesQuerySet(self.model).defer("preview", "message")
+        return rows.annotate(beginning=Left("preview", PREVIEW_CHARS + 1))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """An exact request id is found by its index, without looking through the previews."""
+        """Look up an exact request id by its index instead of searching the previews."""
         by_id = queryset.filter(request_id=search_term.strip())
         if search_term.strip() and by_id.exists():
             return by_id, False
@@ -195,13 +195,13 @@ class InferenceRequestAdmin(LogAdmin):
 
     @admin.display(description="pipeline")
     def short_pipeline(self, row: InferenceRequest) -> str:
-        """The end of the name, which tells models in one folder apart."""
-        return row.pipeline if len(row.pipeline) <= SHORT_CHARS else "…" + row.pipeline[-SHORT_CHARS:]
+        """The end of a long name, which distinguishes models in one folder."""
+        return row.pipeline if len(row.pipeline) <= PREVIEW_CHARS else "…" + row.pipeline[-PREVIEW_CHARS:]
 
     @admin.display(description="preview")
     def short_preview(self, row: InferenceRequest) -> str:
         beginning: str = row.beginning  # type: ignore[attr-defined]
-        return one_line(beginning if len(beginning) <= SHORT_CHARS else beginning[:SHORT_CHARS] + "…")
+        return one_line(beginning if len(beginning) <= PREVIEW_CHARS else beginning[:PREVIEW_CHARS] + "…")
 
     @admin.display(description="status")
     def outcome(self, row: InferenceRequest) -> str:

@@ -1,4 +1,4 @@
-"""``manage.py create_first_admin``: someone who can log in to a fresh installation."""
+"""``manage.py create_first_admin``: a superuser for a fresh installation."""
 
 import secrets
 from typing import Any
@@ -11,7 +11,7 @@ NAME = "admin"
 
 
 class Command(BaseCommand):
-    help = "Creates the superuser `admin` with a random password and prints it, once; silent if any user exists."
+    help = "Creates the superuser `admin` and prints its random password. Does nothing if any user exists."
 
     def handle(self, *_: Any, **options: Any) -> None:
         users = get_user_model().objects

@@ -1,4 +1,4 @@
-"""``manage.py prune_requests``: keep the request log to its settings. Meant for a daily timer."""
+"""``manage.py prune_requests``: delete old rows of the request log. Run it daily."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from inference import conf
 from inference.models import InferenceRequest
 
 CHUNK_ROWS = 5_000
-"""Deleted per transaction, so that the server's own writes get their turn between two."""
+"""Rows deleted per transaction. Between two transactions the server can write its own rows."""
 
 Rows = QuerySet[InferenceRequest]
 
@@ -22,18 +22,18 @@ Rows = QuerySet[InferenceRequest]
 class Command(BaseCommand):
     help = (
         "Deletes the rows of the request log that are older than --days, and the oldest beyond --max-rows. "
-        "The space is used again by new rows; the database file itself does not shrink."
+        "New rows reuse the space; the database file does not shrink."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         defaults = conf.current()
         parser.add_argument("--days", type=int, default=defaults.log_days, help="default: %(default)s")
         parser.add_argument("--max-rows", type=int, default=defaults.log_max_rows, help="default: %(default)s")
-        parser.add_argument("--dry-run", action="store_true", help="only say how many rows there are to delete")
+        parser.add_argument("--dry-run", action="store_true", help="only print how many rows would be deleted")
 
     def handle(self, *_: Any, days: int, max_rows: int, dry_run: bool, **options: Any) -> None:
-        _check("--days", days, "log_days")
-        _check("--max-rows", max_rows, "log_max_rows")
+        _check_range("--days", days, "log_days")
+        _check_range("--max-rows", max_rows, "log_max_rows")
         cutoff = datetime.now(UTC) - timedelta(days=days)
         rows = InferenceRequest.objects.all()
         self._prune(rows.filter(received_at__lt=cutoff), f"older than {days} days", dry_run=dry_run)
@@ -42,37 +42,37 @@ class Command(BaseCommand):
         if not dry_run:
             self._truncate_wal()
 
-    def _prune(self, doomed: Rows, why: str, *, dry_run: bool) -> None:
-        total = doomed.count()
+    def _prune(self, rows_to_delete: Rows, why: str, *, dry_run: bool) -> None:
+        total = rows_to_delete.count()
         if dry_run:
             self.stdout.write(f"{total:,} rows {why} would be deleted.")
             return
         deleted = 0
-        for chunk in _delete(doomed):
+        for chunk in _delete(rows_to_delete):
             deleted += chunk
             self.stdout.write(f"{deleted:,} of {total:,} rows {why} deleted.")
         if not deleted:
             self.stdout.write(f"No rows {why}.")
 
     def _truncate_wal(self) -> None:
-        """Give the write-ahead log's space back to the disk; a large deletion leaves a large one."""
+        """Shrink SQLite's write-ahead log, which a large deletion makes large."""
         if connection.vendor != "sqlite":
             return
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             busy = cursor.fetchone()[0]
         if busy:
-            self.stdout.write("The write-ahead log is in use and keeps its size until the next run.")
+            self.stdout.write("The write-ahead log is in use and was not truncated; the next run tries again.")
 
 
-def _check(option: str, value: int, setting: str) -> None:
+def _check_range(option: str, value: int, setting: str) -> None:
     rule = next(f for f in fields(conf.Conf) if f.name == setting)
-    if not rule.metadata["low"] <= value <= rule.metadata["high"]:
+    if value not in rule.metadata["allowed"]:
         raise CommandError(f"{option} is {value}; it must be {conf.expectation(rule)}.")
 
 
 def _beyond(rows: Rows, keep: int) -> Rows:
-    """All but the newest ``keep``. Named by a boundary, not by a number: two prunes at once delete nothing more."""
+    """All but the newest ``keep`` rows, selected by a boundary row so that concurrent runs delete no more than one."""
     newest_first = rows.order_by("-received_at", "-id").values_list("received_at", "id")
     boundary = newest_first[keep - 1 : keep].first()
     if boundary is None:
@@ -81,8 +81,8 @@ def _beyond(rows: Rows, keep: int) -> Rows:
     return rows.filter(Q(received_at__lt=received_at) | Q(received_at=received_at, pk__lt=pk))
 
 
-def _delete(doomed: Rows) -> Iterator[int]:
+def _delete(rows_to_delete: Rows) -> Iterator[int]:
     """Delete in chunks, oldest first; yields the size of each."""
-    oldest = doomed.order_by("received_at", "id").values("pk")[:CHUNK_ROWS]
+    oldest = rows_to_delete.order_by("received_at", "id").values("pk")[:CHUNK_ROWS]
     while deleted := InferenceRequest.objects.filter(pk__in=oldest).delete()[0]:
         yield deleted
