@@ -1,4 +1,4 @@
-"""Runs in web processes: one database row per request, whatever became of it.
+"""The request log: one database row per request, whatever its outcome. Runs in web processes.
 
-In: finished requests, on the event loop. Out: rows, written in batches by a thread of its own.
+In: finished requests, on the event loop. Out: rows, written in batches by a thread of their own.
 """

@@ -1,7 +1,7 @@
-"""The buffered writer of the request log: every client call, whatever its outcome.
+"""The buffered writer of the request log.
 
-The event loop only appends to a buffer in memory; a thread of its own writes. Inference never waits for the
-database, and one that is down costs nothing until the buffer is full, and then only log rows.
+The event loop appends entries to a buffer in memory; a thread writes them. Inference never waits for the database: in
+an outage entries are buffered, and dropped once the buffer is full.
 """
 
 import asyncio
@@ -11,32 +11,31 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
-from django.db import DatabaseError, DataError, IntegrityError, connections
+from django.db import DataError, IntegrityError, connections
 
 from inference.models import InferenceRequest
-from inference.request_log.entry import Entry, Refusals, preview, report, to_row
-
-__all__ = ["Entry", "RequestLog", "preview", "report"]
+from inference.request_log.aggregation import RefusalAggregator
+from inference.request_log.entry import Entry, to_row
+from inference.request_log.outage import FIRST_RETRY_S, DatabaseOutage
 
 logger = logging.getLogger(__name__)
 
-BATCH_ROWS = 200
-"""More rows at once would hold the GIL for so long that the event loop stalls (50 ms for 500 rows)."""
-BATCH_CHARS = 1_000_000
-FIRST_RETRY_S = 0.1
+MAX_BATCH_ROWS = 200
+"""Larger batches hold the GIL long enough to stall the event loop (50 ms for 500 rows)."""
+MAX_BATCH_CHARS = 1_000_000
+"""Of the previews in one batch."""
 ROW_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
-"""What is wrong with a row rather than with the database. Anything else is tried again, with nothing thrown away."""
+"""Errors of a row, which is dropped. After any other error the batch is kept and written again."""
 
 
 class RequestLog:
     """Buffer and writer thread.
 
-    ``written`` and ``dropped`` count client calls: every recorded one ends in exactly one of them, ``dropped``
-    being those that met a full buffer and those whose row the database rejected. A commit whose confirmation
-    got lost is repeated, so an outage may leave one batch in the database twice.
+    Every recorded client call is counted once, in ``written`` or in ``dropped``: dropped are those recorded while the
+    buffer was full, and those whose row the database rejected. A batch whose commit was not confirmed is written
+    again, so an outage may leave one batch in the database twice.
     """
 
     def __init__(
@@ -47,29 +46,29 @@ class RequestLog:
         interval_s: float = 0.5,
         longest_retry_s: float = 10.0,
     ) -> None:
-        """``capacity`` is in rows; ``capacity_chars`` bounds their previews, which may be whole request bodies."""
+        """``capacity`` is in rows; ``capacity_chars`` bounds the size of their previews, which may be whole inputs."""
         self.written = 0
         self.dropped = 0
         self._capacity = capacity
         self._capacity_chars = capacity_chars
         self._interval_s = interval_s
         self._longest_retry_s = longest_retry_s
-        # Held for a few list operations at a time, never while the database works: the event loop takes it.
+        # Held only for list operations, never during a query, since the event loop waits for it.
         self._changed = threading.Condition()
         self._waiting: deque[Entry] = deque()
         self._waiting_chars = 0
-        self._refusals = Refusals()
+        self._refusals = RefusalAggregator()
         self._stopping = threading.Event()
         self._give_up_at = math.inf
         self._thread: threading.Thread | None = None
 
     @property
     def waiting(self) -> int:
-        """Rows that the database has not taken yet."""
+        """Rows not yet written."""
         return len(self._waiting)
 
     def start(self) -> None:
-        """Start the writer thread, also again after ``stop``. What was recorded before is written too."""
+        """Start the writer thread; may be called again after ``stop``. Entries recorded before are written."""
         if self._thread is not None and self._thread.is_alive():
             return
         self._stopping.clear()
@@ -78,35 +77,35 @@ class RequestLog:
         self._thread.start()
 
     def record(self, entry: Entry) -> bool:
-        """Hand over an entry; called from the event loop. A full buffer drops it.
+        """Append an entry, or drop it if the buffer is full. Called on the event loop.
 
-        Returns whether it stands for itself: one of many refusals is counted in a row that they share.
+        Returns whether the entry has a row of its own; if not, it is counted in a row shared with other refusals.
         """
         with self._changed:
             refused = entry.status == InferenceRequest.Status.REFUSED
             complete = self._refusals.add(entry, time.monotonic()) if refused else [entry]
-            self._keep(complete)
-            if len(self._waiting) >= BATCH_ROWS:
+            self._buffer(complete)
+            if len(self._waiting) >= MAX_BATCH_ROWS:
                 self._changed.notify()
         return entry in complete
 
     async def stop(self, timeout_s: float = 5) -> None:
-        """Write everything, then end the thread. Gives up after ``timeout_s`` and says how much is unwritten."""
+        """Write everything, then end the thread. After ``timeout_s``, log how many requests are unwritten."""
         if self._thread is None:
             return
         self._give_up_at = time.monotonic() + timeout_s
         self._stopping.set()
         with self._changed:
             self._changed.notify()
-        while self._thread.is_alive() and time.monotonic() < self._give_up_at:  # noqa: ASYNC110 - a thread sets no event
-            await asyncio.sleep(0.01)  # as the interpreter exits there is no executor to join the thread in
+        while self._thread.is_alive() and time.monotonic() < self._give_up_at:  # noqa: ASYNC110 - a thread cannot set an asyncio event
+            await asyncio.sleep(0.01)  # at interpreter exit there is no executor to join the thread in
         with self._changed:
-            self._keep(self._refusals.close())
+            self._buffer(self._refusals.flush())
             unwritten = sum(entry.count for entry in self._waiting)
         if unwritten:
-            logger.error("The request log ends without %d requests: the database did not take them.", unwritten)
+            logger.error("The request log ends without %d requests, which could not be written.", unwritten)
 
-    def _keep(self, entries: Iterable[Entry]) -> None:
+    def _buffer(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if len(self._waiting) >= self._capacity or self._waiting_chars >= self._capacity_chars:
                 self.dropped += entry.count
@@ -114,68 +113,68 @@ class RequestLog:
                 self._waiting.append(entry)
                 self._waiting_chars += len(entry.preview)
 
-    def _forget(self, number: int, *, written: bool) -> None:
-        """Take the oldest entries off the buffer: they are in the database, or will never be."""
+    def _remove_oldest(self, number: int, *, written: bool) -> None:
+        """Remove entries from the buffer and count them as written or dropped."""
         with self._changed:
-            gone = [self._waiting.popleft() for _ in range(number)]
-            self._waiting_chars -= sum(len(entry.preview) for entry in gone)
-            requests = sum(entry.count for entry in gone)
+            removed = [self._waiting.popleft() for _ in range(number)]
+            self._waiting_chars -= sum(len(entry.preview) for entry in removed)
+            requests = sum(entry.count for entry in removed)
             if written:
                 self.written += requests
             else:
                 self.dropped += requests
 
     def _run(self) -> None:
-        outage: _Outage | None = None
+        outage: DatabaseOutage | None = None
         while batch := self._next_batch():
             try:
                 self._write(batch)
-            except Exception as error:  # whatever it is, this thread lives on
-                outage = outage or _Outage.report(error, self.dropped)
+            except Exception as error:  # the thread must survive any error
+                outage = outage or DatabaseOutage.begin(error, self.dropped)
                 if not self._pause(outage):
                     break
             else:
                 if outage:
-                    outage.report_end(self.dropped)
+                    outage.end(self.dropped)
                     outage = None
         connections.close_all()
 
     def _next_batch(self) -> list[Entry]:
-        """Wait until a batch is due. Its entries stay in the buffer; empty means stopped, with nothing left."""
+        """Wait for the next batch; its entries stay in the buffer. Empty: the log is stopped and all is written."""
         with self._changed:
             while True:
                 self._changed.wait_for(self._due, self._interval_s)
                 stopping = self._stopping.is_set()
-                self._keep(self._refusals.close() if stopping else self._refusals.over(time.monotonic()))
+                self._buffer(self._refusals.flush() if stopping else self._refusals.pop_complete(time.monotonic()))
                 if self._waiting or stopping:
                     return self._oldest()
 
     def _due(self) -> bool:
-        return len(self._waiting) >= BATCH_ROWS or self._stopping.is_set()
+        return len(self._waiting) >= MAX_BATCH_ROWS or self._stopping.is_set()
 
     def _oldest(self) -> list[Entry]:
         batch: list[Entry] = []
         chars = 0
-        for entry in islice(self._waiting, BATCH_ROWS):
+        for entry in islice(self._waiting, MAX_BATCH_ROWS):
             chars += len(entry.preview)
-            if batch and chars > BATCH_CHARS:
+            if batch and chars > MAX_BATCH_CHARS:
                 break
             batch.append(entry)
         return batch
 
     def _write(self, batch: Sequence[Entry]) -> None:
-        """The thread keeps its connection: opening one per batch costs as much as the rows, on SQLite even an fsync."""
+        """The connection is kept: opening one costs as much as writing a batch, and an fsync on SQLite."""
         try:
             self._insert(batch)
         except Exception:
-            connections.close_all()  # this thread's; one that failed is not used again
+            connections.close_all()  # of this thread; a failed one is not used again
             raise
 
     def _insert(self, batch: Sequence[Entry]) -> None:
-        """Write and forget. A batch with a rejected row is halved until that row is alone, so the others get in.
+        """Write a batch and remove it from the buffer. One with a rejected row is halved until that row is alone.
 
         Raises:
-            Exception: whatever the database says that is not about a row; what was not written is still waiting.
+            Exception: the database failed; the entries not yet written are still in the buffer.
         """
         try:
             InferenceRequest.objects.bulk_create([to_row(entry) for entry in batch])
@@ -185,42 +184,16 @@ class RequestLog:
                 self._insert(batch[:half])
                 self._insert(batch[half:])
                 return
-            reason = str(error).partition("\n")[0]  # PostgreSQL's next line quotes the row
+            reason = str(error).partition("\n")[0]  # PostgreSQL's second line quotes the row
             logger.error("The database rejected the log row of request %s: %s", batch[0].request_id, reason)
-            self._forget(1, written=False)
+            self._remove_oldest(1, written=False)
         else:
-            self._forget(len(batch), written=True)
+            self._remove_oldest(len(batch), written=True)
 
-    def _pause(self, outage: "_Outage") -> bool:
-        """Wait before the next attempt, longer each time; false when there will be none."""
+    def _pause(self, outage: DatabaseOutage) -> bool:
+        """Wait before the next attempt, longer each time. False if there is no time left for one."""
         if not self._stopping.wait(outage.retry_s):
             outage.retry_s = min(outage.retry_s * 2, self._longest_retry_s)
             return True
         time.sleep(FIRST_RETRY_S)
         return time.monotonic() < self._give_up_at
-
-
-@dataclass(slots=True)
-class _Outage:
-    """A time in which the database takes nothing; reported when it begins and when it is over."""
-
-    began: float
-    dropped_before: int
-    retry_s: float = FIRST_RETRY_S
-
-    @classmethod
-    def report(cls, error: Exception, dropped: int) -> "_Outage":
-        logger.error(
-            "The request log cannot be written (%s: %s); entries wait while there is room, and are tried again.",
-            type(error).__name__,
-            error,
-            exc_info=None if isinstance(error, DatabaseError) else error,
-        )
-        return cls(time.monotonic(), dropped)
-
-    def report_end(self, dropped: int) -> None:
-        logger.warning(
-            "The request log is written again after %.1f s; %d requests were dropped meanwhile.",
-            time.monotonic() - self.began,
-            dropped - self.dropped_before,
-        )

@@ -7,7 +7,8 @@ from inference.errors import Cancelled, InferenceError
 from inference.messaging.messages import Description
 from inference.models import InferenceRequest
 from inference.observability.metrics import Metrics
-from inference.request_log.entry import Entry, preview, report
+from inference.request_log.entry import Entry, report
+from inference.request_log.preview import preview
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import Answer
 from inference.serving.context import RequestContext

@@ -14,7 +14,8 @@ from django.db import connection, connections
 from django.db.backends.signals import connection_created
 
 from inference.models import InferenceRequest
-from inference.request_log.writer import Entry, RequestLog
+from inference.request_log.entry import Entry
+from inference.request_log.writer import RequestLog
 from inferencesite.settings import SQLITE
 
 TABLE = InferenceRequest._meta.db_table
@@ -57,7 +58,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
-    """A file of its own, as in production: threads lock each other out there differently than in memory."""
+    """A database file, as in production: locking between threads differs from an in-memory database."""
     settings, own = connections.settings["default"], connections["default"]
     path = tmp_path / "log.sqlite3"
     connections.settings |= connections.configure_settings({"default": SQLITE | {"NAME": str(path)}})
@@ -72,7 +73,7 @@ def database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
 
 @pytest.fixture
 def make_log(database: Path) -> Iterator[MakeLog]:
-    """Logs that are stopped after the test, whatever happened in it."""
+    """Makes logs, which are stopped after the test."""
     made: list[RequestLog] = []
 
     def make(**options: Any) -> RequestLog:
@@ -136,8 +137,8 @@ def test_every_field_is_written(make_log: MakeLog):
     assert (row.code, row.message, row.queue_ms, row.total_ms) == ("timeout", "Too late.", None, 3)
 
 
-def test_of_a_flood_of_refusals_fifty_a_second_stand_for_themselves(make_log: MakeLog, monkeypatch: pytest.MonkeyPatch):
-    """The others are counted in a row, and have no line in the process's log either."""
+def test_fifty_refusals_a_second_get_a_row_each(make_log: MakeLog, monkeypatch: pytest.MonkeyPatch):
+    """The others share a row and have no log record."""
     log = make_log()
     monkeypatch.setattr("inference.request_log.writer.time", SimpleNamespace(monotonic=lambda: 5.0))
     alone = [log.record(entry(n, status="refused", code="overloaded")) for n in range(80)]
@@ -309,7 +310,7 @@ def test_two_outages_are_two_reports(make_log: MakeLog, caplog: pytest.LogCaptur
     assert log.written == 2
 
 
-def test_an_error_that_is_no_databases_comes_with_a_traceback(
+def test_an_error_outside_the_database_is_logged_with_a_traceback(
     make_log: MakeLog, on_connect: OnConnect, caplog: pytest.LogCaptureFixture
 ):
     failures = [RuntimeError("a bug in a driver")]
