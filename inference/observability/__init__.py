@@ -1,1 +1,1 @@
-"""Runs in all processes: metrics, trace context, and the fields of log records."""
+"""Metrics, trace context and the fields of log records. Runs in all processes."""

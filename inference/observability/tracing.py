@@ -1,7 +1,7 @@
-"""What a request is called in every log, from the edge to the worker: its id, and its place in its caller's trace.
+"""Request ids and trace context, which logs of web processes and workers carry.
 
-The trace is that of https://www.w3.org/TR/trace-context/: a client that takes part in one sends ``traceparent``; the
-request becomes a span of its own in it, which travels with its jobs.
+Traces follow https://www.w3.org/TR/trace-context/: the request of a client that sends ``traceparent`` becomes a span in
+that trace, and its jobs carry the span.
 """
 
 import random
@@ -14,29 +14,33 @@ _TRACEPARENT = re.compile(
 
 
 def new_request_id() -> str:
+    """A random id of 32 hexadecimal digits."""
     return f"{random.getrandbits(128):032x}"
 
 
 def take_request_id(given: str) -> str:
-    """The client's own id, if it is one that can stand in a log; otherwise a new one."""
+    """The client's own id if it has the form of ``REQUEST_ID``, otherwise a new one."""
     return given if REQUEST_ID.fullmatch(given) else new_request_id()
 
 
 def child(traceparent: object) -> str:
-    """A new span in the trace that a ``traceparent`` names; empty if it names none. Later versions only add fields."""
+    """The ``traceparent`` of a new span in the client's trace; empty if the given one is invalid.
+
+    Later versions of the format may append fields, which are ignored.
+    """
     if not isinstance(traceparent, str):
         return ""
-    found = _TRACEPARENT.match(traceparent)
-    if found is None or found["version"] == "ff" or not (int(found["trace"], 16) and int(found["span"], 16)):
+    match = _TRACEPARENT.match(traceparent)
+    if match is None or match["version"] == "ff" or not (int(match["trace"], 16) and int(match["span"], 16)):
         return ""
-    rest = traceparent[found.end() :]
-    if rest and (found["version"] == "00" or not rest.startswith("-")):
+    rest = traceparent[match.end() :]
+    if rest and (match["version"] == "00" or not rest.startswith("-")):
         return ""
-    return f"00-{found['trace']}-{random.getrandbits(64) or 1:016x}-{found['flags']}"
+    return f"00-{match['trace']}-{random.getrandbits(64) or 1:016x}-{match['flags']}"
 
 
 def fields(request_id: str, traceparent: str) -> dict[str, str]:
-    """For ``extra`` of a log record."""
+    """The fields of a log record, for its ``extra``."""
     if not traceparent:
         return {"request_id": request_id}
     _, trace_id, span_id, _ = traceparent.split("-")

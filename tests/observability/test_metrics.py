@@ -26,15 +26,15 @@ from tests.worker.test_outbox import FaultyLayer
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 HISTOGRAMS = {
-    "inference_request_seconds": metrics.SECONDS,
-    "inference_queue_seconds": metrics.SECONDS,
-    "inference_model_seconds": metrics.SECONDS,
-    "inference_batch_size": metrics.SIZES,
-    "inference_first_token_seconds": metrics.SECONDS,
+    "inference_request_duration_seconds": metrics.SECONDS_BUCKETS,
+    "inference_queue_duration_seconds": metrics.SECONDS_BUCKETS,
+    "inference_model_duration_seconds": metrics.SECONDS_BUCKETS,
+    "inference_batch_size": metrics.SIZE_BUCKETS,
+    "inference_time_to_first_token_seconds": metrics.SECONDS_BUCKETS,
 }
-COUNTED = ("inference_requests", "inference_slow_readers", "inference_tokens")
-OF_STREAMS = "inference_first_token_seconds"
-FIGURES = {
+COUNTERS = ("inference_requests", "inference_slow_reader_disconnects", "inference_generated_tokens")
+TIME_TO_FIRST_TOKEN = "inference_time_to_first_token_seconds"
+COLLECTED = {
     "inference_pending_inputs": "gauge",
     "inference_queue_depth": "gauge",
     "inference_credit_used": "gauge",
@@ -52,7 +52,7 @@ FIGURES = {
 
 
 def families(found: Metrics) -> dict[str, Metric]:
-    """By name, without the moments at which the library made them."""
+    """By name, without the ``_created`` series of the client library."""
     every = text_string_to_metric_families(found.text().decode())
     return {family.name: family for family in every if not family.name.endswith("_created")}
 
@@ -73,16 +73,16 @@ def nothing() -> Iterable[Metric]:
     return ()
 
 
-# The text
+# Metrics
 
 
-def test_a_fresh_process_says_what_it_counts():
+def test_all_metrics_of_requests_exist_from_the_start():
     kinds = {name: family.type for name, family in families(Metrics(nothing)).items()}
-    assert kinds == dict.fromkeys(COUNTED, "counter") | dict.fromkeys(HISTOGRAMS, "histogram")
+    assert kinds == dict.fromkeys(COUNTERS, "counter") | dict.fromkeys(HISTOGRAMS, "histogram")
 
 
-def test_everything_has_a_meaning():
-    assert all(family.documentation for family in families(Metrics(lambda: [gauge("a", "A meaning", 1)])).values())
+def test_every_metric_has_a_help_text():
+    assert all(family.documentation for family in families(Metrics(lambda: [gauge("a", "A help text.", 1)])).values())
 
 
 def test_requests_are_counted_by_transport_status_and_code():
@@ -115,35 +115,39 @@ def test_times_are_in_seconds():
     m.observe_tokens(250.0, 7)
     sums = {name: value(m, f"{name}_sum") for name in HISTOGRAMS}
     assert sums == {
-        "inference_request_seconds": 1.5,
-        "inference_queue_seconds": 0.02,
-        "inference_model_seconds": 0.3,
+        "inference_request_duration_seconds": 1.5,
+        "inference_queue_duration_seconds": 0.02,
+        "inference_model_duration_seconds": 0.3,
         "inference_batch_size": 4,
-        "inference_first_token_seconds": 0.25,
+        "inference_time_to_first_token_seconds": 0.25,
     }
-    assert value(m, "inference_tokens_total") == 7
+    assert value(m, "inference_generated_tokens_total") == 7
     assert {value(m, f"{name}_count") for name in HISTOGRAMS} == {1}
 
 
-def test_an_observation_is_in_its_bucket_and_in_those_above():
+def test_buckets_are_cumulative():
     m = Metrics(nothing)
     m.observe(0.0, 60.0, 1)
-    assert [value(m, "inference_model_seconds_bucket", le=edge) for edge in ("0.05", "0.1", "60.0")] == [0, 1, 1]
+    assert [value(m, "inference_model_duration_seconds_bucket", le=edge) for edge in ("0.05", "0.1", "60.0")] == [
+        0,
+        1,
+        1,
+    ]
 
 
 def test_a_request_without_an_answer_counts_in_no_other_histogram():
     m = Metrics(nothing)
     m.count("http", "refused", "overloaded", 1.0)
     assert {name: value(m, f"{name}_count") for name in HISTOGRAMS} == {
-        "inference_request_seconds": 1,
-        "inference_queue_seconds": 0,
-        "inference_model_seconds": 0,
+        "inference_request_duration_seconds": 1,
+        "inference_queue_duration_seconds": 0,
+        "inference_model_duration_seconds": 0,
         "inference_batch_size": 0,
-        "inference_first_token_seconds": 0,
+        "inference_time_to_first_token_seconds": 0,
     }
 
 
-def test_figures_are_read_when_asked():
+def test_collected_metrics_are_read_at_each_scrape():
     now = [1.0]
     m = Metrics(lambda: [gauge("depth", "A depth", now[0]), counter("done", "What is done", now[0])])
     seen = []
@@ -152,19 +156,19 @@ def test_figures_are_read_when_asked():
     assert seen == [(2, 2), (3, 3)]
 
 
-def test_two_registries_know_nothing_of_each_other():
+def test_registries_are_independent():
     one, other = Metrics(nothing), Metrics(nothing)
     one.count("http", "ok", "", 1.0)
-    assert value(other, "inference_request_seconds_count") == 0
+    assert value(other, "inference_request_duration_seconds_count") == 0
 
 
-def test_any_code_can_be_told():
+def test_label_values_are_escaped():
     m = Metrics(nothing)
     m.count("http", "failed", 'a "code"\n\\', 1.0)
     assert value(m, "inference_requests_total", transport="http", status="failed", code='a "code"\n\\') == 1
 
 
-# What a service counts and tells
+# The metrics of a service
 
 
 class Answering(Dispatcher):
@@ -197,19 +201,19 @@ async def ask(service: Service, *texts: str) -> None:
     await service.answer(RequestContext(transport="python"), lambda: query)
 
 
-async def test_a_service_has_all_these_figures_and_no_others():
+async def test_a_service_has_these_metrics_and_no_others():
     service = make_service()
-    known = {**dict.fromkeys(COUNTED, "counter"), **dict.fromkeys(HISTOGRAMS, "histogram"), **FIGURES}
+    known = {**dict.fromkeys(COUNTERS, "counter"), **dict.fromkeys(HISTOGRAMS, "histogram"), **COLLECTED}
     assert {name: family.type for name, family in families(service.metrics).items()} == known
 
 
-async def test_a_service_without_workers_has_nothing_to_tell():
+async def test_without_workers_all_collected_metrics_are_zero():
     found = make_service().metrics
-    names = [name if kind == "gauge" else f"{name}_total" for name, kind in FIGURES.items()]
+    names = [name if kind == "gauge" else f"{name}_total" for name, kind in COLLECTED.items()]
     assert {name: value(found, name) for name in names} == dict.fromkeys(names, 0)
 
 
-async def test_figures_of_workers_are_summed():
+async def test_metrics_of_workers_are_summed():
     service = make_service()
     registry = service.dispatcher.registry
     meet(registry, "a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100), queue_depth=3)
@@ -232,7 +236,7 @@ async def test_what_workers_did_is_counted_and_never_falls():
     assert [value(service.metrics, f"inference_{name}_total") for name in names] == [8, 17, 160, 220]
 
 
-async def test_workers_that_get_nothing_are_counted():
+async def test_workers_of_another_version_are_counted():
     service = make_service()
     meet(service.dispatcher.registry, "a")
     meet(service.dispatcher.registry, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
@@ -258,7 +262,7 @@ async def test_permits_that_are_taken_are_pending_inputs():
     assert value(service.metrics, "inference_pending_inputs") == 0
 
 
-async def test_what_went_wrong_on_the_way_is_counted():
+async def test_redispatched_jobs_and_dropped_log_entries_are_counted():
     service = make_service()
     service.dispatcher._sender.redispatched = 4
     service._recorder._request_log.dropped = 5
@@ -271,10 +275,10 @@ async def test_an_answered_request_is_counted_once_however_many_inputs_it_has():
     await ask(service, "a [MASK]", "b [MASK]")
     found = service.metrics
     assert value(found, "inference_requests_total", transport="python", status="ok", code="") == 1
-    assert {value(found, f"{name}_count") for name in HISTOGRAMS if name != OF_STREAMS} == {1}
-    assert value(found, f"{OF_STREAMS}_count") == 0
-    assert value(found, "inference_queue_seconds_sum") == pytest.approx(0.04)
-    assert value(found, "inference_model_seconds_sum") == pytest.approx(0.02)
+    assert {value(found, f"{name}_count") for name in HISTOGRAMS if name != TIME_TO_FIRST_TOKEN} == {1}
+    assert value(found, f"{TIME_TO_FIRST_TOKEN}_count") == 0
+    assert value(found, "inference_queue_duration_seconds_sum") == pytest.approx(0.04)
+    assert value(found, "inference_model_duration_seconds_sum") == pytest.approx(0.02)
     assert value(found, "inference_batch_size_sum") == 3
 
 
@@ -296,4 +300,4 @@ async def test_a_request_that_fails_is_counted_with_what_the_client_was_told(rai
         await ask(service, "a [MASK]")
     found = service.metrics
     assert value(found, "inference_requests_total", transport="python", status=status, code=code) == 1
-    assert value(found, "inference_model_seconds_count") == 0
+    assert value(found, "inference_model_duration_seconds_count") == 0

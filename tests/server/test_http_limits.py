@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test that needs a server wait
 
 
 def test_a_client_that_does_not_read_its_answer_is_disconnected(strict: Web) -> None:
-    slow_readers = 'inference_slow_readers_total{transport="http"}'
+    slow_readers = 'inference_slow_reader_disconnects_total{transport="http"}'
     before = metric(strict, slow_readers)
     body = json.dumps(BIG | {"inputs": BIG["inputs"] * 2}).encode()
     with closing(slow_client(strict)) as connection:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test that needs a server wait
 
 
 def test_a_socket_that_is_not_read_is_closed_with_a_code(strict: Web) -> None:
-    slow_readers = 'inference_slow_readers_total{transport="websocket"}'
+    slow_readers = 'inference_slow_reader_disconnects_total{transport="websocket"}'
     before = metric(strict, slow_readers)
     with closing(slow_client(strict)) as connection:
         connection.sendall(HANDSHAKE)

@@ -155,7 +155,13 @@ def main() -> int:
             after = server.resident_mb()
             print(f"{name}: {before:.0f} MB, highest {highest:.0f} (+{growth:.1f}), left {after:.0f}", flush=True)
         metrics = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=60).text.splitlines()
-        print(*(line for line in metrics if line.startswith(("inference_slow_readers_total", "inference_pending"))))
+        print(
+            *(
+                line
+                for line in metrics
+                if line.startswith(("inference_slow_reader_disconnects_total", "inference_pending"))
+            )
+        )
     return int(broken)
 
 
