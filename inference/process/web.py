@@ -64,7 +64,9 @@ class WebProcess:
         ``close_connections`` ends the server's connections before the log is written, which then has what was
         refused meanwhile.
         """
-        logger.info("Stopping: new requests are refused, %d inputs are answered first", self.service.admission.taken)
+        logger.info(
+            "Stopping: new requests are refused, %d inputs are answered first", self.service.admission.pending_inputs
+        )
         await self.service.drain(self.conf.drain_s)
         if self._worker is not None:
             await self._worker.drain(timeout_s=1)

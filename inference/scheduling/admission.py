@@ -1,4 +1,4 @@
-"""Who gets in: permits, counted in inputs, and the predicted wait. A refusal comes before any work is done."""
+"""Admission: a request is refused, before any work, for lack of permits or because of its predicted wait."""
 
 import asyncio
 import math
@@ -12,27 +12,27 @@ from inference.scheduling.calls import LOCAL, Peer
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.permits import Permits
 
-OF_DEADLINE = 0.6
-"""A request is let in when it is predicted to wait for others at most so much of the time that its own inputs leave of
-its deadline. Predictions err, and a queue that is this long keeps the workers as busy as a longer one."""
+MAX_WAIT_SHARE = 0.6
+"""Longest predicted wait of an admitted request, as a share of its deadline minus the time for its own inputs.
+Predictions are inexact, and a queue of this length keeps the workers as busy as a longer one."""
 PROCESS_START_S = 2
-MOST_RETRY_AFTER_S = 60
+MAX_RETRY_AFTER_S = 60
 
 
 class RefusalReason(NamedTuple):
-    """What speaks against letting a request in now."""
+    """Why a request would be refused now."""
 
-    kind: type[InferenceError]
+    error: type[InferenceError]
     reason: str
-    least_s: float
-    """When it may have gone, at the earliest."""
+    earliest_s: float
+    """Seconds until the reason may be gone, at the earliest."""
 
 
 class Admission:
-    """A permit is held from admission until the client is answered or gone, and released once.
+    """Gives permits, one per input, that are held until the client is answered or has disconnected.
 
     Args:
-        embedded: a restart of this process loads the model again, which clients are told when it drains.
+        embedded: this process loads the model when it starts, which ``Retry-After`` includes while it drains.
     """
 
     def __init__(self, dispatcher: Dispatcher, conf: Conf, *, embedded: bool = False) -> None:
@@ -42,60 +42,61 @@ class Admission:
         self._conf = conf
         self._embedded = embedded
         self._permits = Permits(conf.max_pending)
-        self._next_place_at = 0.0
+        self._last_retry_at = 0.0
+        """Time at which the client refused last was told to retry."""
         self._clock = asyncio.get_running_loop().time
 
     @property
-    def taken(self) -> int:
+    def pending_inputs(self) -> int:
         """Inputs admitted and not yet answered."""
-        return self._permits.taken
+        return self._permits.in_use
 
     def predicted_wait_s(self, inputs: int = 1, peer: Peer = LOCAL) -> float:
-        """Until so many more would be answered; 0 if nothing is known about the workers.
+        """Predicted time until ``inputs`` more of this peer are answered; 0 if the workers' speed is unknown.
 
-        Also 0 while nothing waits here and the workers were never seen with more to do than they could: what they say
-        of themselves may be of single jobs, which take longer than those of a batch.
+        Also 0 while no job waits here and no throughput was measured: what workers report may be measured on single
+        jobs, which take longer than jobs in a batch.
         """
         pending, waiting = self._dispatcher.pending, self._dispatcher.waiting
-        if not (waiting or self._throughput_estimate.observed):
+        if not (waiting or self._throughput_estimate.measured):
             return 0.0
-        ahead = min(pending - waiting + self._permits.ahead(peer, inputs), pending + inputs)
+        ahead = min(pending - waiting + self._permits.inputs_until_answered(peer, inputs), pending + inputs)
         return self._throughput_estimate.seconds_for(ahead)
 
     def refusal_reason(
         self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None
-    ) -> "RefusalReason | None":
-        """Why so many inputs would be refused now, if they would."""
+    ) -> RefusalReason | None:
+        """Why this request would be refused now; ``None`` if it would be admitted."""
         now, deadline_s = self._clock(), deadline_s or self._conf.deadline_s
         outage, seconds_for = self._throughput_estimate.outage, self._throughput_estimate.seconds_for
-        lasts_s = outage.lasts_s(now)
+        outage_s = outage.duration_s(now)
         if self.draining:
-            restart_s = PROCESS_START_S + (outage.last_s if self._embedded else 0)
-            return RefusalReason(Draining, "This server is stopping", seconds_for(self.taken) + restart_s)
-        if missing := self._permits.missing(peer, inputs):
-            if lasts_s:
-                return RefusalReason(Loading, "No worker is ready yet and the queue is full", outage.left_s(now))
-            return RefusalReason(Overloaded, self._crowded(inputs), seconds_for(missing))
-        if lasts_s > max(deadline_s, self._conf.deadline_s):
-            return RefusalReason(Loading, f"No worker has been ready for {lasts_s:.0f} s", outage.left_s(now))
+            restart_s = PROCESS_START_S + (outage.last_duration_s if self._embedded else 0)
+            return RefusalReason(Draining, "This server is stopping", seconds_for(self.pending_inputs) + restart_s)
+        if shortfall := self._permits.shortfall(peer, inputs):
+            if outage_s:
+                return RefusalReason(Loading, "No worker is ready yet and the queue is full", outage.remaining_s(now))
+            return RefusalReason(Overloaded, self._overload(inputs), seconds_for(shortfall))
+        if outage_s > max(deadline_s, self._conf.deadline_s):
+            return RefusalReason(Loading, f"No worker has been ready for {outage_s:.0f} s", outage.remaining_s(now))
         wait_s = self.predicted_wait_s(inputs, peer)
         own_s = seconds_for(inputs)
-        most_s = own_s + OF_DEADLINE * (deadline_s - own_s)
-        if own_s < deadline_s and most_s < wait_s:  # one that is too short anyway gets its 504
+        max_wait_s = own_s + MAX_WAIT_SHARE * (deadline_s - own_s)
+        if own_s < deadline_s and max_wait_s < wait_s:  # a deadline that even an idle server misses ends in 504
             sentence = f"The predicted wait is {wait_s:.1f} s, too long for a deadline of {deadline_s:g} s"
-            return RefusalReason(Overloaded, sentence, wait_s - most_s)
+            return RefusalReason(Overloaded, sentence, wait_s - max_wait_s)
         return None
 
     def check(self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None) -> None:
-        """Raises ``Overloaded``, ``Loading`` or ``Draining`` : the request is refused for now."""
+        """Raises ``Overloaded``, ``Loading`` or ``Draining`` if the request is refused now."""
         if (reason := self.refusal_reason(inputs, peer, deadline_s)) is None:
             return
-        seconds = self._retry_after_s(inputs, reason.least_s)
-        raise reason.kind(f"{reason.reason}; try again in {seconds} s.", retry_after_s=seconds)
+        seconds = self._retry_after_s(inputs, reason.earliest_s)
+        raise reason.error(f"{reason.reason}; try again in {seconds} s.", retry_after_s=seconds)
 
     def retry_after_s(self, inputs: int) -> int:
-        """Whole seconds in which so many inputs are likely to be answered."""
-        return min(max(1, math.ceil(self._throughput_estimate.seconds_for(inputs))), MOST_RETRY_AFTER_S)
+        """Whole seconds in which ``inputs`` inputs are likely to be answered, from 1 to ``MAX_RETRY_AFTER_S``."""
+        return _whole_seconds(self._throughput_estimate.seconds_for(inputs))
 
     @contextmanager
     def permits(self, inputs: int, peer: Peer = LOCAL, deadline_s: float | None = None) -> Iterator[None]:
@@ -103,32 +104,37 @@ class Admission:
 
         Raises:
             PayloadTooLarge: more inputs than one request may have.
-            Overloaded, Loading, Draining: come back later.
+            Overloaded, Loading, Draining: the request may be sent again later.
         """
         if inputs > self._conf.max_inputs:
             raise PayloadTooLarge(f"There are {inputs} inputs; one request may have {self._conf.max_inputs}.")
         self.check(inputs, peer, deadline_s)
-        self._permits.take(peer, inputs)
+        self._permits.acquire(peer, inputs)
         try:
             yield
         finally:
-            self._permits.give_back(peer, inputs)
+            self._permits.release(peer, inputs)
 
-    def _retry_after_s(self, inputs: int, least_s: float) -> int:
-        """Whole seconds until such a request is likely to be let in.
+    def _retry_after_s(self, inputs: int, earliest_s: float) -> int:
+        """Whole seconds until this request is likely to be admitted.
 
-        Those who are turned away get places one behind the other, as fast as the workers make room; or all would be
-        told the same moment, and most of them turned away again. At most as many stand in line as there are permits:
-        who comes unasked does not make the line longer without end.
+        Refused clients are told to retry one after the other, at the rate of the workers. If all were told the same
+        time, most would be refused again. This line is at most as long as ``max_pending`` inputs take, so clients that
+        retry too early do not lengthen it without limit.
         """
         now = self._clock()
-        line_s = max(self._next_place_at - now, least_s) + self._throughput_estimate.seconds_for(inputs)
-        line_s = min(line_s, least_s + self._throughput_estimate.seconds_for(self._conf.max_pending))
-        self._next_place_at = now + line_s
-        return min(max(1, math.ceil(line_s)), MOST_RETRY_AFTER_S)
+        seconds_for = self._throughput_estimate.seconds_for
+        retry_s = max(self._last_retry_at - now, earliest_s) + seconds_for(inputs)
+        retry_s = min(retry_s, earliest_s + seconds_for(self._conf.max_pending))
+        self._last_retry_at = now + retry_s
+        return _whole_seconds(retry_s)
 
-    def _crowded(self, inputs: int) -> str:
-        most = self._conf.max_pending
-        if self.taken + inputs > most:
-            return f"{self.taken} inputs are waiting, {most} are allowed"
-        return f"This client would have more than its share of the {most} inputs allowed"
+    def _overload(self, inputs: int) -> str:
+        limit = self._conf.max_pending
+        if self.pending_inputs + inputs > limit:
+            return f"{self.pending_inputs} inputs are waiting, {limit} are allowed"
+        return f"This client would have more than its share of the {limit} inputs allowed"
+
+
+def _whole_seconds(seconds: float) -> int:
+    return min(max(1, math.ceil(seconds)), MAX_RETRY_AFTER_S)

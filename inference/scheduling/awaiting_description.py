@@ -1,4 +1,4 @@
-"""Requests that came before any worker had loaded: they wait to hear what is served."""
+"""Requests that arrived before any worker was ready, and wait for a description of what is served."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from inference.messaging.messages import Description
 
 
 class AwaitingDescription:
-    """They can be neither validated nor sent yet, but are accepted: each gets an answer."""
+    """The waiting requests can be neither validated nor sent yet, but are accepted: each gets an answer."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[Description]] = set()
 
     async def wait(self) -> Description:
-        """Until something is served. Raises what ``fail`` was given."""
+        """Wait until a worker is ready. Raises the error that ``fail`` makes."""
         described: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
         self._waiting.add(described)
         try:
@@ -22,12 +22,14 @@ class AwaitingDescription:
         finally:
             self._waiting.discard(described)
 
-    def describe(self, description: Description) -> None:
+    def resolve(self, description: Description) -> None:
+        """Continue all waiting requests."""
         for described in self._waiting:
             if not described.done():
                 described.set_result(description)
 
     def fail(self, make_error: Callable[[], InferenceError]) -> None:
+        """End all waiting requests with an error."""
         for described in self._waiting:
             if not described.done():
                 described.set_exception(make_error())

@@ -30,7 +30,7 @@ from inference.scheduling.heartbeat import Heartbeat
 from inference.scheduling.replies import ReplyHandler
 from inference.scheduling.sender import Sender
 from inference.scheduling.throughput import ThroughputEstimate
-from inference.scheduling.versions import titled
+from inference.scheduling.versions import describe
 from inference.scheduling.worker_registry import WorkerRegistry, WorkerView
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Dispatcher:
     @property
     def layer_works(self) -> bool:
         """The last hello, or the one before, came back."""
-        return self._heartbeat.come_back
+        return self._heartbeat.echoed_recently
 
     async def description(self, deadline_at: float) -> Description:
         """What the workers serve; waits until the first worker is ready.
@@ -142,47 +142,47 @@ class Dispatcher:
             return
         match message:
             case Hello() if message.reply_channel == self.channel:
-                self._heartbeat.heard(message.n)
+                self._heartbeat.record_echo(message.n)
             case Status():
                 self._on_status(message)
             case Replies():
                 self._on_replies(message)
 
     def _on_status(self, status: Status) -> None:
-        worker = self.registry.meet(status)
+        worker = self.registry.get_or_add(status)
         worker.heard = True
         was_ready = worker.ready
         self.totals = self.totals.plus(status.totals.since(worker.totals))
         lost = worker.update(status)
         self._sender.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
-        worker.cancels.update(job_id for job_id in status.held if job_id not in self._jobs)
+        worker.pending_cancel.update(job_id for job_id in status.held if job_id not in self._jobs)
         if worker.state == "stopped":
             self.registry.remove(worker)
             self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
         self._on_workers_changed()
         if worker.ready and not was_ready:
-            logger.info("Worker %s is ready: %s", worker.id, titled(worker.description))
-        self._sender.pump()
+            logger.info("Worker %s is ready: %s", worker.id, describe(worker.description))
+        self._sender.dispatch()
 
     def _on_workers_changed(self) -> None:
         """A worker sent a status, or was lost."""
         now = self._loop.time()
-        self.registry.look(now)
-        self.throughput.changed(now)
+        self.registry.update_version(now)
+        self.throughput.observe_workers(now)
         for call in self._sender.superseded():
             call.supersede()
         if self.registry.description is not None:
-            self._awaiting_description.describe(self.registry.description)
+            self._awaiting_description.resolve(self.registry.description)
 
     def _on_replies(self, replies: Replies) -> None:
         worker = self.registry.get(replies.worker)
         if worker is not None:
             worker.heard = True
         self._replies.handle(worker, replies)
-        self._sender.pump()
+        self._sender.dispatch()
         if worker in self.registry.serving():
             answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
-            self.throughput.answered(answered, self._loop.time(), backlog=self.waiting > 0)
+            self.throughput.observe_answers(answered, self._loop.time(), backlog=self.waiting > 0)
 
     def fail_all(self, make_error: Callable[[], InferenceError]) -> None:
         """End every call that has no answer; for a process that stops."""
@@ -193,12 +193,12 @@ class Dispatcher:
     # Time
 
     def _end_period(self) -> None:
-        lost = self.registry.end_period(self._loop.time(), layer_worked=self._heartbeat.in_time)
+        lost = self.registry.end_period(self._loop.time(), layer_worked=self._heartbeat.echoed)
         for worker in lost:  # all are removed before anything is sent again
             self._lose(worker)
         self._on_workers_changed()
         if lost:
-            self._sender.pump()
+            self._sender.dispatch()
 
     def _lose(self, worker: WorkerView) -> None:
         """Rules 7 and 8: the jobs of a lost worker run again, alone; one that is lost twice while alone fails."""
@@ -207,7 +207,7 @@ class Dispatcher:
             job = self._jobs.get(job_id)
             if job is None or not job.wanted:
                 continue
-            job.losses += record.went
+            job.losses += record.go_sent
             if job.losses >= LOSSES_ALLOWED:
                 job.call.fail(WorkerLost("Every worker that ran this input was lost; it is not tried again."), job)
                 continue
@@ -227,12 +227,12 @@ class Dispatcher:
             self._jobs.pop(job.job_id, None)
             for worker in self.registry:
                 if job.job_id in worker.records:
-                    worker.cancels.add(job.job_id)
+                    worker.pending_cancel.add(job.job_id)
         if not self.waiting:
-            self.throughput.caught_up()
+            self.throughput.end_backlog()
         call.jobs = []  # no reference cycle: its answers, perhaps megabytes, would wait for the garbage collector
-        if any(worker.has_words for worker in self.registry):
-            self._sender.pump()
+        if any(worker.has_pending_control for worker in self.registry):
+            self._sender.dispatch()
 
     def _report_once(self, sentence: str) -> None:
         if sentence not in self._reported and len(self._reported) < 1000:

@@ -1,4 +1,4 @@
-"""Jobs that wait at the dispatcher, beside their clients: those who ask take turns."""
+"""The queue of jobs that wait in the web process for a worker: clients take turns."""
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
@@ -8,7 +8,7 @@ from inference.scheduling.calls import Call, PendingJob
 
 
 class RoundRobin:
-    """Children in a ring, each a ring itself or a call's jobs; each turn gives one job of the next child."""
+    """A ring of children, each a ring itself or the jobs of one call. Each turn takes one job of the next child."""
 
     def __init__(self) -> None:
         self._children: OrderedDict[Hashable, RoundRobin | deque[PendingJob]] = OrderedDict()
@@ -17,13 +17,14 @@ class RoundRobin:
         return bool(self._children)
 
     def add(self, path: tuple[Hashable, ...], jobs: deque[PendingJob]) -> None:
-        """A new child takes its place at the end of the round."""
+        """Add a child at the end of the round."""
         name, *rest = path
         if not rest:
             self._children[name] = jobs
             return
         ring = self._children.setdefault(name, RoundRobin())
-        assert isinstance(ring, RoundRobin)  # noqa: S101 - all paths are of one length
+        if not isinstance(ring, RoundRobin):
+            raise TypeError("All paths must have the same length.")
         ring.add(tuple(rest), jobs)
 
     def remove(self, path: tuple[Hashable, ...]) -> None:
@@ -36,7 +37,7 @@ class RoundRobin:
         self._children.pop(name, None)
 
     def take(self) -> PendingJob:
-        """The next job. Raises ``KeyError`` if there is none."""
+        """Remove and return the next job. Raises ``KeyError`` if there is none."""
         name, child = self._children.popitem(last=False)
         job = child.take() if isinstance(child, RoundRobin) else child.popleft()
         if child:
@@ -44,59 +45,59 @@ class RoundRobin:
         return job
 
     def jobs(self) -> Iterator[PendingJob]:
-        """All of them."""
+        """All jobs, in no particular order."""
         for child in self._children.values():
             yield from child.jobs() if isinstance(child, RoundRobin) else child
 
 
 class FairQueue:
-    """Turns between addresses, within one between its connections, within one between its calls.
+    """Addresses take turns, within an address its connections, within a connection its calls.
 
-    So neither a list, nor many connections, nor many requests at once give anyone more than his turn. Jobs that came
-    back from a worker go first, those admitted earliest before the others, in whatever order they came back. A job that
-    is no longer wanted (answered, cancelled, expired) is skipped.
+    So neither long lists nor many connections or requests get a client more than its share. Jobs that a worker returned
+    come first, ordered by ``PendingJob.__lt__``. Jobs that are no longer wanted (answered, cancelled, expired) are
+    skipped.
     """
 
     def __init__(self) -> None:
         self._returned: list[PendingJob] = []
-        self._turns = RoundRobin()
-        self._number = 0
+        self._round_robin = RoundRobin()
+        self._length = 0
 
     def __len__(self) -> int:
-        """Jobs that wait here."""
-        return self._number
+        """Jobs that wait."""
+        return self._length
 
     def add(self, call: Call) -> None:
-        """A new call, with at least one job."""
-        self._turns.add(_path(call), deque(call.jobs))
-        self._number += len(call.jobs)
+        """Add the jobs of a new call, which has at least one."""
+        self._round_robin.add(_path(call), deque(call.jobs))
+        self._length += len(call.jobs)
 
     def discard(self, call: Call) -> None:
-        """Its client is answered or gone."""
-        self._turns.remove(_path(call))
+        """Remove all jobs of a call."""
+        self._round_robin.remove(_path(call))
         for job in call.jobs:
             self.withdraw(job)
-        if self._returned:  # the call may have answers of megabytes
+        if self._returned:  # frees the call's answers, which may be megabytes
             self._returned = [job for job in self._returned if job.call is not call]
             heapify(self._returned)
 
     def withdraw(self, job: PendingJob) -> None:
-        """It was answered while it waited, by a worker that had it before."""
+        """Remove a job, if it waits."""
         if job.waiting:
             job.waiting = False
-            self._number -= 1
+            self._length -= 1
 
     def put_back(self, job: PendingJob) -> None:
-        """Before all that never left. One that waits already or is not wanted stays out."""
+        """Add a job that left before, ahead of those that never left; no effect if it waits or is not wanted."""
         if job.wanted and not job.waiting:
             job.waiting = True
-            self._number += 1
+            self._length += 1
             heappush(self._returned, job)
 
     def take(self) -> PendingJob | None:
-        """The next wanted job."""
-        while self._returned or self._turns:
-            job = heappop(self._returned) if self._returned else self._turns.take()
+        """Remove and return the next wanted job."""
+        while self._returned or self._round_robin:
+            job = heappop(self._returned) if self._returned else self._round_robin.take()
             if not job.waiting:
                 continue
             self.withdraw(job)
@@ -105,8 +106,8 @@ class FairQueue:
         return None
 
     def calls(self) -> set[Call]:
-        """Those with jobs that wait."""
-        return {job.call for job in (*self._returned, *self._turns.jobs()) if job.waiting}
+        """The calls with waiting jobs."""
+        return {job.call for job in (*self._returned, *self._round_robin.jobs()) if job.waiting}
 
 
 def _path(call: Call) -> tuple[Hashable, ...]:

@@ -1,4 +1,4 @@
-"""A web process says hello to the workers and to itself, each period: so lost messages and lost workers are found.
+"""A web process sends ``hello`` to the workers and to itself in each period, which detects lost messages and workers.
 
 The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
@@ -11,12 +11,12 @@ from inference.messaging.messages import WORKERS_GROUP, Hello, encode
 from inference.scheduling.worker_registry import WorkerRegistry
 
 HEARTBEAT_PERIOD_S = 1.0
-PAIRS_PER_SECOND = 50
-"""The hello period grows so that there are at most so many statuses a second, webs times workers."""
+MAX_STATUSES_PER_S = 50
+"""Bounds webs × workers per hello period; beyond it the period grows."""
 
 
 class Heartbeat:
-    """The dispatcher's; ``on_period`` is called as each period ends."""
+    """Sends the hellos of one dispatcher; ``on_period`` is called at the end of each period."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Heartbeat:
         on_period: Callable[[], None],
     ) -> None:
         self.newest = 0
-        """The number of the newest hello."""
+        """Number of the newest hello."""
         self._echoed = 0
         self._layer = layer
         self._channel = channel
@@ -37,23 +37,23 @@ class Heartbeat:
         self._clock = asyncio.get_running_loop().time
 
     @property
-    def in_time(self) -> bool:
-        """The last hello came back: in its period the layer worked (rule 7)."""
+    def echoed(self) -> bool:
+        """The newest hello came back: the layer works in this period (rule 7)."""
         return self._echoed == self.newest
 
     @property
-    def come_back(self) -> bool:
-        """The last hello, or the one before, did."""
+    def echoed_recently(self) -> bool:
+        """The newest hello or the one before came back."""
         return self._echoed >= self.newest - 1
 
-    def heard(self, number: int) -> None:
-        """One of ours came back."""
+    def record_echo(self, number: int) -> None:
+        """A hello of this process came back."""
         self._echoed = max(self._echoed, number)
 
     async def run(self) -> None:
-        """Say hello until cancelled."""
+        """Send hellos until cancelled."""
         while True:
-            if not self.in_time:
+            if not self.echoed:
                 self._health.failed("a message to ourselves did not come back in time")
             self._on_period()
             self.newest += 1
@@ -68,5 +68,5 @@ class Heartbeat:
             await asyncio.sleep(max(0.0, started + self._period_s() - self._clock()))
 
     def _period_s(self) -> float:
-        pairs = len(self._registry) * max((worker.webs for worker in self._registry), default=1)
-        return max(HEARTBEAT_PERIOD_S, pairs / PAIRS_PER_SECOND)
+        statuses = len(self._registry) * max((worker.webs for worker in self._registry), default=1)
+        return max(HEARTBEAT_PERIOD_S, statuses / MAX_STATUSES_PER_S)

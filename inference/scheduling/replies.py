@@ -37,8 +37,8 @@ class ReplyHandler:
         if job is None or record is None or worker is None:
             return
         if job.alone:
-            record.went = True
-            worker.goes.append(event.id)
+            record.go_sent = True
+            worker.pending_go.append(event.id)
         if job.call.events.started is not None and job.wanted:
             job.call.events.started(event)
 
@@ -48,12 +48,12 @@ class ReplyHandler:
         if worker is None or event.id not in worker.records or job is None or not job.wanted:
             return
         if not job.accept_token(event):
-            worker.cancels.add(event.id)
+            worker.pending_cancel.add(event.id)
 
     def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
         if worker is not None:
             worker.records.pop(entry.id, None)
-            worker.cancels.discard(entry.id)
+            worker.pending_cancel.discard(entry.id)
         job = self._jobs.get(entry.id)
         if job is None or not job.wanted:
             return

@@ -1,4 +1,4 @@
-"""The sending half of the dispatcher: which waiting job goes to which worker, and when it is told so.
+"""The sending half of the dispatcher: assigns waiting jobs to workers and sends all messages to workers.
 
 The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
@@ -15,12 +15,12 @@ from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerV
 
 
 class Sender:
-    """Binds waiting jobs to workers with credit, as late as possible; one envelope at a time to each worker.
+    """Assigns jobs to workers with credit, as late as possible. At most one send per worker is in progress.
 
     Args:
-        channel: of this web process, where workers reply.
-        newest_hello: number of the newest hello, with which records are stamped.
-        failed: told how the layer failed.
+        channel: reply channel of this web process.
+        newest_hello: returns the number of the newest hello, with which records are stamped.
+        on_failure: called with a description of each failure of the layer.
     """
 
     def __init__(
@@ -29,79 +29,80 @@ class Sender:
         channel: str,
         registry: WorkerRegistry,
         newest_hello: Callable[[], int],
-        failed: Callable[[str], None],
+        on_failure: Callable[[str], None],
     ) -> None:
         self.redispatched = 0
+        """Jobs that were put back into the queue, so far."""
         self.tasks: set[asyncio.Task[None]] = set()
         self._layer = layer
         self._channel = channel
         self._registry = registry
         self._newest_hello = newest_hello
-        self._failed = failed
+        self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._send_interval_s = send_interval_of(layer)
         self._waiting: defaultdict[str, FairQueue] = defaultdict(FairQueue)
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for a worker that may take them."""
+        """Jobs that wait for a worker with credit."""
         return sum(map(len, self._waiting.values()))
 
     def add(self, call: Call) -> None:
-        """A new call."""
+        """Queue the jobs of a new call, and send what can be sent."""
         self._waiting[call.work.version].add(call)
-        self.pump()
+        self.dispatch()
 
     def discard(self, call: Call) -> None:
-        """It is settled: nothing of it is sent any more."""
+        """Remove the waiting jobs of a settled call."""
         self._waiting[call.work.version].discard(call)
 
     def withdraw(self, job: PendingJob) -> None:
-        """It was answered after all."""
+        """Remove a job that was answered while it waited to be sent again."""
         self._waiting[job.call.work.version].withdraw(job)
 
     def put_back(self, jobs: Sequence[PendingJob]) -> None:
-        """Before all that wait, unless another worker has them too."""
+        """Queue jobs again, ahead of all others, except those that another worker holds too."""
         for job in jobs:
-            if not self._registry.held_elsewhere(job.job_id):
+            if not self._registry.is_held(job.job_id):
                 self.redispatched += job.wanted and not job.waiting
                 self._waiting[job.call.work.version].put_back(job)
 
     def superseded(self) -> set[Call]:
-        """Calls with jobs that wait for a version which no worker serves any more, where others serve another."""
-        found: set[Call] = set()
+        """Calls with jobs waiting for a version that no ready worker serves, while others serve another version."""
+        calls: set[Call] = set()
         for version, waiting in list(self._waiting.items()):
             if self._registry.serving() and not self._registry.ready_for(version):
-                found |= waiting.calls()
+                calls |= waiting.calls()
                 if not waiting:
                     del self._waiting[version]
-        return found
+        return calls
 
-    def pump(self) -> None:
-        """Send what can be sent now: jobs as far as there is credit, and whatever else there is to say."""
+    def dispatch(self) -> None:
+        """Start to send all jobs for which there is credit, and all pending ``go`` and ``cancel`` messages."""
         envelopes: dict[WorkerView, list[PendingJob]] = {}
         for version, waiting in self._waiting.items():
-            while (worker := self._registry.freest(version)) is not None and (job := waiting.take()) is not None:
+            while (worker := self._registry.select(version)) is not None and (job := waiting.take()) is not None:
                 worker.records[job.job_id] = Record()
                 envelopes.setdefault(worker, []).append(job)
         for worker in self._registry:
-            if not worker.sending and (worker in envelopes or worker.has_words):
+            if not worker.sending and (worker in envelopes or worker.has_pending_control):
                 worker.sending = True
-                task = self._loop.create_task(self._tell(worker, envelopes.get(worker, [])))
+                task = self._loop.create_task(self._send_all(worker, envelopes.get(worker, [])))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
 
-    async def _tell(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
+    async def _send_all(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
         try:
             queue = deque(jobs)
             while queue:
                 await self._submit(worker, pack(queue, lambda job: job.size))
-            await self._say_words(worker)
+            await self._send_control(worker)
             if self._send_interval_s:
                 await asyncio.sleep(self._send_interval_s)
         finally:
             worker.sending = False
-        self.pump()
+        self.dispatch()
 
     async def _submit(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
         now = self._loop.time()
@@ -118,19 +119,19 @@ class Sender:
             worker.records.pop(job.job_id, None)
         self.put_back(jobs)
 
-    async def _say_words(self, worker: WorkerView) -> None:
-        goes, worker.goes = worker.goes, []
-        cancels, worker.cancels = worker.cancels, set()
-        for job_id in goes:
+    async def _send_control(self, worker: WorkerView) -> None:
+        to_go, worker.pending_go = worker.pending_go, []
+        to_cancel, worker.pending_cancel = worker.pending_cancel, set()
+        for job_id in to_go:
             await self._send(worker, Go(self._channel, job_id))
-        if cancels:
-            await self._send(worker, Cancel(self._channel, tuple(cancels)))
+        if to_cancel:
+            await self._send(worker, Cancel(self._channel, tuple(to_cancel)))
 
     async def _send(self, worker: WorkerView, message: Message) -> bool:
         try:
             await send(self._layer, worker.channel, message)
         except Exception as error:
             worker.closed = True
-            self._failed(f"sending to worker {worker.id}: {error!r}")
+            self._on_failure(f"sending to worker {worker.id}: {error!r}")
             return False
         return True

@@ -1,4 +1,4 @@
-"""Which version of the model new requests are for, where workers do not all serve the same. No I/O."""
+"""Which version of the model new requests are for, if workers serve different ones. No I/O."""
 
 import logging
 from collections import Counter
@@ -8,62 +8,62 @@ from inference.messaging.messages import Description
 
 logger = logging.getLogger(__name__)
 
-RETURNS_WITHIN_S = 30.0
-"""A version whose last ready worker was lost is expected back for so long: workers are started again."""
+RESTART_GRACE_S = 30.0
+"""How long a version is kept after its last ready worker was lost: a supervisor may restart the worker."""
 
 
 class Versions:
-    """The version with the most ready workers is served, and the one that is served stays while another has no more.
+    """Serves the version with the most ready workers; the current one stays while no other has more.
 
-    So a worker that is started with another model by mistake gets nothing, and a rolling change goes over when half of
-    it is done. Every web process comes to the same. A version whose workers have all said that they stop is left at
-    once; one whose workers were lost, after ``RETURNS_WITHIN_S``. Moments are of the caller's monotonic clock.
+    So a worker that was started with the wrong model gets no requests, a rolling change takes effect at its middle, and
+    all web processes decide alike. A version is replaced at once when all its workers have reported that they stop, and
+    after ``RESTART_GRACE_S`` when they were lost. Times are those of the caller's monotonic clock.
     """
 
     def __init__(self) -> None:
         self.served: Description | None = None
-        self._kept_until = 0.0
+        self._grace_ends_at = 0.0
         self._reported: Counter[str] = Counter()
 
-    def lost(self, version: str, now: float) -> None:
-        """A worker that served it was lost."""
+    def worker_lost(self, version: str, now: float) -> None:
+        """A worker of this version was lost."""
         if self.served is not None and version == self.served.version:
-            self._kept_until = now + RETURNS_WITHIN_S
+            self._grace_ends_at = now + RESTART_GRACE_S
 
-    def look(self, found: Sequence[Description], now: float) -> None:
-        """Call when something was heard of a worker, and now and then, with what each ready worker serves."""
-        descriptions = {description.version: description for description in found}
-        ready = Counter(description.version for description in found)
-        if ready and self._may_change(ready, now):
-            version = ready.most_common(1)[0][0]
+    def update(self, ready: Sequence[Description], now: float) -> None:
+        """Decide anew, given the description of each ready worker. Call on each status, and periodically."""
+        descriptions = {description.version: description for description in ready}
+        workers = Counter(description.version for description in ready)
+        if workers and self._may_change(workers, now):
+            version = workers.most_common(1)[0][0]
             if self.served is not None and version != self.served.version:
-                logger.warning("New requests are for %s from now on", titled(descriptions[version]))
+                logger.warning("New requests are for %s from now on", describe(descriptions[version]))
             self.served = descriptions[version]
-        self._report(ready, descriptions)
+        self._report(workers, descriptions)
 
-    def _may_change(self, ready: Counter[str], now: float) -> bool:
+    def _may_change(self, workers: Counter[str], now: float) -> bool:
         if self.served is None:
             return True
-        mine = ready[self.served.version]
-        if mine:
-            return max(ready.values()) > mine
-        return now >= self._kept_until
+        current = workers[self.served.version]
+        if current:
+            return max(workers.values()) > current
+        return now >= self._grace_ends_at
 
-    def _report(self, ready: Counter[str], descriptions: dict[str, Description]) -> None:
-        """Once for each change of who serves what."""
-        if ready == self._reported:
+    def _report(self, workers: Counter[str], descriptions: dict[str, Description]) -> None:
+        """Log once per change that workers serve different versions."""
+        if workers == self._reported:
             return
-        self._reported = ready
-        if len(ready) > 1:
+        self._reported = workers
+        if len(workers) > 1:
             logger.warning(
                 "Ready workers serve different models: %s. New requests are for %s; the others get none",
-                ", ".join(f"{count} × {titled(descriptions[version])}" for version, count in ready.most_common()),
-                titled(self.served),
+                ", ".join(f"{count} × {describe(descriptions[version])}" for version, count in workers.most_common()),
+                describe(self.served),
             )
 
 
-def titled(description: Description | None) -> str:
-    """What is served, in words for logs and pages."""
+def describe(description: Description | None) -> str:
+    """A phrase that names what is served, for logs and pages."""
     if description is None:
         return "nothing"
     d = description

@@ -1,4 +1,4 @@
-"""The workers that a web process knows, and its records of the jobs that they hold. No I/O."""
+"""The workers known to a web process, and its records of the jobs they hold. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,27 +6,27 @@ from dataclasses import dataclass, field
 from inference.messaging.messages import CostModel, Description, State, Status, Totals
 from inference.scheduling.versions import Versions
 
-SILENT_PERIODS = 3
-"""Whole hello periods without a word, while the layer worked, after which a worker is lost."""
+MAX_MISSED_PERIODS = 3
+"""Whole hello periods without a message from a worker, while the layer worked, after which the worker is lost."""
 TYPICAL_TOKENS = 32
-"""Of a job, until there were some."""
-MOST_GONE = 100
-"""Workers that are remembered after they have gone."""
+"""Assumed tokens per job of a worker that has run none."""
+MAX_DEPARTED = 100
+"""Removed workers whose totals are kept."""
 
 
 @dataclass(slots=True)
 class Record:
-    """A job that was sent to a worker: one unit of its credit is in use."""
+    """A job sent to a worker; it uses one unit of the worker's credit."""
 
     stamp: int | None = None
-    """Number of the newest hello when the send returned; ``None`` while it is under way."""
-    went: bool = False
-    """The worker was given ``go`` to run it alone."""
+    """Number of the newest hello when the send returned; ``None`` while the send is in progress."""
+    go_sent: bool = False
+    """The worker got ``go`` to run the job alone."""
 
 
 @dataclass(eq=False)
 class WorkerView:
-    """One start of a worker, as this web process sees it."""
+    """One start of a worker, as seen by this web process."""
 
     id: str
     channel: str
@@ -35,17 +35,20 @@ class WorkerView:
     cost: CostModel | None = None
     job_ms: float = 0.0
     totals: Totals = field(default_factory=Totals)
-    ceiling: int = 0
+    credit_limit: int = 0
     queue_depth: int = 0
     webs: int = 1
     closed: bool = False
-    """It refused something: nothing more is sent to it until its next status."""
+    """A send to it failed, or it returned a job: it gets no jobs until its next status."""
     sending: bool = False
     records: dict[int, Record] = field(default_factory=dict)
-    cancels: set[int] = field(default_factory=set)
-    goes: list[int] = field(default_factory=list)
+    pending_cancel: set[int] = field(default_factory=set)
+    """Ids of jobs to cancel with the next send."""
+    pending_go: list[int] = field(default_factory=list)
+    """Ids of ``alone`` jobs that may start, to send with the next send."""
     heard: bool = True
-    silent_periods: int = 0
+    """A message from it arrived in the current hello period."""
+    missed_periods: int = 0
 
     @property
     def ready(self) -> bool:
@@ -53,39 +56,40 @@ class WorkerView:
 
     @property
     def version(self) -> str:
-        """Of what it serves; empty while it loads."""
+        """Version that it serves; empty while it loads."""
         return self.description.version if self.description else ""
 
     @property
-    def silent(self) -> bool:
-        """The layer worked for a whole period without a word from it: what it were sent might be lost with it."""
-        return self.silent_periods > 0 and not self.heard
+    def unresponsive(self) -> bool:
+        """No message from it for a whole period in which the layer worked: jobs sent now might be lost with it."""
+        return self.missed_periods > 0 and not self.heard
 
     @property
     def credit(self) -> int:
-        """How many more jobs it may be sent now."""
-        if not self.ready or self.closed or self.silent:
+        """How many more jobs may be sent to it now."""
+        if not self.ready or self.closed or self.unresponsive:
             return 0
-        return max(0, self.ceiling - len(self.records))
+        return max(0, self.credit_limit - len(self.records))
 
     @property
-    def promised_jobs_per_s(self) -> float:
-        """Its share for this web process of what it does in full batches by its cost model, or of what it did lately; 0
-        if that is not known. Others may ask as much as this one."""
+    def predicted_jobs_per_s(self) -> float:
+        """Its speed in full batches by its cost model, or its recent speed if that is lower, divided by the number of
+        web processes that use it; 0 if unknown."""
         if self.cost is None:
             return 0.0
         tokens = self.totals.tokens // self.totals.jobs if self.totals.jobs else TYPICAL_TOKENS
-        useful_ms = max(self.cost.useful_ms(1, tokens), self.job_ms)  # of CPU alone; and with all waits, lately
+        predicted_ms = self.cost.useful_ms(1, tokens)  # CPU time only; job_ms includes waits
+        useful_ms = max(predicted_ms, self.job_ms)
         return 1000 / useful_ms / self.webs if useful_ms else 0.0
 
     @property
-    def has_words(self) -> bool:
-        """Something other than jobs waits to be told to it."""
-        return bool(self.cancels or self.goes)
+    def has_pending_control(self) -> bool:
+        """There are ``go`` or ``cancel`` messages to send."""
+        return bool(self.pending_cancel or self.pending_go)
 
     def update(self, status: Status) -> list[int]:
-        """Take a status; the ids of jobs that the layer lost, by rule 5, whose records are freed."""
-        self.state, self.cost, self.ceiling = status.state, status.cost, status.credit
+        """Apply a status. Returns the ids of jobs that the layer lost (rule 5); their records are removed."""
+        self.state, self.cost, self.credit_limit = status.state, status.cost, status.credit
         self.queue_depth, self.webs = status.queue_depth, status.webs
         self.job_ms, self.totals = status.job_ms, status.totals
         self.description = status.description or self.description
@@ -102,11 +106,12 @@ class WorkerView:
 
 
 class WorkerRegistry:
-    """Workers by id. A worker appears with its first status and goes when it stops or is lost."""
+    """Workers by id, from their first status until they stop or are lost."""
 
     def __init__(self) -> None:
         self._workers: dict[str, WorkerView] = {}
-        self._gone: dict[str, Totals] = {}
+        self._departed: dict[str, Totals] = {}
+        """Last totals of removed workers, so that a worker that returns counts only what is new."""
         self._versions = Versions()
 
     def __iter__(self) -> Iterator[WorkerView]:
@@ -118,66 +123,70 @@ class WorkerRegistry:
     def get(self, worker_id: str) -> WorkerView | None:
         return self._workers.get(worker_id)
 
-    def meet(self, status: Status) -> WorkerView:
-        """The worker that sent this status."""
+    def get_or_add(self, status: Status) -> WorkerView:
+        """The worker that sent this status, which is not applied yet."""
         worker = self._workers.get(status.worker)
         if worker is None:
             worker = self._workers[status.worker] = WorkerView(status.worker, status.channel)
-            worker.totals = self._gone.pop(status.worker, worker.totals)
+            worker.totals = self._departed.pop(status.worker, worker.totals)
         return worker
 
     def remove(self, worker: WorkerView) -> None:
         if self._workers.pop(worker.id, None) is None:
             return
-        self._gone[worker.id] = worker.totals  # a late status, or one that was not lost after all, counts nothing twice
-        if len(self._gone) > MOST_GONE:
-            del self._gone[next(iter(self._gone))]
+        self._departed[worker.id] = worker.totals
+        if len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     @property
     def description(self) -> Description | None:
-        """What is served to new requests, or was last."""
+        """What new requests are for; while no worker is ready, what they were for last."""
         return self._versions.served
 
     def serving(self) -> list[WorkerView]:
-        """Ready workers that new requests may go to."""
+        """Ready workers of the version that new requests are for."""
         return [] if self.description is None else self.ready_for(self.description.version)
 
     def ready_for(self, version: str) -> list[WorkerView]:
         return [worker for worker in self if worker.ready and worker.version == version]
 
-    def others(self) -> list[WorkerView]:
-        """Ready workers that serve something else than new requests are for."""
+    def other_versions(self) -> list[WorkerView]:
+        """Ready workers of versions that get no new requests."""
         served = self.description
         return [worker for worker in self if worker.ready and served is not None and worker.version != served.version]
 
-    def look(self, now: float) -> None:
-        """Decide anew what is served. Call when something was heard of a worker, and now and then."""
-        self._versions.look([worker.description for worker in self if worker.ready and worker.description], now)
+    def update_version(self, now: float) -> None:
+        """Decide anew which version new requests are for. Call on each status, and periodically."""
+        self._versions.update([worker.description for worker in self if worker.ready and worker.description], now)
 
-    def held_elsewhere(self, job_id: int) -> bool:
+    def is_held(self, job_id: int) -> bool:
+        """Whether any worker has a record of this job."""
         return any(job_id in worker.records for worker in self)
 
-    def freest(self, version: str) -> WorkerView | None:
-        """The worker with most credit left; none while that one is being sent to, or a burst would go to the others."""
-        able = [worker for worker in self.ready_for(version) if worker.credit]
-        best = max(able, key=lambda worker: (worker.credit, not worker.sending), default=None)
+    def select(self, version: str) -> WorkerView | None:
+        """The worker for the next job: the one with most credit.
+
+        None while a send to that one is in progress: otherwise a burst would go to workers with less credit.
+        """
+        candidates = [worker for worker in self.ready_for(version) if worker.credit]
+        best = max(candidates, key=lambda worker: (worker.credit, not worker.sending), default=None)
         return None if best is None or best.sending else best
 
     def end_period(self, now: float, *, layer_worked: bool) -> list[WorkerView]:
-        """Close a hello period; the workers that are now lost, already removed.
+        """End a hello period; returns the workers that are now lost, after removing all of them.
 
-        A period in which the web's own hello did not come back says nothing about workers.
+        A period in which the web process's own hello did not come back (``layer_worked``) does not count.
         """
         lost = []
         for worker in list(self):
             if worker.heard:
-                worker.silent_periods = 0
+                worker.missed_periods = 0
             elif layer_worked:
-                worker.silent_periods += 1
+                worker.missed_periods += 1
             worker.heard = False
-            if worker.silent_periods >= SILENT_PERIODS:
+            if worker.missed_periods >= MAX_MISSED_PERIODS:
                 self.remove(worker)
-                self._versions.lost(worker.version, now)
+                self._versions.worker_lost(worker.version, now)
                 lost.append(worker)
-        self.look(now)
+        self.update_version(now)
         return lost

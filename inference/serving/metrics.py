@@ -11,12 +11,12 @@ from inference.scheduling.worker_registry import WorkerRegistry
 
 def read_metrics(admission: Admission, dispatcher: Dispatcher, request_log: RequestLog) -> Iterator[Metric]:
     registry, totals = dispatcher.registry, dispatcher.totals
-    yield gauge("pending_inputs", "Admitted and not yet answered", admission.taken)
+    yield gauge("pending_inputs", "Admitted and not yet answered", admission.pending_inputs)
     yield gauge("predicted_wait_seconds", "Of one more input, if it came now", admission.predicted_wait_s())
     yield gauge("queue_depth", "Jobs that wait here or at workers", dispatcher.queue_depth)
     yield gauge("credit_used", "Jobs that workers have been sent and not yet given back", dispatcher.credit_used)
     yield gauge("workers_ready", "Workers that take jobs", len(registry.serving()))
-    others = len(registry.others())
+    others = len(registry.other_versions())
     yield gauge("workers_other_version", "Ready workers that get none: they serve another model", others)
     yield counter("jobs", "Jobs that the workers ran", totals.jobs)
     yield counter("batches", "Batches that the workers ran", totals.batches)

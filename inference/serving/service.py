@@ -15,7 +15,7 @@ from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
 from inference.scheduling.calls import Answer, Events, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
-from inference.scheduling.versions import titled
+from inference.scheduling.versions import describe
 from inference.serving import validation
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
@@ -94,11 +94,11 @@ class Service:
     def different(self) -> str:
         """What is served, where ready workers do not all serve the same; empty where they do."""
         registry = self.dispatcher.registry
-        if not (others := registry.others()):
+        if not (others := registry.other_versions()):
             return ""
-        ignored = ", ".join(sorted({titled(worker.description) for worker in others}))
+        ignored = ", ".join(sorted({describe(worker.description) for worker in others}))
         return (
-            f"Workers serve different models. Requests go to {titled(registry.description)}, "
+            f"Workers serve different models. Requests go to {describe(registry.description)}, "
             f"{len(registry.serving())} ready; none go to {ignored}, {len(others)} ready."
         )
 

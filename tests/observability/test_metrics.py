@@ -190,9 +190,9 @@ def make_service() -> Service:
 
 
 def meet(registry: WorkerRegistry, worker: str = "w", **fields: Any) -> WorkerView:
-    word: Status = status(worker, **fields)
-    view = registry.meet(word)
-    view.update(word)
+    message: Status = status(worker, **fields)
+    view = registry.get_or_add(message)
+    view.update(message)
     return view
 
 
@@ -219,7 +219,7 @@ async def test_metrics_of_workers_are_summed():
     meet(registry, "a", totals=Totals(batches=2, jobs=8, tokens=60, padded_tokens=100), queue_depth=3)
     meet(registry, "b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100), queue_depth=4)
     meet(registry, "c", state="starting", description=None)
-    registry.look(0.0)
+    registry.update_version(0.0)
     found = service.metrics
     assert value(found, "inference_workers_ready") == 2
     assert value(found, "inference_queue_depth") == 7
@@ -240,7 +240,7 @@ async def test_workers_of_another_version_are_counted():
     service = make_service()
     meet(service.dispatcher.registry, "a")
     meet(service.dispatcher.registry, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
-    service.dispatcher.registry.look(0.0)
+    service.dispatcher.registry.update_version(0.0)
     assert value(service.metrics, "inference_workers_ready") == 1
     assert value(service.metrics, "inference_workers_other_version") == 1
     assert "2" in service.different()

@@ -382,7 +382,7 @@ async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, m
     assert process._worker is not first
     assert first is not None
     assert 0 < process._worker.ready_s < first.ready_s
-    assert process.service.admission.taken == 0
+    assert process.service.admission.pending_inputs == 0
     await process.drain()
 
 

@@ -5,7 +5,7 @@ import pytest
 from inference.conf import Conf
 from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
 from inference.messaging.messages import CostModel, Status
-from inference.scheduling.admission import MOST_RETRY_AFTER_S, Admission
+from inference.scheduling.admission import MAX_RETRY_AFTER_S, Admission
 from inference.scheduling.calls import Peer
 from inference.scheduling.dispatcher import Dispatcher
 from tests.scheduling.test_fair_queue import make_call, take
@@ -16,26 +16,26 @@ HOG, OTHER = Peer("hog"), Peer("other")
 
 
 class Queue:
-    """An admission whose dispatcher has one worker of 10 jobs per second, as it says, and a clock set by hand."""
+    """An admission with one worker whose cost model says 10 jobs per second, and a clock set by hand."""
 
     def __init__(self, *, ready: bool = True, embedded: bool = False, **conf: Any) -> None:
         self.now = 0.0
         self.dispatcher = Dispatcher(FaultyLayer())
-        self.dispatcher.throughput.outage._since = 0.0
+        self.dispatcher.throughput.outage._began_at = 0.0
         self.admission = Admission(self.dispatcher, Conf(**conf), embedded=embedded)
         self.admission._clock = lambda: self.now
         if ready:
             self.become_ready()
 
     def become_ready(self) -> None:
-        word: Status = status("w", cost=CostModel(50.0, 100.0, 0.0), credit=4)
-        self.dispatcher.registry.meet(word).update(word)
-        self.dispatcher.registry.look(self.now)
-        self.dispatcher.throughput.changed(self.now)
+        message: Status = status("w", cost=CostModel(50.0, 100.0, 0.0), credit=4)
+        self.dispatcher.registry.get_or_add(message).update(message)
+        self.dispatcher.registry.update_version(self.now)
+        self.dispatcher.throughput.observe_workers(self.now)
 
     def fill(self, inputs: int, peer: Peer = HOG) -> None:
-        """So many inputs are admitted, and their jobs wait."""
-        self.admission._permits.take(peer, inputs)
+        """Admit inputs whose jobs wait."""
+        self.admission._permits.acquire(peer, inputs)
         first = len(self.dispatcher._jobs)
         call = make_call("a", inputs, peer)
         self.dispatcher._jobs |= {first + number: job for number, job in enumerate(call.jobs)}
@@ -54,15 +54,15 @@ class Queue:
 async def test_an_idle_server_admits_what_fits():
     queue = Queue(max_pending=20, max_inputs=20)
     assert queue.admits(20, deadline_s=0.01)
-    assert queue.admission.taken == 0
+    assert queue.admission.pending_inputs == 0
 
 
-async def test_more_inputs_than_a_request_may_have_are_not_worth_a_retry():
+async def test_more_inputs_than_a_request_may_have_is_no_overload():
     assert isinstance(Queue(max_inputs=4).refused(5), PayloadTooLarge)
 
 
-async def test_without_permits_it_says_when_there_are_some():
-    """Thirty must be answered first, at ten a second; then its own ten are somebody's place, too."""
+async def test_without_permits_the_refusal_says_when_there_are_some():
+    """Thirty must be answered first at ten a second, and its own thirty take their time too."""
     queue = Queue(max_pending=100)
     queue.fill(100)
     error = queue.refused(30)
@@ -70,17 +70,17 @@ async def test_without_permits_it_says_when_there_are_some():
     assert error.message == "100 inputs are waiting, 100 are allowed; try again in 6 s."
 
 
-async def test_who_is_turned_away_gets_a_place_behind_the_others():
+async def test_refused_clients_are_told_to_retry_one_after_the_other():
     queue = Queue(max_pending=100)
     queue.fill(100)
     told = [queue.refused(20, Peer(f"c{n}")).retry_after_s for n in range(4)]
     assert told == [4, 6, 8, 10]
     queue.now = 5.0
-    assert queue.refused(20, OTHER).retry_after_s == 7  # a place behind the four that are still expected
+    assert queue.refused(20, OTHER).retry_after_s == 7  # after the four that have yet to retry
 
 
-async def test_a_client_that_has_its_share_is_told_so():
-    """What it leaves is for others, who need not wait for it."""
+async def test_a_client_with_its_full_share_is_refused():
+    """The remaining permits are for other clients, which are admitted."""
     queue = Queue(max_pending=80)
     queue.fill(70)
     error = queue.refused(1, HOG)
@@ -89,7 +89,7 @@ async def test_a_client_that_has_its_share_is_told_so():
 
 
 async def test_a_request_without_inputs_changes_nothing():
-    """Also while it waits for the first worker, and others come and go."""
+    """Even while it waits for the first worker and other requests are admitted and answered."""
     queue = Queue(ready=False, max_pending=4, max_inputs=4)
     with queue.admission.permits(0, HOG):
         assert queue.admits(2, HOG)
@@ -97,7 +97,7 @@ async def test_a_request_without_inputs_changes_nothing():
     assert queue.refused(1, HOG).message == "4 inputs are waiting, 4 are allowed; try again in 1 s."
 
 
-async def test_the_line_outside_has_an_end():
+async def test_early_retries_do_not_lengthen_the_wait_without_limit():
     queue = Queue(max_pending=100)
     queue.fill(100)
     told = [queue.refused(1).retry_after_s or 0 for _ in range(500)]
@@ -106,10 +106,10 @@ async def test_the_line_outside_has_an_end():
     assert queue.refused(1).retry_after_s == 1
 
 
-async def test_nobody_is_told_to_wait_for_more_than_a_minute():
+async def test_retry_after_is_at_most_a_minute():
     queue = Queue(max_pending=2000, max_inputs=2000)
     queue.fill(2000)
-    assert queue.refused(2000).retry_after_s == MOST_RETRY_AFTER_S
+    assert queue.refused(2000).retry_after_s == MAX_RETRY_AFTER_S
 
 
 async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins():
@@ -121,8 +121,8 @@ async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins():
     assert queue.admits(1, HOG, deadline_s=20)
 
 
-async def test_a_client_with_little_is_not_told_to_wait_for_one_with_much():
-    """They take turns: its wait is short."""
+async def test_the_wait_of_a_client_with_few_inputs_ignores_one_with_many():
+    """Clients take turns, so its wait is short."""
     queue = Queue()
     queue.fill(100, HOG)
     assert queue.admits(2, OTHER, deadline_s=10)
@@ -134,7 +134,7 @@ async def test_a_deadline_that_no_server_could_meet_is_no_overload():
     assert queue.admits(1, HOG, deadline_s=0.01)
 
 
-async def test_nothing_is_predicted_while_the_workers_could_take_more():
+async def test_no_wait_is_predicted_while_workers_have_credit():
     queue = Queue()
     queue.fill(100)
     take(queue.dispatcher._sender._waiting[""])
@@ -142,13 +142,13 @@ async def test_nothing_is_predicted_while_the_workers_could_take_more():
     assert queue.admits(1, HOG, deadline_s=1)
 
 
-async def test_what_the_workers_hold_counts_once_their_speed_was_seen():
-    """A deadline may be shorter than what they hold takes, though nothing waits here."""
+async def test_jobs_at_workers_count_once_throughput_was_measured():
+    """They may take longer than a deadline, even if no job waits here."""
     queue = Queue()
     queue.fill(100)
     take(queue.dispatcher._sender._waiting[""])
     for tenth in range(20):
-        queue.dispatcher.throughput.answered(1, tenth / 10, backlog=True)
+        queue.dispatcher.throughput.observe_answers(1, tenth / 10, backlog=True)
     assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)
     assert isinstance(queue.refused(1, HOG, deadline_s=10), Overloaded)
     assert queue.admits(1, HOG, deadline_s=20)
@@ -163,7 +163,7 @@ async def test_while_no_worker_is_ready_requests_wait_as_long_as_there_are_permi
     assert (type(error), error.retry_after_s) == (Loading, 6)
 
 
-async def test_no_worker_for_longer_than_a_deadline_is_told_at_once():
+async def test_without_a_worker_for_longer_than_a_deadline_requests_are_refused_at_once():
     queue = Queue(ready=False, deadline_s=30, max_deadline_s=120)
     queue.now = 31.0
     assert isinstance(queue.refused(), Loading)
@@ -175,8 +175,8 @@ async def test_no_worker_for_longer_than_a_deadline_is_told_at_once():
 
 
 @pytest.mark.parametrize(("embedded", "seconds"), [(False, 12 + 3), (True, 12 + 3 + 8)])
-async def test_draining_says_when_a_successor_may_be_there(embedded: bool, seconds: int):
-    """Ten seconds of work, a process that starts, a model that loads; and the place of the one who asks."""
+async def test_draining_says_when_a_new_process_may_be_ready(embedded: bool, seconds: int):
+    """Ten seconds of work, the start of a process, loading of the model, and the inputs of the request itself."""
     queue = Queue(ready=False, embedded=embedded)
     queue.now = 8.0
     queue.become_ready()
@@ -186,7 +186,7 @@ async def test_draining_says_when_a_successor_may_be_there(embedded: bool, secon
     assert (type(error), error.retry_after_s) == (Draining, seconds)
 
 
-async def test_looking_does_not_change_anything():
+async def test_reading_the_reason_changes_nothing():
     queue = Queue(max_pending=100)
     queue.fill(100)
     for _ in range(50):

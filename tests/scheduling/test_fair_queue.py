@@ -14,7 +14,7 @@ from inference.scheduling.fair_queue import FairQueue
 ANSWER = Answer(Result(0, b"{}", 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
 
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A busy machine is no failure."""
+"""Examples may be slow on a busy machine."""
 
 
 def make_call(name: str, inputs: int, peer: Peer = LOCAL) -> Call:
@@ -111,7 +111,7 @@ def test_a_discarded_call_leaves_nothing_behind():
     waiting.discard(call)
     assert names(take(waiting)) == ["b0"]
     waiting.discard(other)
-    assert not waiting._turns
+    assert not waiting._round_robin
 
 
 peers = st.builds(Peer, st.sampled_from("xyz"), st.integers(0, 2))
@@ -119,7 +119,7 @@ peers = st.builds(Peer, st.sampled_from("xyz"), st.integers(0, 2))
 
 @steady
 @given(st.lists(st.tuples(peers, st.integers(1, 8)), max_size=12))
-def test_who_waits_gets_as_many_turns_as_anyone_else(asked: list[tuple[Peer, int]]):
+def test_waiting_clients_get_equal_turns(asked: list[tuple[Peer, int]]):
     """At every moment, an address that still waits has had at most one turn less than any other; so has, within an
     address, each connection."""
     waiting = waiting_for(*(make_call("a", inputs, peer) for peer, inputs in asked))
@@ -134,7 +134,7 @@ def test_who_waits_gets_as_many_turns_as_anyone_else(asked: list[tuple[Peer, int
             assert all(own[connection] >= max(own.values(), default=0) - 1 for connection in waiting_still)
 
 
-# Coming back
+# Jobs that are put back
 
 
 def test_jobs_that_come_back_go_to_the_head_in_their_order():
@@ -145,7 +145,7 @@ def test_jobs_that_come_back_go_to_the_head_in_their_order():
 
 
 def test_what_comes_back_goes_in_the_order_of_admission_however_it_comes():
-    """Otherwise the youngest runs first after a loss or a drain, and the oldest is too late."""
+    """Otherwise the newest would run first after a loss or a drain, and the oldest would be too late."""
     waiting = waiting_for(make_call("a", 5))
     jobs = take(waiting, 4)
     for job in (jobs[1], jobs[3], jobs[0], jobs[2]):
@@ -161,7 +161,7 @@ def test_a_suspect_that_may_have_ended_a_worker_alone_goes_after_those_in_its_co
     assert names(take(waiting)) == ["a1", "a2", "a0"]
 
 
-def test_what_waits_is_counted_whatever_becomes_of_it():
+def test_the_length_is_the_number_of_waiting_jobs():
     call = make_call("a", 4)
     waiting = waiting_for(call, make_call("b", 1))
     assert len(waiting) == 5
@@ -202,7 +202,7 @@ def test_a_job_can_come_back_as_often_as_it_was_taken():
     assert names(take(waiting)) == ["a0"]
 
 
-# What nobody wants any more
+# Jobs that are no longer wanted
 
 
 def test_an_answered_job_is_skipped():
@@ -235,7 +235,7 @@ def test_a_job_that_is_answered_after_it_came_back_is_skipped():
     assert names(take(waiting)) == ["a1"]
 
 
-def test_settled_calls_do_not_pile_up_while_nobody_takes():
+def test_settled_calls_are_freed_while_no_job_is_taken():
     waiting = FairQueue()
     calls = []
     for _ in range(100):
@@ -249,7 +249,7 @@ def test_settled_calls_do_not_pile_up_while_nobody_takes():
     assert all(ref() is None for ref in calls)
 
 
-# Whatever happens
+# All together
 
 
 @steady

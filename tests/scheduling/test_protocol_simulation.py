@@ -257,7 +257,7 @@ def test_a_worker_with_another_model_gets_nothing_while_the_right_one_is_there()
         await world.settle(2)
         assert await asyncio.gather(*(world.ask(f"t{n}") for n in range(40))) == [f"t{n}" for n in range(40)]
         assert wrong.held == 0
-        assert len(world.webs[0].registry.others()) == 1
+        assert len(world.webs[0].registry.other_versions()) == 1
 
     virtual_time.run(scenario())
 

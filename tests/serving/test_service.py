@@ -89,7 +89,7 @@ async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model
     service = service_of(Dispatcher(FaultyLayer()))
     with pytest.raises(EmptyInput):
         await ask(service, Query(inputs=[], many=True))
-    assert service.admission.taken == 0
+    assert service.admission.pending_inputs == 0
 
 
 async def test_a_call_of_a_version_that_has_gone_runs_with_the_next_one():
