@@ -18,7 +18,7 @@ LAYERS = {
     "in memory": layer_settings.in_memory,
     "Redis": lambda expiry_s: layer_settings.redis("redis://127.0.0.1:1", "test", expiry_s),
 }
-"""Nothing listens there; building a layer connects to nothing."""
+"""Nothing listens on port 1; making a layer opens no connection."""
 
 Set = Callable[..., None]
 
@@ -182,7 +182,7 @@ def test_a_server_that_starts_without_manage_py_finds_nothing_where_nothing_is_w
 
 def test_a_server_that_starts_without_manage_py_runs_our_checks_and_no_others(configure: Set, settings: Any):
     settings.ROOT_URLCONF = "there.is.no.such.module"
-    settings.MIDDLEWARE = []  # of which the admin complains
+    settings.MIDDLEWARE = []  # which fails a check of the admin
     assert run_checks(tags=["admin"])
     assert checks.run() == []
 

@@ -24,7 +24,7 @@ Read = Callable[..., Conf]
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Read:
-    """Read an environment that has only these variables of ours."""
+    """Read an environment without other ``INFERENCE_*`` variables."""
 
     def read(**variables: str) -> Conf:
         for name in [name for name in os.environ if name.startswith("INFERENCE_")]:
@@ -152,7 +152,7 @@ def test_a_conf_cannot_be_changed(read: Read):
         ("model", "a text"),
     ],
 )
-def test_what_is_right_is_said_in_words(name: str, words: str):
+def test_the_expectation_is_in_words(name: str, words: str):
     assert expectation(FIELDS[name]) == words
 
 

@@ -23,8 +23,7 @@ HTTP = [
     ("Internal", 500, "internal", False),
     ("Cancelled", 499, "cancelled", False),
 ]
-"""The table of the design's section "HTTP": a client may retry what is 503, 504 or (on a new connection) 408, and
-nothing else."""
+"""Class, status, code, and whether a client may retry: only 503, 504 and, on a new connection, 408."""
 
 REFUSALS = {
     "Malformed",
@@ -49,7 +48,7 @@ def test_the_table_is_complete():
 
 
 @pytest.mark.parametrize(("name", "status", "code", "retryable"), HTTP, ids=[row[0] for row in HTTP])
-def test_each_error_has_the_status_and_code_of_the_design(name: str, status: int, code: str, retryable: bool):
+def test_each_error_has_its_status_and_code(name: str, status: int, code: str, retryable: bool):
     kind = ALL[name]
     assert (kind.status, kind.code, kind.retryable) == (status, code, retryable)
 

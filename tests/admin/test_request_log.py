@@ -1,4 +1,4 @@
-"""The request log as a superuser sees it: everything readable, nothing changeable, quick with many rows."""
+"""The request log in the admin: readable, read-only, and fast with many rows."""
 
 import re
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def numbers(html: str) -> list[int]:
     return [found[position] for position in sorted(found) if position >= 0]
 
 
-# What it shows
+# Display
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_site_has_a_name(superuser: Client):
     assert "Inference server" in superuser.get(reverse("admin:index")).content.decode()
 
 
-# What it finds
+# Filters and search
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_drill_down_to_a_day_lists_that_day(page: Page):
     assert numbers(page(received_at__year="2026", received_at__month="3", received_at__day="15")) == [1]
 
 
-# What it refuses
+# Permissions
 
 
 def test_visitors_must_log_in(client: Client):
@@ -224,7 +224,7 @@ def test_nothing_can_be_added_changed_or_deleted(superuser: Client):
     assert InferenceRequest.objects.count() == 1
 
 
-# How much it costs
+# Queries
 
 
 def test_the_list_asks_few_queries_of_100_000_rows(page: Page, many_rows: int):
@@ -254,7 +254,7 @@ def test_the_last_page_of_many_is_reachable(page: Page, many_rows: int):
     assert page(p=str(last)).count("field-short_id") == 50
 
 
-def test_a_search_that_finds_much_says_so(page: Page, many_rows: int):
+def test_the_count_of_a_large_search_is_bounded(page: Page, many_rows: int):
     assert "10,000+ result" in page(q="0000")
 
 

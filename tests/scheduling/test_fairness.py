@@ -33,7 +33,7 @@ class Server:
         self._clock = asyncio.get_running_loop().time
 
     async def ask(self, peer: Peer, inputs: Sequence[str], deadline_s: float = 30.0) -> None:
-        """Raises as a client is told."""
+        """Raises the error that a client would get."""
         now = self._clock()
         with self.admission.permits(len(inputs), peer, deadline_s):
             work = Work(
@@ -43,7 +43,7 @@ class Server:
             self.answered[peer] += len(inputs)
 
     async def keep_asking(self, peer: Peer, inputs: int, deadline_s: float = 30.0) -> None:
-        """Again at once, whatever it is told."""
+        """Send again at once, without regard to ``Retry-After``."""
         while True:
             try:
                 await self.ask(peer, ["t"] * inputs, deadline_s)
@@ -51,7 +51,7 @@ class Server:
                 await asyncio.sleep(0.02)
 
     async def waits(self, peer: Peer, times: int) -> list[tuple[int, float]]:
-        """A client that does as it is told, one input at a time: refusals before each answer, and seconds in all."""
+        """A client that obeys ``Retry-After``, one input at a time: refusals before each answer, and seconds in all."""
         found = []
         for _ in range(times):
             began = self._clock()
@@ -67,7 +67,7 @@ class Server:
 
 
 def greedy(kind: str) -> list[tuple[Peer, int]]:
-    """Clients, and how many inputs each asks for at once."""
+    """Clients, and how many inputs each sends at once."""
     match kind:
         case "lists from one address":
             return [(Peer("hog", n), 16) for n in range(8)]
@@ -89,7 +89,7 @@ def greedy(kind: str) -> list[tuple[Peer, int]]:
         ("many connections", Peer("modest")),
     ],
 )
-def test_whoever_is_greedy_starves_nobody(kind: str, modest: Peer):
+def test_greedy_clients_do_not_starve_a_modest_one(kind: str, modest: Peer):
     async def scenario():
         server = Server()
         await server.world.settle(2)
@@ -108,8 +108,8 @@ def test_whoever_is_greedy_starves_nobody(kind: str, modest: Peer):
     virtual_time.run(scenario())
 
 
-def test_what_is_let_in_is_answered_in_time():
-    """Ten times more than can be done, with a deadline that binds before the permits do."""
+def test_admitted_requests_are_answered_in_time():
+    """Ten times the capacity, with a deadline that is exceeded before the permits are used up."""
 
     async def scenario():
         server = Server()

@@ -1,6 +1,6 @@
-"""The protocol between web and worker under faults: every request gets exactly one answer, and its own.
+"""The protocol between web and worker under simulated faults: every request gets exactly one answer, to its own input.
 
-Rules by number: docs/architecture.md, section "The protocol between web and worker".
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
 
 import asyncio
@@ -49,8 +49,8 @@ def test_jobs_wait_for_the_first_worker():
     virtual_time.run(scenario())
 
 
-def test_a_burst_that_is_given_up_does_not_make_the_workers_look_slow():
-    """A minute in which nobody asked is no minute in which they were busy."""
+def test_the_time_after_a_cancelled_burst_is_not_measured_as_throughput():
+    """The workers were idle for that minute."""
 
     async def scenario():
         world = World(1, workers=1)
@@ -78,7 +78,7 @@ def test_load_is_spread_over_workers():
     virtual_time.run(scenario())
 
 
-def test_deadline_answers_at_its_moment():
+def test_a_deadline_is_answered_when_it_passes():
     async def scenario():
         world = World(1, workers=0)
         started = asyncio.get_running_loop().time()
@@ -116,7 +116,7 @@ def test_bad_input_fails_alone():
 
 
 def test_input_that_cannot_be_sent_fails_at_once_and_alone():
-    """It would fail again with every worker, and close each."""
+    """With every worker the send would fail again, and suspend the worker's credit."""
 
     async def scenario():
         world = World(1, workers=1)
@@ -145,7 +145,7 @@ def test_killed_worker_costs_no_answer():
     virtual_time.run(scenario())
 
 
-def test_poison_kills_at_most_three_workers_and_harms_nobody():
+def test_poison_kills_at_most_three_workers_and_affects_no_other_input():
     """Rule 8: one shared batch and two alone."""
 
     async def scenario():
@@ -161,7 +161,7 @@ def test_poison_kills_at_most_three_workers_and_harms_nobody():
     virtual_time.run(scenario())
 
 
-def test_input_that_hangs_costs_at_most_three_workers_and_harms_nobody():
+def test_input_that_hangs_costs_at_most_three_workers_and_affects_no_other_input():
     """Rules 8 and 9."""
 
     async def scenario():
@@ -177,8 +177,8 @@ def test_input_that_hangs_costs_at_most_three_workers_and_harms_nobody():
     virtual_time.run(scenario())
 
 
-def test_input_that_costs_the_device_costs_at_most_three_workers_and_harms_nobody():
-    """Rules 8 and 9: nothing that comes after it would be answered, so the worker ends at once."""
+def test_input_that_loses_the_device_costs_at_most_three_workers_and_affects_no_other_input():
+    """Rules 8 and 9: every later call would fail, so the worker ends at once."""
 
     async def scenario():
         world = World(1, workers=3, max_batch_size=8)
@@ -194,8 +194,8 @@ def test_input_that_costs_the_device_costs_at_most_three_workers_and_harms_nobod
     virtual_time.run(scenario())
 
 
-def test_worker_whose_model_hangs_gives_back_at_once_what_waits():
-    """Rule 9: only those who shared the batch wait until the worker is lost."""
+def test_worker_whose_model_hangs_returns_waiting_jobs_at_once():
+    """Rule 9: only the jobs of the same batch wait until the worker is lost."""
 
     async def scenario():
         world = World(1, workers=1)
@@ -215,8 +215,8 @@ def test_worker_whose_model_hangs_gives_back_at_once_what_waits():
     virtual_time.run(scenario())
 
 
-def test_input_that_hangs_in_the_tokenizer_costs_at_most_three_workers_and_harms_nobody():
-    """Rules 8 and 9: it is held on to, or nobody would ever suspect it."""
+def test_input_that_hangs_in_the_tokenizer_costs_at_most_three_workers_and_affects_no_other_input():
+    """Rules 8 and 9: the worker keeps holding it, which makes it a suspect when the worker is lost."""
 
     async def scenario():
         world = World(1, workers=3, max_batch_size=8)
@@ -231,8 +231,8 @@ def test_input_that_hangs_in_the_tokenizer_costs_at_most_three_workers_and_harms
     virtual_time.run(scenario())
 
 
-def test_what_came_back_runs_in_the_order_in_which_it_was_asked():
-    """After a loss the oldest has least time left."""
+def test_returned_jobs_run_in_the_order_of_admission():
+    """After a loss the oldest job has the least time left."""
 
     async def scenario():
         world = World(1, workers=1, max_batch_size=4)
@@ -248,7 +248,7 @@ def test_what_came_back_runs_in_the_order_in_which_it_was_asked():
     virtual_time.run(scenario())
 
 
-def test_a_worker_with_another_model_gets_nothing_while_the_right_one_is_there():
+def test_a_worker_with_another_model_gets_no_jobs_while_one_with_the_right_model_is_ready():
     async def scenario():
         world = World(1, workers=1)
         await world.settle(2)
@@ -263,7 +263,7 @@ def test_a_worker_with_another_model_gets_nothing_while_the_right_one_is_there()
 
 
 def test_a_rolling_change_of_the_model_loses_nothing():
-    """What waits for workers that have gone is validated anew, for those that took their place."""
+    """Requests that wait for workers that have stopped are validated anew, for the workers that replaced them."""
 
     async def scenario():
         world = World(1, workers=3)
@@ -284,7 +284,7 @@ def test_a_rolling_change_of_the_model_loses_nothing():
     virtual_time.run(scenario())
 
 
-def test_the_last_answers_of_workers_that_stop_are_no_throughput():
+def test_the_last_answers_of_workers_that_stop_are_not_measured_as_throughput():
     async def scenario():
         world = World(1, workers=1, max_batch_size=4)
         await world.settle(2)
@@ -300,7 +300,7 @@ def test_the_last_answers_of_workers_that_stop_are_no_throughput():
     virtual_time.run(scenario())
 
 
-def test_whoever_waits_for_the_first_worker_is_told_when_the_process_gives_up():
+def test_requests_that_wait_for_the_first_worker_end_when_the_process_stops():
     async def scenario():
         world = World(1, workers=0)
         asking = asyncio.create_task(outcome_of(world, "early"))
@@ -312,7 +312,7 @@ def test_whoever_waits_for_the_first_worker_is_told_when_the_process_gives_up():
 
 
 @pytest.mark.parametrize("outage_s", [2.0, 20.0])
-def test_layer_that_is_down_is_no_death_of_a_worker(outage_s):
+def test_no_worker_is_lost_while_the_layer_is_down(outage_s):
     """Rule 7: periods in which the layer did not work do not count."""
 
     async def scenario():
@@ -331,7 +331,7 @@ def test_layer_that_is_down_is_no_death_of_a_worker(outage_s):
     virtual_time.run(scenario())
 
 
-def test_frozen_layer_is_no_death_of_a_worker():
+def test_no_worker_is_lost_while_the_layer_is_frozen():
     async def scenario():
         world = World(1, workers=2)
         await world.settle(2)
@@ -363,7 +363,7 @@ def test_lost_submit_is_sent_again_without_suspicion():
     virtual_time.run(scenario())
 
 
-def test_drained_worker_gives_back_what_it_has_not_started():
+def test_drained_worker_returns_jobs_that_have_not_started():
     """Rule 11."""
 
     async def scenario():
@@ -394,7 +394,7 @@ def test_two_webs_share_a_worker():
 
 
 async def unsteady_client(world: World, number: int) -> tuple[str, str]:
-    """Comes at some time with some input, and sometimes leaves early."""
+    """A client that sends some input at some time, and sometimes cancels it."""
     rng, clock = world.rng, asyncio.get_running_loop().time
     await asyncio.sleep(rng.uniform(0, 15))
     text = f"{rng.choices(['good', 'bad', 'poison', 'hang'], [95.5, 3, 1, 0.5])[0]}-{number}"
@@ -411,7 +411,7 @@ async def unsteady_client(world: World, number: int) -> tuple[str, str]:
 
 
 def is_due(text: str, outcome: str) -> bool:
-    """What this input must come to, unless its client left or luck never came."""
+    """Whether this is the right outcome for the input; any request may be cancelled."""
     return outcome in (
         {"good": text, "bad": Invalid.code, "poison": WorkerLost.code, "hang": WorkerLost.code}[text.split("-")[0]],
         "cancelled",
@@ -420,7 +420,7 @@ def is_due(text: str, outcome: str) -> bool:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_faults(seed):
-    """Loses, delays, refuses, freezes, empties; kills and drains workers; poison and bad inputs among good ones."""
+    """Lost, delayed and refused messages; frozen and emptied layers; killed and drained workers; harmful inputs."""
 
     async def scenario():
         world = World(seed, webs=2, workers=3)

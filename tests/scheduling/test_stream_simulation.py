@@ -1,7 +1,7 @@
-"""Streams under faults: every token is told once, in order, whatever becomes of workers and messages.
+"""Streams under simulated faults: every token is delivered once, in order (rule 12).
 
-Rule 12 of docs/architecture.md, section "The protocol between web and worker". The layer and the model are simulated,
-the rest is real.
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker". The layer and the
+model are simulated, the rest is real.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Writing:
 
 
 class SimulatedWriter(SimulatedModel):
-    """Generates one token of each text per step. What it says depends on the input alone."""
+    """Generates one token of each text per step. The tokens depend on the input alone."""
 
     def prepare(self, jobs: Sequence[Job]) -> list[Any]:
         return [Writing(job, len(job.resume)) for job in jobs]
@@ -68,7 +68,7 @@ def _simulated_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Listener:
-    """A client, and what it was told."""
+    """A client and what it received."""
 
     def __init__(self, world: World, text: str, deadline_s: float = 60.0) -> None:
         self.text = text
@@ -110,8 +110,8 @@ def test_tokens_come_one_by_one_and_in_order():
     virtual_time.run(scenario())
 
 
-def test_who_does_not_listen_gets_no_tokens():
-    """Nothing to send, and nothing to resume from."""
+def test_no_tokens_are_sent_for_a_request_that_does_not_stream():
+    """There is nothing to resume from either."""
 
     async def scenario():
         world = World(1, workers=1)
@@ -121,7 +121,7 @@ def test_who_does_not_listen_gets_no_tokens():
     virtual_time.run(scenario())
 
 
-def test_a_stream_goes_on_where_it_was_after_its_worker_is_killed():
+def test_a_stream_continues_after_its_worker_is_killed():
     async def scenario():
         world = World(1, workers=2)
         await world.settle(2)
@@ -140,7 +140,7 @@ def test_a_stream_goes_on_where_it_was_after_its_worker_is_killed():
 
 
 def watch(world: World) -> list[Any]:
-    """Every message that is sent from now on."""
+    """All messages sent from now on."""
     seen: list[Any] = []
     sent = world.layer.send
 
@@ -153,7 +153,7 @@ def watch(world: World) -> list[Any]:
 
 
 def resumes(messages: list[Any]) -> list[int]:
-    """How many tokens each job brings that was sent."""
+    """How many known tokens each submitted job carries."""
     return [len(job.resume) for message in messages if isinstance(message, Submit) for job in message.jobs]
 
 
@@ -172,7 +172,7 @@ def test_tokens_of_a_step_travel_together():
     virtual_time.run(scenario())
 
 
-def test_lost_envelopes_are_noticed_and_what_was_in_them_is_generated_again():
+def test_tokens_of_lost_envelopes_are_generated_again():
     async def scenario():
         world = World(3, workers=2)
         await world.settle(2)
@@ -189,7 +189,7 @@ def test_lost_envelopes_are_noticed_and_what_was_in_them_is_generated_again():
     virtual_time.run(scenario())
 
 
-def test_a_result_whose_tokens_were_lost_is_not_taken():
+def test_a_result_whose_tokens_were_lost_is_not_accepted():
     """Only the envelope right before the result is lost, so that no later token shows the gap."""
 
     async def scenario():
@@ -207,7 +207,7 @@ def test_a_result_whose_tokens_were_lost_is_not_taken():
     virtual_time.run(scenario())
 
 
-def test_who_leaves_frees_the_place_at_the_next_step():
+def test_a_cancelled_stream_frees_its_place_at_the_next_step():
     async def scenario():
         world = World(1, workers=1)
         await world.settle(2)
@@ -221,7 +221,7 @@ def test_who_leaves_frees_the_place_at_the_next_step():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_streams_survive_random_trouble(seed: int):
+def test_streams_survive_random_faults(seed: int):
     async def scenario():
         world = World(seed, workers=3)
         await world.settle(2)
@@ -240,7 +240,7 @@ def test_streams_survive_random_trouble(seed: int):
 
 
 def test_a_text_is_not_continued_by_another_model():
-    """What it said so far was the other one's."""
+    """Its tokens so far are those of the first model."""
 
     async def scenario():
         world = World(1, workers=1)
