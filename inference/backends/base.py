@@ -1,10 +1,11 @@
-"""What a worker needs of a loaded pipeline, however it is run. Nothing here imports a model library."""
+"""The protocols that a worker needs of a loaded pipeline. Nothing here imports a model library."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, FinishReason, Job
 
@@ -19,11 +20,11 @@ Outcome = bytes | InferenceError
 """Of one job: JSON, or what was wrong with its input."""
 
 
-class Prepared(Protocol):
-    """A tokenised job. Its sizes are what the batch policy decides by; see ``batch_policy.Candidate``.
+class PreparedJob(Protocol):
+    """A tokenised job, with the sizes by which the batch policy decides (``batching.policy.Candidate``).
 
-    They are in a unit of the pipeline's own, of which each costs the model about the same: usually tokens. What a job
-    costs may show only while it runs: then they say before the run what it may come to, afterwards what it came to.
+    Sizes are in a unit of the pipeline's own, each of which costs the model about the same: usually tokens. A job whose
+    cost shows only while it runs has the most it may cost before the run, and what it did cost afterwards.
     """
 
     @property
@@ -39,28 +40,28 @@ class Stoppable(Protocol):
     """A tokenised job whose run can be ended early."""
 
     def stop(self) -> None:
-        """Nobody waits for it any more. From any thread; what ``run`` makes of it is thrown away."""
+        """End the run as soon as possible; its outcome is discarded. May be called from any thread."""
         ...
 
 
 class Pipeline(Protocol):
-    """A pipeline that is loaded and warm. Each method has a thread of its own, one call at a time."""
+    """A pipeline that is loaded and warm. Each method is called on a thread of its own, one call at a time."""
 
     description: Description
     warm_up_costs: Sequence[tuple[int, int, float]]
     """Jobs, computed tokens and milliseconds of the batches that were run at warm-up."""
 
-    def prepare(self, jobs: Sequence[Job]) -> Sequence[Prepared | InferenceError]:
+    def prepare(self, jobs: Sequence[Job]) -> Sequence[PreparedJob | InferenceError]:
         """Tokenise: one outcome per job, in order. Called for the next jobs while the model works on these."""
         ...
 
     def close(self) -> None:
-        """Free the model and all else that it holds. The last call, while no other is under way."""
+        """Free the model and everything else it holds. The last call, while no other is under way."""
         ...
 
 
-class LoadedPipeline(Pipeline, Protocol):
-    """One that is run in batches."""
+class BatchedPipeline(Pipeline, Protocol):
+    """A pipeline that answers a batch in one call."""
 
     @property
     def concurrent_batches(self) -> int:
@@ -69,16 +70,16 @@ class LoadedPipeline(Pipeline, Protocol):
 
     @property
     def pads(self) -> bool:
-        """See ``batch_policy.Limits``."""
+        """See ``batching.policy.BatchLimits``."""
         ...
 
     @property
     def shares_calls(self) -> bool:
-        """Several jobs may share a call. Otherwise each has one of its own: its answer need not wait for others'."""
+        """Several jobs may share a call. Otherwise each has one of its own, and its answer waits for no other's."""
         ...
 
     def run(self, batch: Sequence[Any]) -> list[Outcome]:
-        """One outcome per prepared job, in order: JSON, or what was wrong with it. Raises if the batch failed."""
+        """One outcome per prepared job, in order. Raises if the batch failed."""
         ...
 
     def use_threads(self, threads: int) -> None:
@@ -88,7 +89,7 @@ class LoadedPipeline(Pipeline, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """What a step brought one job: a token; with the last one, why it is the last, and the answer as JSON."""
+    """The token that a step generated for one job; the last one has a finish reason and the answer as JSON."""
 
     index: int
     token: int
@@ -100,15 +101,15 @@ class Generated:
 
 
 @runtime_checkable
-class GeneratingPipeline(Pipeline, Protocol):
-    """One that generates."""
+class SteppedPipeline(Pipeline, Protocol):
+    """A pipeline that generates one token per running job in each call."""
 
     def cache_tokens(self, prepared: Collection[Any]) -> int:
-        """What the cache takes where these run and no others, however long they get. From any thread."""
+        """The cache that these need together, however long they get. May be called from any thread."""
         ...
 
     def retain(self, prepared: Collection[Any]) -> None:
-        """Free whatever other jobs have in the cache."""
+        """Free the cache of all other jobs."""
         ...
 
     def step(self, prepared: Sequence[Any]) -> Sequence[Generated | InferenceError | None]:
@@ -116,12 +117,16 @@ class GeneratingPipeline(Pipeline, Protocol):
         ...
 
 
+Load = Callable[[Conf, Callable[[str], None]], BatchedPipeline | SteppedPipeline]
+"""Loads a pipeline and warms it up; reports progress in words. Raises ``LoadFailed``."""
+
+
 def compute_clock(description: Description) -> Callable[[], float]:
-    """Seconds that count for the cost model: the thread's own on a CPU; a device's work is waited for."""
+    """The clock, in seconds, for the cost model: the thread's CPU time on a CPU, the elapsed time on a device."""
     return time.thread_time if description.device == "cpu" else time.perf_counter
 
 
 def check_number(outcomes: Sequence[object], jobs: Sequence[object]) -> None:
-    """Misaligned answers would be somebody else's."""
+    """Raise ``RuntimeError`` unless there is one outcome per job: others would go to the wrong clients."""
     if len(outcomes) != len(jobs):
         raise RuntimeError(f"{len(jobs)} jobs in, {len(outcomes)} outcomes out")

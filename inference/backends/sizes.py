@@ -1,18 +1,18 @@
-"""What a batch costs a model, in tokens."""
+"""The size of jobs and batches, in tokens."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 SIZES_PER_OCTAVE = 16
-"""Of the sizes that batches without padding are rounded up to, between one power of two and the next."""
+"""Sizes to which batches without padding are rounded up, between one power of two and the next."""
 
 
 class Sized(Protocol):
-    """What a job costs the model."""
+    """The size of a job, as far as the model's cost depends on it."""
 
     @property
     def tokens(self) -> int:
-        """Real tokens of all its sequences."""
+        """Tokens of all its sequences, without padding."""
         ...
 
     @property
@@ -27,13 +27,13 @@ class Sized(Protocol):
 
 
 def computed_tokens(batch: Sequence[Sized], *, pads: bool) -> int:
-    """What the model computes for a batch: every sequence as long as the longest, or end to end, rounded up."""
+    """Tokens that the model computes for a batch: all sequences padded to the longest, or end to end, rounded up."""
     if pads:
         return sum(job.sequences for job in batch) * max(job.longest for job in batch)
     return rounded_up(sum(job.tokens for job in batch))
 
 
 def rounded_up(tokens: int) -> int:
-    """To a size that comes again (at most a sixteenth more): what is compiled for a size is compiled once."""
+    """The next of a few sizes, at most a sixteenth larger, so that code compiled for a size is used again."""
     step = max(1, (1 << tokens.bit_length()) // (2 * SIZES_PER_OCTAVE))
     return -(-tokens // step) * step

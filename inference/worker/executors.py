@@ -16,10 +16,10 @@ T = TypeVar("T")
 class ThreadExecutor:
     """Runs one call after the other on a thread of its own and delivers results to the event loop.
 
-    The thread outlives any call: what a call raises goes to its caller. It is a daemon, so that a model that
+    What a call raises goes to its caller and does not end the thread. The thread is a daemon, so that a model that
     hangs cannot keep the process from ending (a ``ThreadPoolExecutor`` would be joined at exit).
 
-    ``watchdog``, once it is set, watches each call. (Loading may take as long as it likes.)
+    ``watchdog`` watches each call once it is set, which is after loading: that may take any time.
     """
 
     def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
@@ -33,7 +33,7 @@ class ThreadExecutor:
     async def run(self, call: Callable[[], T], predicted_ms: float | None = None) -> T:
         """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun.
 
-        ``predicted_ms``: how long it should take, as far as that is known.
+        ``predicted_ms``: how long it should take, if that is known.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         predicted_s = None if predicted_ms is None else predicted_ms / 1000
@@ -46,16 +46,18 @@ class ThreadExecutor:
                     raise
                 lost = error.with_traceback(None)
             finally:
-                del future  # its exception's traceback leads here: the cycle would keep the tensors of what has failed
+                del (
+                    future
+                )  # its exception's traceback refers to this frame: the cycle would keep the failed call's tensors
             return await self.watchdog.lose(lost)
 
     def close(self, last: Callable[[], object] | None = None) -> None:
-        """End the thread after the calls that are queued, and after ``last``, for which nobody waits."""
+        """End the thread after the queued calls and ``last``. Does not wait."""
         self._last = last
         self._calls.put(None)
 
     def join(self) -> None:
-        """Wait until it has ended."""
+        """Wait until the thread has ended."""
         self._thread.join()
 
     def _work(self) -> None:
@@ -79,18 +81,20 @@ class ThreadExecutor:
 
 
 class Executors:
-    """Which thread runs the next batch.
+    """The threads of a worker, and which of them runs the next batch.
 
     Two batches side by side, with half of the cores each, get more out of a processor than one after the other with all
     of them (decision 0007): no core waits for another at the end of each operator, nor for the next batch. A lone job
-    or a little work has all cores, and so has whatever must run with nothing else in the model.
+    or a little work has all cores, and so has a job that must run with nothing else in the model.
 
     Args:
+        tokenizer: runs no batches.
         wide: may use all cores.
-        narrow: each may use its share of them. None: one batch after the other, on ``wide``.
+        narrow: each may use its share of the cores. None: one batch after the other, on ``wide``.
     """
 
-    def __init__(self, wide: ThreadExecutor, narrow: Sequence[ThreadExecutor] = ()) -> None:
+    def __init__(self, tokenizer: ThreadExecutor, wide: ThreadExecutor, narrow: Sequence[ThreadExecutor] = ()) -> None:
+        self.tokenizer = tokenizer
         self.wide = wide
         self.side_by_side = max(1, len(narrow))
         self._narrow = tuple(narrow)
@@ -111,13 +115,13 @@ class Executors:
         self._busy.discard(thread)
 
     def close(self, last: Callable[[], object] | None = None) -> None:
-        """End the threads after what they are at; ``last`` runs on the wide one, when the others have ended."""
-        for thread in self._narrow:
+        """End the threads after their calls; then, with no other thread left, ``last`` runs on the wide one."""
+        for thread in (self.tokenizer, *self._narrow):
             thread.close()
         self.wide.close(None if last is None else partial(self._after_others, last))
 
     def _after_others(self, last: Callable[[], object]) -> None:
-        for thread in self._narrow:
+        for thread in (self.tokenizer, *self._narrow):
             thread.join()
         last()
 
@@ -127,7 +131,7 @@ def _settle(future: "asyncio.Future[Any]", outcome: Any, error: BaseException | 
         return
     if error is None:
         future.set_result(outcome)
-    elif isinstance(error, Exception) and not isinstance(error, StopIteration):  # which futures refuse
+    elif isinstance(error, Exception) and not isinstance(error, StopIteration):  # a future refuses it
         future.set_exception(error)
     else:
         future.set_exception(RuntimeError(f"the model raised {error!r}"))

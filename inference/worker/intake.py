@@ -1,6 +1,6 @@
-"""A worker's side of the protocol with web processes: what it holds, for whom, and what it says about it.
+"""A worker's side of the protocol with web processes: which jobs it holds for whom, and what it replies.
 
-The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+Rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
 
 import asyncio
@@ -26,14 +26,15 @@ from inference.messaging.messages import (
     Totals,
 )
 from inference.observability import tracing
-from inference.worker.job_runner import Item, JobRunner
+from inference.worker.item import Item
+from inference.worker.job_runner import JobRunner
 from inference.worker.outbox import Outbox
 
 jobs = logging.getLogger("inference.jobs")
-"""One record for each job that leaves the worker."""
+"""One record for each job that the worker closes."""
 
 FORGET_WEB_AFTER_S = 30.0
-"""A web process that was not heard for so long is gone; what it asked for is dropped."""
+"""Silence after which a web process is taken for gone; its jobs are dropped."""
 
 
 @dataclass(eq=False)
@@ -48,9 +49,9 @@ class Web:
 
 
 class Intake:
-    """Takes messages of web processes, feeds the runner, and answers each job exactly once.
+    """Takes messages of web processes, passes jobs to the runner, and sends each its replies (``JobReplies``).
 
-    Bounded: it holds at most twice its total credit and gives back what is beyond; the channel is read all the same.
+    It holds at most twice its total credit and returns what is beyond; it never stops reading the channel.
     """
 
     def __init__(self, layer: ChannelLayer, worker_id: str, channel: str, credit: int) -> None:
@@ -72,13 +73,13 @@ class Intake:
     # Messages from web processes
 
     def hello(self, message: Hello) -> None:
-        web = self._web(message.reply_channel)
+        web = self._web_of(message.reply_channel)
         web.heard = max(web.heard, message.n)
         web.outbox.status_due()
         self._forget_silent_webs()
 
     def submit(self, message: Submit) -> None:
-        web = self._web(message.reply_channel)
+        web = self._web_of(message.reply_channel)
         for job in message.jobs:
             if job.id in web.held:  # rule 3: delivered twice, or sent again
                 if job.alone and self._runner:
@@ -95,15 +96,15 @@ class Intake:
         if self._runner:
             self._runner.go((message.reply_channel, message.id))
 
-    # The worker's own life
+    # States of the worker
 
     def open(self, runner: JobRunner, description: Description) -> None:
-        """The pipeline is loaded and warm: take jobs."""
+        """Take jobs: the pipeline is loaded and warm."""
         self._runner, self._description = runner, description
         self.enter("ready")
 
     def enter(self, state: State) -> None:
-        """Change the state and tell every web process."""
+        """Change the state and send it to every web process."""
         self.state = state
         if state == "draining" and self._runner:
             self._runner.return_waiting("draining")
@@ -111,29 +112,29 @@ class Intake:
             web.outbox.status_due()
 
     async def emptied(self) -> None:
-        """Wait until nothing is held and everything said has been taken by the layer."""
+        """Wait until nothing is held and the layer has taken every reply."""
         while self.held:
             self._changed.clear()
             await self._changed.wait()
         await asyncio.gather(*(web.outbox.flushed() for web in self._webs.values()))
 
-    def close(self) -> "list[asyncio.Task[None]]":
-        """Stop sending; returns the tasks that did, for ``outbox.end``."""
+    def stop(self) -> "list[asyncio.Task[None]]":
+        """Cancel the sending tasks and return them, to be awaited."""
         senders = [web.sender for web in self._webs.values()]
         for sender in senders:
             sender.cancel()
         return senders
 
-    def on_event(self, item: Item, event: Event) -> None:
+    # Replies of the runner
+
+    def event(self, item: Item, event: Event) -> None:
         if web := self._webs.get(item.key[0]):
             web.outbox.put(event)
 
-    def on_close(self, item: Item, closing: Closing) -> None:
+    def close(self, item: Item, closing: Closing) -> None:
         _report(item, closing)
         if web := self._webs.get(item.key[0]):
             web.outbox.put(closing)
-
-    # Inside
 
     def _take(self, web: Web, channel: str, job: Job) -> None:
         full = self.held >= 2 * self._credit
@@ -145,14 +146,14 @@ class Intake:
         web.held.add(job.id)
         self._runner.add(item)
 
-    def _web(self, channel: str) -> Web:
+    def _web_of(self, channel: str) -> Web:
         web = self._webs.get(channel)
         if web is None:
-            web = self._webs[channel] = self._meet(channel)
+            web = self._webs[channel] = self._make_web(channel)
         web.last_heard_at = self._clock()
         return web
 
-    def _meet(self, channel: str) -> Web:
+    def _make_web(self, channel: str) -> Web:
         outbox = Outbox(
             self._layer,
             channel,
@@ -181,7 +182,7 @@ class Intake:
         )
 
     def _total_credit(self) -> int:
-        """What the runner asks for, and at most a few batches."""
+        """What the runner wants to hold, bounded by a few full batches."""
         return min(self._credit, self._runner.credit) if self._runner else self._credit
 
     def _forget_silent_webs(self) -> None:
@@ -196,13 +197,13 @@ class Intake:
                         self._runner.cancel((channel, job_id))
 
     def _release(self, web: Web, closings: Iterable[Closing]) -> None:
-        """The layer has taken these: the jobs are not held any more."""
+        """The layer has taken these closing entries: the jobs are not held any more."""
         web.held.difference_update(closing.id for closing in closings)
         self._changed.set()
 
 
 def _report(item: Item, closing: Closing) -> None:
-    """A job's line in the worker's log, under the names that its request has at the edge."""
+    """Log how a job ended, with the request's id and trace."""
     job = item.job
     extra: dict[str, object] = {**tracing.fields(job.request_id, job.traceparent), "job": job.id}
     if isinstance(closing, Result):

@@ -1,113 +1,60 @@
-"""What a worker does with jobs, whichever way it runs them: hold, tokenise, run, close each exactly once."""
+"""What all runners of jobs share: a job is held, tokenised, run, and closed exactly once."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
-from inference.backends.base import FAILED, Pipeline, Prepared, Stoppable, check_number
-from inference.errors import InferenceError, InferenceFailed
-from inference.messaging.messages import Closing, Error, Event, Job, Returned, Totals
-from inference.observability import tracing
+from inference.backends.base import Pipeline, PreparedJob, Stoppable
+from inference.errors import InferenceError
+from inference.messaging.messages import Closing, Error, Returned, Totals
 from inference.tasks.base import TASKS
 from inference.worker.batching.cost_model import CostEstimate
-from inference.worker.executors import ThreadExecutor
+from inference.worker.batching.policy import BatchLimits
+from inference.worker.executors import Executors
+from inference.worker.item import Item, JobReplies, Key
+from inference.worker.tokenization import Tokenization, first_call
 
-logger = logging.getLogger(__name__)
-
-TOKENIZE_JOBS, TOKENIZE_CHARS = 32, 65_536
-"""In one call of the tokenizer: if it hangs, all of them are suspects. A larger input is a call of its own."""
-TOKENIZE_MEMORY = 0.9
-"""Weight of what is known about the tokenizer's speed when a call comes back."""
 WORK_MS = 1000.0
-"""Work that a worker wants beforehand: more would only wait where it cannot be cancelled or sent elsewhere."""
-EVERY = 1 << 31
+"""Predicted work that a worker holds at most: while it waits here, it cannot be sent to another worker."""
+UNLIMITED = 1 << 31
 GO_TIMEOUT_S = 1.0
 """How long an ``alone`` job waits for the web's ``Go`` before it is given back."""
 
-Key = tuple[str, int]
-"""Reply channel and job id: what a job is called in the whole system."""
-
-
-@dataclass(eq=False)
-class Item:
-    """A job at its worker. Moments are of the event loop's clock."""
-
-    key: Key
-    job: Job
-    received_at: float
-    batch_key: Hashable = ()
-    alone: bool = False
-    cancelled: bool = False
-    go: asyncio.Event = field(default_factory=asyncio.Event)
-    prepared: Prepared | None = None
-    tokens: int = 1
-    longest: int = 1
-    sequences: int = 1
-
-    @cached_property
-    def chars(self) -> int:
-        """Of text in its input."""
-        return _chars(self.job.input)
-
-    @property
-    def expires_at(self) -> float:
-        return self.received_at + self.job.time_left_s
-
-    def take(self, prepared: Prepared) -> None:
-        self.prepared = prepared
-        self.tokens, self.longest, self.sequences = prepared.tokens, prepared.longest, prepared.sequences
-
 
 class JobRunner:
-    """Jobs at a worker, from receipt to their closing entry; a subclass says how those that wait are run.
+    """Jobs at a worker, from receipt to their closing entry; a subclass decides how waiting jobs are run."""
 
-    ``on_event`` hears what a running job has to say, ``on_close`` gets each job's closing entry; neither may raise
-    or block.
-    """
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        tokenizer_thread: ThreadExecutor,
-        on_event: Callable[[Item, Event], None],
-        on_close: Callable[[Item, Closing], None],
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, executors: Executors, limits: BatchLimits, replies: JobReplies) -> None:
         self.cost = CostEstimate(pipeline.warm_up_costs)
         self.totals = Totals()
-        self._description = pipeline.description
         self._pipeline: Pipeline = pipeline
-        self._tokenizer_thread = tokenizer_thread
-        self._on_event = on_event
-        self._on_close = on_close
+        self._executors = executors
+        self._limits = limits
+        self._replies = replies
         self._task = TASKS[pipeline.description.task]
+        self._tokenization = Tokenization(pipeline, executors.tokenizer)
         self._arrived: dict[Key, Item] = {}
         self._in_tokenizer: dict[Key, Item] = {}
         self._waiting: dict[Key, Item] = {}
         self._running: dict[Key, Item] = {}
         self._has_arrived = asyncio.Event()
         self._changed = asyncio.Event()
-        self._tokenizing = asyncio.Lock()
-        self._tokenizer_ms_per_char: float | None = None
         self._draining = False
         self._clock = asyncio.get_running_loop().time
 
     @property
     def credit(self) -> int:
-        """Jobs that it wants to hold: a second of work, and never below two, so that the model has no gaps."""
-        return max(2, int(WORK_MS / self.cost.job_ms)) if self.cost.job_ms else EVERY
+        """Jobs that it wants to hold: a second of work, and at least two, so that the model has no gaps."""
+        return max(2, int(WORK_MS / self.cost.job_ms)) if self.cost.job_ms else UNLIMITED
 
     @property
     def depth(self) -> int:
-        """Jobs that wait here, not counting those in the model."""
+        """Jobs that wait here, without those in the model."""
         return len(self._arrived) + len(self._in_tokenizer) + len(self._waiting)
 
     def add(self, item: Item) -> None:
         item.batch_key = self._task.batch_key(item.job.parameters)
         item.alone = item.alone or item.job.alone
-        if item.alone:  # its tokenisation is as suspect as the rest: when its turn comes
+        if item.alone:  # it may end the tokenizer as well as the model: tokenised when its turn comes
             self._waiting[item.key] = item
             self._changed.set()
         else:
@@ -126,36 +73,36 @@ class JobRunner:
             item.go.set()
 
     def cancel(self, key: Key) -> None:
-        """A waiting job is given back now, a running one when its run ends; an unknown one is none of ours."""
+        """Give a waiting job back now, a running one when its run ends; unknown keys are ignored."""
         for items in (self._arrived, self._in_tokenizer, self._waiting):
             if item := items.pop(key, None):
-                self._on_close(item, Returned(item.job.id, "cancelled"))
+                self._replies.close(item, Returned(item.job.id, "cancelled"))
                 self._changed.set()
                 return
         if item := self._running.get(key):
             item.cancelled = True
-            item.go.set()  # one that waits for it must not keep the model idle
+            item.go.set()  # or the model would be idle until the wait for it ends
             prepared: object = item.prepared
             if isinstance(prepared, Stoppable):
                 prepared.stop()
 
     def return_waiting(self, reason: Literal["draining"]) -> None:
-        """Give back what has not started; what is in the tokenizer follows, unless it hangs there."""
+        """Give back what has not started. Jobs in the tokenizer follow when they leave it."""
         self._draining = True
         for items in (self._arrived, self._waiting):
             returned = list(items.values())
             items.clear()
             for item in returned:
-                self._on_close(item, Returned(item.job.id, reason))
+                self._replies.close(item, Returned(item.job.id, reason))
 
     async def run(self) -> None:
-        """Tokenise and run until cancelled. Neither goes on without the other: jobs would wait for ever."""
+        """Tokenise and run until cancelled. If either loop ends, so does the other: no job waits for ever."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._tokenize_forever())
             await self._run_forever()
 
     async def _run_forever(self) -> None:
-        """Run what waits; ``_changed`` is set when there is more of it, or less."""
+        """Run what waits; ``_changed`` is set whenever that has changed."""
         raise NotImplementedError
 
     async def _run_and_close(self, items: list[Item]) -> None:
@@ -167,38 +114,31 @@ class JobRunner:
             await self._has_arrived.wait()
             self._has_arrived.clear()
             while self._arrived:
-                async with self._tokenizing:
-                    items = self._take_arrived()  # not before: what is suspected meanwhile is not among them
-                    outcomes = await self._prepared(items) if items else []
+                async with self._tokenization.lock:
+                    items = self._enter_tokenizer()  # within the lock: until then a job may still be set alone
+                    outcomes = await self._tokenization.prepare(items) if items else []
                 for item, outcome in zip(items, outcomes, strict=True):
                     if self._in_tokenizer.pop(item.key, None):  # not cancelled meanwhile
                         self._leave_tokenizer(item, outcome)
                 self._changed.set()
 
-    def _take_arrived(self) -> list[Item]:
-        """The oldest, as many as one call of the tokenizer may have."""
-        taken: list[Item] = []
-        chars = 0
-        for item in self._arrived.values():
-            chars += item.chars
-            if taken and (len(taken) == TOKENIZE_JOBS or chars > TOKENIZE_CHARS):
-                break
-            taken.append(item)
-        for item in taken:
+    def _enter_tokenizer(self) -> list[Item]:
+        items = first_call(self._arrived.values())
+        for item in items:
             self._in_tokenizer[item.key] = self._arrived.pop(item.key)
-        return taken
+        return items
 
-    def _leave_tokenizer(self, item: Item, outcome: "Prepared | InferenceError") -> None:
+    def _leave_tokenizer(self, item: Item, outcome: PreparedJob | InferenceError) -> None:
         if isinstance(outcome, InferenceError):
-            self._on_close(item, Error(item.job.id, outcome.code, outcome.message))
+            self._replies.close(item, Error(item.job.id, outcome.code, outcome.message))
         elif self._draining:
-            self._on_close(item, Returned(item.job.id, "draining"))
+            self._replies.close(item, Returned(item.job.id, "draining"))
         else:
             item.take(outcome)
             self._waiting[item.key] = item
 
     async def _run_alone(self, item: Item) -> None:
-        """Ask for ``go``; then nothing else is in the model or the tokenizer."""
+        """Wait for ``go``, then run it with nothing else in the model or the tokenizer."""
         try:
             async with asyncio.timeout(GO_TIMEOUT_S):
                 await item.go.wait()
@@ -208,48 +148,15 @@ class JobRunner:
         if item.cancelled:
             self._close(item, Returned(item.job.id, "cancelled"))
             return
-        async with self._tokenizing:
-            [outcome] = await self._prepared([item])
+        async with self._tokenization.lock:
+            [outcome] = await self._tokenization.prepare([item])
             if isinstance(outcome, InferenceError):
                 self._close(item, Error(item.job.id, outcome.code, outcome.message))
                 return
             item.take(outcome)
             await self._run_and_close([item])
 
-    async def _prepared(self, items: Sequence[Item]) -> Sequence[Prepared | InferenceError]:
-        """Tokenise; where that fails for all, each by itself."""
-        try:
-            return await self._tokenized(items)
-        except Exception:
-            if len(items) == 1:
-                job = items[0].job
-                logger.exception(
-                    "Request %s failed in the tokenizer",
-                    job.request_id,
-                    extra=tracing.fields(job.request_id, job.traceparent),
-                )
-                return [InferenceFailed(FAILED)]
-            return [(await self._prepared([item]))[0] for item in items]
-
-    async def _tokenized(self, items: Sequence[Item]) -> Sequence[Prepared | InferenceError]:
-        """One call of the tokenizer. Raises whatever it raises."""
-        jobs, chars = [item.job for item in items], max(1, sum(item.chars for item in items))
-        known, began = self._tokenizer_ms_per_char, self._clock()
-        predicted_ms = None if known is None else known * chars
-        outcomes = await self._tokenizer_thread.run(lambda: self._pipeline.prepare(jobs), predicted_ms)
-        check_number(outcomes, jobs)
-        took = (self._clock() - began) * 1000 / chars
-        self._tokenizer_ms_per_char = took if known is None else known + (1 - TOKENIZE_MEMORY) * (took - known)
-        return outcomes
-
     def _close(self, item: Item, closing: Closing) -> None:
+        """Close a running job."""
         del self._running[item.key]
-        self._on_close(item, closing)
-
-
-def _chars(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_chars, value.values()))
-    return sum(map(_chars, value)) if isinstance(value, list) else 0
+        self._replies.close(item, closing)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from inference.backends.base import LoadedPipeline
+from inference.backends.base import BatchedPipeline
 from inference.backends.sizes import computed_tokens
 from inference.backends.transformers import backend
 from inference.conf import BUNDLED_MODEL, Conf
@@ -27,7 +27,7 @@ PASSES = 3
 
 
 class Offline:
-    def __init__(self, pipeline: LoadedPipeline, given: Sequence[str]) -> None:
+    def __init__(self, pipeline: BatchedPipeline, given: Sequence[str]) -> None:
         self._pipeline = pipeline
         self._jobs = [
             Job(id=number, request_id="", input=text, parameters={}, time_left_s=60)

@@ -20,7 +20,7 @@ from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from inference import infer
-from inference.backends.base import LoadedPipeline
+from inference.backends.base import BatchedPipeline
 from inference.backends.transformers import backend
 from inference.messaging.layer import end
 from inference.process import web
@@ -381,7 +381,7 @@ async def test_a_cancellation_that_is_swallowed_is_repeated() -> None:
 class Measured:
     """The real pipeline; knows how long its batches took."""
 
-    def __init__(self, pipeline: LoadedPipeline, longest_s: list[float]) -> None:
+    def __init__(self, pipeline: BatchedPipeline, longest_s: list[float]) -> None:
         self._pipeline = pipeline
         self._longest_s = longest_s
 

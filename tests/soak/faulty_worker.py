@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inference.backends.base import LoadedPipeline, Outcome
+from inference.backends.base import BatchedPipeline, Outcome
 from inference.backends.transformers import backend
 from inference.conf import Conf
 from inference.messaging.messages import Job
@@ -28,7 +28,7 @@ real_load = backend.load
 class FaultyPipeline:
     """The real pipeline, except where the input has one of the words."""
 
-    def __init__(self, pipeline: LoadedPipeline) -> None:
+    def __init__(self, pipeline: BatchedPipeline) -> None:
         self._pipeline = pipeline
 
     def __getattr__(self, name: str) -> Any:

@@ -24,7 +24,7 @@ from inference.messaging.messages import (
     Totals,
 )
 from inference.worker.batching.batcher import Batcher
-from inference.worker.batching.policy import Limits
+from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
 from inference.worker.intake import FORGET_WEB_AFTER_S, Intake
 from inference.worker.job_runner import GO_TIMEOUT_S
@@ -43,11 +43,9 @@ class Worker:
         self.layer = FaultyLayer()
         self.intake = Intake(self.layer, "w", "inference.worker.w", credit)
         self.pipeline = ControlledPipeline(warm_up_costs=warm_up_costs)
-        limits = Limits(max_batch_size=2)
-        intake, tokenizer = self.intake, VirtualThread(0)
-        self.batcher = Batcher(
-            self.pipeline, tokenizer, Executors(VirtualThread()), limits, intake.on_event, intake.on_close
-        )
+        limits = BatchLimits(max_batch_size=2)
+        executors = Executors(VirtualThread(0), VirtualThread())
+        self.batcher = Batcher(self.pipeline, executors, limits, self.intake)
 
     def open(self) -> None:
         self.intake.open(self.batcher, self.pipeline.description)
@@ -105,7 +103,7 @@ async def worker(
         yield started
     finally:
         batching.cancel()
-        started.intake.close()
+        started.intake.stop()
         await asyncio.wait([batching])
 
 
@@ -588,7 +586,7 @@ def test_a_closed_intake_says_nothing_more():
         async with worker() as w:
             await w.status()
             count = len(w.said())
-            w.intake.close()
+            w.intake.stop()
             w.submit(1)
             await asyncio.sleep(10)
             assert len(w.said()) == count

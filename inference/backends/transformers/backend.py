@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from inference.backends.base import LoadedPipeline, LoadFailed
+from inference.backends.base import BatchedPipeline, LoadFailed
 from inference.conf import Conf
 
 __all__ = ["LoadFailed", "load"]
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 0.0005
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
+def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
     """Load and warm up; ``report`` hears of progress.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import msgspec
 import torch
 
-from inference.backends.base import LoadedPipeline, Outcome
+from inference.backends.base import BatchedPipeline, Outcome
 from inference.backends.transformers.encoder import Chunked, Encoder, TextClassification, TokenClassification
 from inference.backends.transformers.feature_extraction import FeatureExtraction
 from inference.backends.transformers.fill_mask import FillMask, PlainFillMask
@@ -32,7 +32,7 @@ ENCODERS: dict[str, type[Encoder]] = {
 Answers = list[dict[str, Any]]
 
 
-def choose(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> LoadedPipeline:
+def choose(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
     """A pipeline that cannot be split is called as a whole; a fast path that fails its self-check is left out."""
     kind = ENCODERS.get(loaded.task)
     if loaded.task == "text-generation":

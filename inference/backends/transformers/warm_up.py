@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inference.backends.base import LoadedPipeline, LoadFailed, compute_clock
+from inference.backends.base import BatchedPipeline, LoadFailed, compute_clock
 from inference.backends.sizes import computed_tokens
 from inference.errors import InferenceError
 from inference.messaging.messages import Job
@@ -29,7 +29,7 @@ def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1)
     return Job(id=0, request_id="warm-up", input=text, parameters=parameters, time_left_s=3600)
 
 
-def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
+def prepared(pipeline: BatchedPipeline, jobs: list[Job]) -> list[Any]:
     """The jobs, tokenised.
 
     Raises:
@@ -42,12 +42,12 @@ def prepared(pipeline: LoadedPipeline, jobs: list[Job]) -> list[Any]:
     return list(outcomes)
 
 
-def takes(pipeline: LoadedPipeline, job: Job) -> bool:
+def takes(pipeline: BatchedPipeline, job: Job) -> bool:
     """Whether it is not too long for the model."""
     return not isinstance(pipeline.prepare([job])[0], InferenceError)
 
 
-def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
+def measure(pipeline: BatchedPipeline) -> list[tuple[int, int, float]]:
     """Run a few batches; jobs, computed tokens and milliseconds of each, best of two.
 
     Raises:
@@ -57,7 +57,7 @@ def measure(pipeline: LoadedPipeline) -> list[tuple[int, int, float]]:
     return [_measure(pipeline, jobs) for jobs in (first, *(jobs for jobs in others if takes(pipeline, jobs[0])))]
 
 
-def _batches(pipeline: LoadedPipeline) -> list[list[Job]]:
+def _batches(pipeline: BatchedPipeline) -> list[list[Job]]:
     d = pipeline.description
     if TASKS[d.task].samples and not pipeline.shares_calls:
         return [[_text(new_tokens)] for new_tokens in NEW_TOKENS]
@@ -72,7 +72,7 @@ def _text(new_tokens: int) -> Job:
     return job
 
 
-def _measure(pipeline: LoadedPipeline, jobs: list[Job]) -> tuple[int, int, float]:
+def _measure(pipeline: BatchedPipeline, jobs: list[Job]) -> tuple[int, int, float]:
     clock, best = compute_clock(pipeline.description), float("inf")
     for _ in range(2):
         batch = prepared(pipeline, jobs)

@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from inference.backends.base import FAILED, LoadedPipeline, Outcome, check_number, compute_clock
+from inference.backends.base import FAILED, BatchedPipeline, Outcome, check_number, compute_clock
 from inference.backends.sizes import computed_tokens
 from inference.errors import InferenceError
-from inference.messaging.messages import Closing, Error, Event, Result, Returned, Started, Totals
+from inference.messaging.messages import Closing, Error, Result, Returned, Started, Totals
 from inference.worker.batching.bisection import Bisection, is_out_of_memory
-from inference.worker.batching.policy import Limits, choose
+from inference.worker.batching.policy import BatchLimits, choose_batch
 from inference.worker.executors import Executors, ThreadExecutor
-from inference.worker.job_runner import Item, JobRunner
+from inference.worker.item import Item, JobReplies
+from inference.worker.job_runner import JobRunner
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +26,12 @@ not run side by side."""
 class Batcher(JobRunner):
     """Runs batches of tokenised jobs, side by side where the pipeline allows it, while the next are tokenised."""
 
-    _pipeline: LoadedPipeline
+    _pipeline: BatchedPipeline
 
-    def __init__(  # noqa: PLR0913
-        self,
-        pipeline: LoadedPipeline,
-        tokenizer_thread: ThreadExecutor,
-        executors: Executors,
-        limits: Limits,
-        on_event: Callable[[Item, Event], None],
-        on_close: Callable[[Item, Closing], None],
+    def __init__(
+        self, pipeline: BatchedPipeline, executors: Executors, limits: BatchLimits, replies: JobReplies
     ) -> None:
-        super().__init__(pipeline, tokenizer_thread, on_event, on_close)
-        self._executors = executors
-        self._limits = limits
+        super().__init__(pipeline, executors, limits, replies)
         self._last_end = 0.0
 
     async def _run_forever(self) -> None:
@@ -56,10 +49,10 @@ class Batcher(JobRunner):
         """Start a batch on each thread that is free; when to look again."""
         while (thread := self._executors.free(narrow=(narrow := self._runs_beside_another()))) is not None:
             limits = self._share_of_limits() if narrow else self._limits
-            choice = choose(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
+            choice = choose_batch(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
             for item in choice.expired:
                 del self._waiting[item.key]
-                self._on_close(item, Returned(item.job.id, "expired"))
+                self._replies.close(item, Returned(item.job.id, "expired"))
             if not choice.batch:
                 return choice.look_again_at
             if choice.batch[0].alone:
@@ -81,7 +74,7 @@ class Batcher(JobRunner):
         work_ms = cost.useful_ms(len(waiting), sum(item.tokens for item in waiting))
         return work_ms >= WORTH_RUNNING_BESIDE * cost.fixed_ms * sharing
 
-    def _share_of_limits(self) -> Limits:
+    def _share_of_limits(self) -> BatchLimits:
         """Each executor gets its share of all jobs here, or one would run them all and the others what trickles in."""
         if self._limits.batch_window_s:
             return self._limits
@@ -92,7 +85,7 @@ class Batcher(JobRunner):
         try:
             for item in batch:
                 if item.alone or item.job.events:
-                    self._on_event(item, Started(item.job.id, len(batch)))
+                    self._replies.event(item, Started(item.job.id, len(batch)))
             if batch[0].alone:
                 await self._run_alone(batch[0])
             else:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from inference.backends.base import FAILED
 from inference.errors import InferenceError, InferenceFailed
 from inference.observability import tracing
-from inference.worker.job_runner import Item
+from inference.worker.item import Item
 
 logger = logging.getLogger(__name__)
 

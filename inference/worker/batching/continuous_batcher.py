@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.backends.base import FAILED, Generated, GeneratingPipeline, check_number
+from inference.backends.base import FAILED, Generated, SteppedPipeline, check_number
 from inference.errors import InferenceError
 from inference.messaging.messages import (
     Closing,
     Error,
-    Event,
     Generation,
     Result,
     Returned,
@@ -19,9 +18,10 @@ from inference.messaging.messages import (
     Totals,
 )
 from inference.worker.batching.bisection import Bisection
-from inference.worker.batching.policy import Limits
-from inference.worker.executors import ThreadExecutor
-from inference.worker.job_runner import Item, JobRunner, Key
+from inference.worker.batching.policy import BatchLimits
+from inference.worker.executors import Executors
+from inference.worker.item import Item, JobReplies, Key
+from inference.worker.job_runner import JobRunner
 
 logger = logging.getLogger(__name__)
 
@@ -45,20 +45,12 @@ class Progress:
 class ContinuousBatcher(JobRunner):
     """One step of the model after the other; each brings a token to every running job whose prompt has been read."""
 
-    _pipeline: GeneratingPipeline
+    _pipeline: SteppedPipeline
 
-    def __init__(  # noqa: PLR0913
-        self,
-        pipeline: GeneratingPipeline,
-        tokenizer_thread: ThreadExecutor,
-        model_thread: ThreadExecutor,
-        limits: Limits,
-        on_event: Callable[[Item, Event], None],
-        on_close: Callable[[Item, Closing], None],
+    def __init__(
+        self, pipeline: SteppedPipeline, executors: Executors, limits: BatchLimits, replies: JobReplies
     ) -> None:
-        super().__init__(pipeline, tokenizer_thread, on_event, on_close)
-        self._model_thread = model_thread
-        self._limits = limits
+        super().__init__(pipeline, executors, limits, replies)
         self._progress: dict[Key, Progress] = {}
 
     @property
@@ -84,13 +76,13 @@ class ContinuousBatcher(JobRunner):
         now = self._clock()
         for item in [item for item in self._waiting.values() if item.expires_at <= now]:
             del self._waiting[item.key]
-            self._on_close(item, Returned(item.job.id, "expired"))
+            self._replies.close(item, Returned(item.job.id, "expired"))
 
     def _join(self, item: Item) -> None:
         self._running[item.key] = self._waiting.pop(item.key)
         self._progress[item.key] = Progress(self._clock())
         if item.alone or item.job.events:
-            self._on_event(item, Started(item.job.id, len(self._running)))
+            self._replies.event(item, Started(item.job.id, len(self._running)))
 
     async def _run_suspect(self, item: Item) -> None:
         self._join(item)
@@ -128,7 +120,7 @@ class ContinuousBatcher(JobRunner):
             if item.cancelled or item.expires_at <= now:
                 self._close(item, Returned(item.job.id, "cancelled" if item.cancelled else "expired"))
         if not self._running:
-            await self._model_thread.run(lambda: self._pipeline.retain(()))
+            await self._executors.wide.run(lambda: self._pipeline.retain(()))
 
     def _take(self, item: Item, made: Generated) -> None:
         progress, now = self._progress[item.key], self._clock()
@@ -137,7 +129,7 @@ class ContinuousBatcher(JobRunner):
         token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special)
         if made.finish_reason is None:
             if item.job.tokens and not item.cancelled:
-                self._on_event(item, token)
+                self._replies.event(item, token)
             return
         after_first = made.index - progress.first_index
         generation = Generation(
@@ -159,7 +151,7 @@ class ContinuousBatcher(JobRunner):
         async def step(some: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
             prepared = [item.prepared for item in some]
             began = self._clock()
-            outcomes = await self._model_thread.run(lambda: self._retain_and_step(everything, prepared))
+            outcomes = await self._executors.wide.run(lambda: self._retain_and_step(everything, prepared))
             check_number(outcomes, some)
             self._note_step(some, (self._clock() - began) * 1000)
             return outcomes
@@ -191,7 +183,7 @@ class ContinuousBatcher(JobRunner):
 def newcomers(
     waiting: Iterable[Item],
     running: Collection[Item],
-    limits: Limits,
+    limits: BatchLimits,
     cache_tokens: Callable[[Collection[Any]], int],
 ) -> list[Item]:
     """Who joins now: the oldest that wait, while there are places and there is cache for the longest they may get.

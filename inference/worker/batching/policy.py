@@ -28,7 +28,7 @@ C = TypeVar("C", bound=Candidate)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class BatchLimits:
     max_batch_size: int
     max_batch_tokens: int = 1_000_000_000
     """Computed tokens; bounds memory. An input that is larger by itself runs by itself."""
@@ -38,7 +38,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Generic[C]):
+class BatchChoice(Generic[C]):
     """``batch`` runs now (empty: nothing to run yet); ``expired`` are given back; look again at ``look_again_at``."""
 
     batch: list[C]
@@ -46,7 +46,7 @@ class Choice(Generic[C]):
     look_again_at: float | None
 
 
-def choose(waiting: Sequence[C], limits: Limits, cost: CostModel, now: float) -> Choice[C]:
+def choose_batch(waiting: Sequence[C], limits: BatchLimits, cost: CostModel, now: float) -> BatchChoice[C]:
     """The oldest job, and the company with which it makes the most of the model's time.
 
     ``waiting`` is in order of arrival. A batch starts as soon as it is full, or its oldest job has waited for the
@@ -56,22 +56,22 @@ def choose(waiting: Sequence[C], limits: Limits, cost: CostModel, now: float) ->
     expired = [job for job in waiting if job.expires_at <= now]
     alive = [job for job in waiting if job.expires_at > now] if expired else waiting
     if not alive:
-        return Choice(batch=[], expired=expired, look_again_at=None)
+        return BatchChoice(batch=[], expired=expired, look_again_at=None)
     oldest = alive[0]
     if oldest.alone:
-        return Choice(batch=[oldest], expired=expired, look_again_at=None)
+        return BatchChoice(batch=[oldest], expired=expired, look_again_at=None)
     mates = [job for job in alive if not job.alone and job.batch_key == oldest.batch_key]
     if len(mates) < limits.max_batch_size:
         soonest_end = min(job.expires_at for job in alive)
         last_start = soonest_end - 2 * cost.predict_ms(len(mates), computed_tokens(mates, pads=limits.pads)) / 1000
         starts_at = min(oldest.received_at + limits.batch_window_s, last_start)
         if starts_at > now:
-            return Choice(batch=[], expired=expired, look_again_at=starts_at)
+            return BatchChoice(batch=[], expired=expired, look_again_at=starts_at)
     batch = _best_window(mates, oldest, limits, cost) if limits.pads else _oldest(mates, limits)
-    return Choice(batch=batch, expired=expired, look_again_at=None)
+    return BatchChoice(batch=batch, expired=expired, look_again_at=None)
 
 
-def _oldest(mates: Sequence[C], limits: Limits) -> list[C]:
+def _oldest(mates: Sequence[C], limits: BatchLimits) -> list[C]:
     """In order of arrival, as many as fit."""
     batch: list[C] = []
     tokens = 0
@@ -83,7 +83,7 @@ def _oldest(mates: Sequence[C], limits: Limits) -> list[C]:
     return batch
 
 
-def _best_window(mates: Sequence[C], oldest: C, limits: Limits, cost: CostModel) -> list[C]:
+def _best_window(mates: Sequence[C], oldest: C, limits: BatchLimits, cost: CostModel) -> list[C]:
     """In order of length, the contiguous jobs around the oldest whose work is the largest share of their cost.
 
     For each longest job, shorter ones are added as long as that helps: each adds its work at the price of the

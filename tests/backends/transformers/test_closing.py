@@ -163,7 +163,7 @@ def test_a_model_that_hangs_is_left_alone(made: list[SimulatedModel]) -> None:
 
 
 async def test_the_last_call_is_on_the_wide_thread_after_all_that_others_are_at() -> None:
-    wide, narrow = ThreadExecutor("wide"), ThreadExecutor("narrow")
+    tokenizer, wide, narrow = (ThreadExecutor(name) for name in ("tokenizer", "wide", "narrow"))
     gate, begun, ended = threading.Event(), threading.Event(), threading.Event()
     seen: list[str] = []
 
@@ -178,7 +178,7 @@ async def test_the_last_call_is_on_the_wide_thread_after_all_that_others_are_at(
 
     running = asyncio.create_task(narrow.run(busy))
     await asyncio.to_thread(begun.wait, 20)
-    Executors(wide, [narrow]).close(last)
+    Executors(tokenizer, wide, [narrow]).close(last)
     assert seen == []
     gate.set()
     await running

@@ -11,12 +11,12 @@ import torch
 
 from inference.backends.transformers import backend
 from inference.conf import BUNDLED_MODEL, Conf
-from inference.messaging.messages import Closing, Job, Result
+from inference.messaging.messages import Closing, Event, Job, Result
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.bisection import is_out_of_memory
-from inference.worker.batching.policy import Limits
+from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors, ThreadExecutor
-from inference.worker.job_runner import Item
+from inference.worker.item import Item
 from tests import processes, tiny_models
 from tests.conftest import client
 from tests.processes import Redis
@@ -78,13 +78,16 @@ async def test_a_batch_that_is_too_much_for_the_memory_is_halved_and_later_ones_
     closed: list[Closing] = []
     all_closed = asyncio.Event()
 
-    def on_close(_: Item, closing: Closing) -> None:
-        closed.append(closing)
-        if len(closed) == 400:
-            all_closed.set()
+    class Replies:
+        def event(self, item: Item, event: Event) -> None: ...
 
-    limits = Limits(max_batch_size=2000, max_batch_tokens=10_000_000, batch_window_s=0.5)
-    runner = Batcher(pipeline, tokenizer_thread, Executors(thread), limits, lambda *_: None, on_close)
+        def close(self, item: Item, closing: Closing) -> None:
+            closed.append(closing)
+            if len(closed) == 400:
+                all_closed.set()
+
+    limits = BatchLimits(max_batch_size=2000, max_batch_tokens=10_000_000, batch_window_s=0.5)
+    runner = Batcher(pipeline, Executors(tokenizer_thread, thread), limits, Replies())
     running = asyncio.create_task(runner.run())
     text = "a [MASK] " + "stone " * 400
     for number in range(400):

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.backends.base import LoadedPipeline
+from inference.backends.base import BatchedPipeline
 from inference.backends.transformers import backend
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.errors import InferenceError, Invalid
@@ -50,16 +50,16 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Path
     return folder
 
 
-def load(folder: Path | str, **options: Any) -> LoadedPipeline:
+def load(folder: Path | str, **options: Any) -> BatchedPipeline:
     return backend.load(Conf(model=str(folder), **options), lambda progress: None)
 
 
 @pytest.fixture(scope="module")
-def bundled() -> LoadedPipeline:
+def bundled() -> BatchedPipeline:
     return load(BUNDLED_MODEL)
 
 
-def run(pipeline: LoadedPipeline, asked: Sequence[Asked]) -> list[Any]:
+def run(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[Any]:
     jobs = [
         Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
         for number, (text, parameters) in enumerate(asked)
@@ -201,7 +201,7 @@ def test_attention_is_not_planned_anew_for_each_shape() -> None:
 # Fast paths
 
 
-def test_fill_mask_takes_its_fast_path(bundled: LoadedPipeline) -> None:
+def test_fill_mask_takes_its_fast_path(bundled: BatchedPipeline) -> None:
     assert type(bundled).__name__ == "FillMask"
 
 
@@ -379,7 +379,7 @@ def test_generation_needs_room(models: Any, folder_of: Callable[[Make], Path]) -
     assert str(models.LONGEST) in error.message
 
 
-def test_an_input_without_a_mask_has_its_own_error(bundled: LoadedPipeline) -> None:
+def test_an_input_without_a_mask_has_its_own_error(bundled: BatchedPipeline) -> None:
     good, bad, target, also_good = run(
         bundled, [("a [MASK]", {}), ("no mask", {}), ("a [MASK]", {"targets": ["\u200b"]}), ("b [MASK]", {})]
     )

@@ -14,9 +14,10 @@ from inference.errors import EmptyInput, InferenceFailed, Invalid
 from inference.messaging.messages import Closing, Description, Error, Event, Job, Result, Returned, Started, Totals
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.cost_model import MEMORY
-from inference.worker.batching.policy import Limits
+from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors, ThreadExecutor
-from inference.worker.job_runner import GO_TIMEOUT_S, Item
+from inference.worker.item import Item
+from inference.worker.job_runner import GO_TIMEOUT_S
 from tests.virtual_time import START_S, run
 
 PATIENCE_S = 20
@@ -179,15 +180,14 @@ class Bench:
 
     def __init__(
         self,
-        tokenizer: ThreadExecutor,
         executors: Executors,
-        limits: Limits,
+        limits: BatchLimits,
         task: str = "fill-mask",
         warm_up_costs: Sequence[tuple[int, int, float]] = (),
     ) -> None:
         self._heard = asyncio.Event()
         self.pipeline = ControlledPipeline(task, warm_up_costs, self._heard)
-        self.batcher = Batcher(self.pipeline, tokenizer, executors, limits, self._on_event, self._on_close)
+        self.batcher = Batcher(self.pipeline, executors, limits, self)
         self.closings: dict[int, Closing] = {}
         self.closed_at_s: dict[int, float] = {}
         """Seconds from the start of the clock of virtual time."""
@@ -222,7 +222,7 @@ class Bench:
         """The first batch is in the model."""
         await self.until(lambda: bool(self.pipeline.batches))
 
-    async def event(self) -> Event:
+    async def first_event(self) -> Event:
         await self.until(lambda: bool(self.events))
         return self.events[0]
 
@@ -232,14 +232,14 @@ class Bench:
                 self._heard.clear()
                 await self._heard.wait()
 
-    def _on_event(self, item: Item, event: Event) -> None:
+    def event(self, item: Item, event: Event) -> None:
         assert item.job.id == event.id
         self.events.append(event)
         if self.gives_go:
             self.batcher.go(item.key)
         self._heard.set()
 
-    def _on_close(self, item: Item, closing: Closing) -> None:
+    def close(self, item: Item, closing: Closing) -> None:
         assert item.job.id == closing.id
         assert closing.id not in self.closings, "a job is closed once"
         self.closings[closing.id] = closing
@@ -251,7 +251,7 @@ class Bench:
 async def bench(size: int = 8, *, task: str = "fill-mask") -> AsyncIterator[Bench]:
     """With real threads."""
     tokenizer, thread = ThreadExecutor("tokenizer-test"), ThreadExecutor("model-test")
-    opened = Bench(tokenizer, Executors(thread), Limits(max_batch_size=size), task, DEAR_BATCHES)
+    opened = Bench(Executors(tokenizer, thread), BatchLimits(max_batch_size=size), task, DEAR_BATCHES)
     async with running(opened):
         yield opened
     tokenizer.close()
@@ -261,8 +261,8 @@ async def bench(size: int = 8, *, task: str = "fill-mask") -> AsyncIterator[Benc
 @asynccontextmanager
 async def virtual(size: int = 8, window_s: float = 0.0, tokenize_s: float = 0.0) -> AsyncIterator[Bench]:
     """With neither threads nor waiting."""
-    limits = Limits(max_batch_size=size, batch_window_s=window_s)
-    opened = Bench(VirtualThread(tokenize_s), Executors(VirtualThread()), limits)
+    limits = BatchLimits(max_batch_size=size, batch_window_s=window_s)
+    opened = Bench(Executors(VirtualThread(tokenize_s), VirtualThread()), limits)
     async with running(opened):
         yield opened
 
@@ -458,7 +458,7 @@ async def test_what_the_tokenizer_raised_is_not_told_to_the_client():
 
 async def test_a_tokenizer_whose_outcomes_are_nonsense_ends_the_batcher_instead_of_letting_jobs_wait():
     tokenizer, thread = ThreadExecutor("tokenizer-test"), ThreadExecutor("model-test")
-    b = Bench(tokenizer, Executors(thread), Limits(max_batch_size=8))
+    b = Bench(Executors(tokenizer, thread), BatchLimits(max_batch_size=8))
     b.pipeline.prepare = lambda jobs: [None] * len(jobs)  # type: ignore[method-assign]
     b.add("a")
     with pytest.raises(ExceptionGroup):
@@ -476,7 +476,9 @@ async def side_by_side(
 ) -> AsyncIterator[tuple[Bench, VirtualThread, list[VirtualThread]]]:
     """A batcher in virtual time, its wide thread and its narrow ones, on which a batch takes twice as long."""
     wide, narrow = VirtualThread(), [VirtualThread(2 * BATCH_S) for _ in range(2)]
-    opened = Bench(VirtualThread(0), Executors(wide, narrow), Limits(max_batch_size=size), warm_up_costs=warm_up_costs)
+    opened = Bench(
+        Executors(VirtualThread(0), wide, narrow), BatchLimits(max_batch_size=size), warm_up_costs=warm_up_costs
+    )
     async with running(opened):
         yield opened, wide, narrow
 
@@ -713,13 +715,13 @@ def test_whatever_fails_every_job_has_one_closing_entry_and_the_good_ones_their_
     run(main())
 
 
-async def test_a_listener_that_fails_costs_its_own_batch_only():
+async def test_replies_that_fail_cost_their_own_batch_only(monkeypatch: pytest.MonkeyPatch):
     async with bench() as b:
 
         def fail(item: Item, event: Event) -> None:
             raise RuntimeError("nobody should")
 
-        b.batcher._on_event = fail
+        monkeypatch.setattr(b, "event", fail)
         b.add("a", events=True)
         b.add("b")
         assert [type(closing) for closing in await b.all_closed()] == [Error, Error]
@@ -848,7 +850,7 @@ async def test_an_alone_job_asks_and_waits_for_go_outside_the_model():
     async with bench() as b:
         b.add("suspect", alone=True)
         b.add("other")
-        assert await b.event() == Started(0, 1)
+        assert await b.first_event() == Started(0, 1)
         for _ in range(10):
             await asyncio.sleep(0)
         assert not b.pipeline.batches
@@ -879,7 +881,7 @@ def test_a_job_that_is_made_to_run_alone_while_it_is_tokenised_is_tokenised_agai
             b.add("a", "b")
             await asyncio.sleep(TOKENIZE_S / 2)
             b.batcher.set_alone((CHANNEL, 0))
-            assert await b.event() == Started(0, 1)
+            assert await b.first_event() == Started(0, 1)
             b.batcher.go((CHANNEL, 0))
             assert await b.outputs() == [b'"A"', b'"B"']
             assert b.pipeline.tokenized == [["a", "b"], ["a"]]
@@ -906,7 +908,7 @@ def test_a_job_that_is_made_to_run_alone_before_it_is_tokenised_is_tokenised_by_
 async def test_an_alone_job_is_tokenised_only_after_its_go():
     async with bench() as b:
         b.add("suspect", alone=True)
-        await b.event()
+        await b.first_event()
         b.add("other")
         await b.until(lambda: ["other"] in b.pipeline.tokenized)  # the tokenizer is free for it
         assert b.pipeline.tokenized == [["other"]]
@@ -936,7 +938,7 @@ def test_what_is_suspected_or_cancelled_while_an_alone_job_runs_is_not_tokenised
     async def main() -> None:
         async with virtual(tokenize_s=TOKENIZE_S) as b:
             b.add("suspect", alone=True)
-            await b.event()
+            await b.first_event()
             b.batcher.go((CHANNEL, 0))
             b.add("a", "b", "c")
             await asyncio.sleep(1.5 * TOKENIZE_S)
@@ -979,8 +981,8 @@ def test_whatever_comes_an_alone_job_is_alone_from_its_tokenising_to_its_end(
 ):
     async def main() -> None:
         tokenizer, model = VirtualThread(TOKENIZE_S), VirtualThread()
-        executors = Executors(model, [VirtualThread(2 * BATCH_S, model.spans) for _ in range(side_by_side)])
-        b = Bench(tokenizer, executors, Limits(max_batch_size=size))
+        executors = Executors(tokenizer, model, [VirtualThread(2 * BATCH_S, model.spans) for _ in range(side_by_side)])
+        b = Bench(executors, BatchLimits(max_batch_size=size))
         b.gives_go = True
         async with running(b):
             for number, (pause, action, job_id) in enumerate(steps):
@@ -1029,7 +1031,7 @@ async def test_a_start_is_told_to_those_who_asked():
 async def test_an_alone_job_that_fails_is_an_error(culprit: str):
     async with bench() as b:
         b.add(culprit, alone=True)
-        await b.event()
+        await b.first_event()
         b.batcher.go((CHANNEL, 0))
         assert await b.closing(0) == Error(0, "inference", FAILED)
 
@@ -1088,7 +1090,7 @@ def test_an_alone_job_that_is_cancelled_while_it_waits_for_go_never_runs():
     async def main() -> None:
         async with virtual() as b:
             b.add("suspect", alone=True)
-            await b.event()
+            await b.first_event()
             cancelled_at = asyncio.get_running_loop().time()
             b.batcher.cancel((CHANNEL, 0))
             assert await b.closing(0) == Returned(0, "cancelled")

@@ -8,7 +8,7 @@ import torch
 from inference.errors import InferenceError
 from inference.messaging.messages import Job
 from inference.worker.batching.bisection import ALIKE, Bisection, is_out_of_memory
-from inference.worker.job_runner import Item
+from inference.worker.item import Item
 
 
 def items(count: int) -> list[Item]:

@@ -10,8 +10,10 @@ from inference.backends.base import FAILED, Generated
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Closing, Error, Event, Job, Result, Returned, Started, Token
 from inference.worker.batching.continuous_batcher import WAITING, ContinuousBatcher
-from inference.worker.batching.policy import Limits
-from inference.worker.job_runner import GO_TIMEOUT_S, Item
+from inference.worker.batching.policy import BatchLimits
+from inference.worker.executors import Executors
+from inference.worker.item import Item
+from inference.worker.job_runner import GO_TIMEOUT_S
 from tests.virtual_time import run
 from tests.worker.batching.test_batcher import VirtualThread, describe
 
@@ -81,12 +83,10 @@ class CountingPipeline:
 
 
 class Bench:
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BatchLimits) -> None:
         self.pipeline = CountingPipeline()
         self.thread = VirtualThread(STEP_S)
-        self.batcher = ContinuousBatcher(
-            self.pipeline, VirtualThread(0.0), self.thread, limits, self._on_event, self._on_close
-        )
+        self.batcher = ContinuousBatcher(self.pipeline, Executors(VirtualThread(0.0), self.thread), limits, self)
         self.closings: dict[int, Closing] = {}
         self.events: dict[int, list[Event]] = {}
         self.gives_go = True
@@ -123,14 +123,14 @@ class Bench:
         assert last.last is not None
         return said + last.last.text
 
-    def _on_event(self, item: Item, event: Event) -> None:
+    def event(self, item: Item, event: Event) -> None:
         assert item.job.id == event.id
         assert event.id not in self.closings, "nothing is said of a job that is closed"
         self.events.setdefault(event.id, []).append(event)
         if isinstance(event, Started) and item.alone and self.gives_go:
             self.batcher.go(item.key)
 
-    def _on_close(self, item: Item, closing: Closing) -> None:
+    def close(self, item: Item, closing: Closing) -> None:
         assert item.job.id == closing.id
         assert closing.id not in self.closings, "a job is closed once"
         self.closings[closing.id] = closing
@@ -139,7 +139,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench(places: int = 4, tokens: int = 1000) -> AsyncIterator[Bench]:
-    made = Bench(Limits(max_batch_size=places, max_batch_tokens=tokens))
+    made = Bench(BatchLimits(max_batch_size=places, max_batch_tokens=tokens))
     loop = asyncio.get_running_loop().create_task(made.batcher.run())
     try:
         yield made

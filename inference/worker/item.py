@@ -1,0 +1,63 @@
+"""A job at its worker, and the interface by which its runner replies to it."""
+
+import asyncio
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from inference.backends.base import PreparedJob
+from inference.messaging.messages import Closing, Event, Job
+
+Key = tuple[str, int]
+"""Reply channel and job id, which together identify a job in the whole system."""
+
+
+@dataclass(eq=False)
+class Item:
+    """A job at its worker. Moments are of the event loop's clock."""
+
+    key: Key
+    job: Job
+    received_at: float
+    batch_key: Hashable = ()
+    alone: bool = False
+    cancelled: bool = False
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    prepared: PreparedJob | None = None
+    tokens: int = 1
+    longest: int = 1
+    sequences: int = 1
+
+    @cached_property
+    def chars(self) -> int:
+        """Characters of all texts in the input."""
+        return _chars(self.job.input)
+
+    @property
+    def expires_at(self) -> float:
+        return self.received_at + self.job.time_left_s
+
+    def take(self, prepared: PreparedJob) -> None:
+        self.prepared = prepared
+        self.tokens, self.longest, self.sequences = prepared.tokens, prepared.longest, prepared.sequences
+
+
+class JobReplies(Protocol):
+    """Receives what a runner has to report of its jobs. Its methods must neither raise nor block."""
+
+    def event(self, item: Item, event: Event) -> None:
+        """The job runs and has made progress."""
+        ...
+
+    def close(self, item: Item, closing: Closing) -> None:
+        """The job has ended; called exactly once for each."""
+        ...
+
+
+def _chars(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_chars, value.values()))
+    return sum(map(_chars, value)) if isinstance(value, list) else 0
