@@ -1,19 +1,15 @@
-"""Everything that crosses the channel layer between web processes and workers.
+"""The messages between web processes and workers: frozen structs (``codec`` has their form on the channel layer).
 
-A message is a frozen struct. On the layer it is a dict ``{"type", "version", "body"}`` whose body is the
-struct in MessagePack, so both layers carry the same bytes: what cannot be sent through Redis cannot be sent
-in memory either, and the in-memory layer's ``deepcopy`` costs nothing. Times are durations in seconds or
-milliseconds, never moments: clocks of hosts do not matter.
+Times are durations in seconds or milliseconds, never moments: clocks of hosts do not matter.
 """
 
 from typing import Any, Literal
 
 import msgspec
 
-VERSION = 1
 WORKERS_GROUP = "inference.workers"
 ROUTE = "inference"
-"""What ``runworker`` is given, and the channel in the scope of the worker consumer."""
+"""The argument of ``runworker``, and the channel in the scope of the worker consumer."""
 
 State = Literal["starting", "ready", "draining", "stopped"]
 
@@ -41,11 +37,11 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     longest_input_chars: int
     memory_mb: int = 0
     streams: bool = False
-    """It says each token as it comes."""
+    """It can send each token as it is generated."""
     chat: bool = False
-    """It has a chat template: an input may be a list of messages."""
+    """It has a chat template: an input may be a list of chat messages."""
     version: str = ""
-    """Of what is served: workers with equal versions give equal answers and take the same requests."""
+    """Workers with equal versions give equal answers and accept the same requests."""
 
 
 class CostModel(msgspec.Struct, frozen=True):
@@ -56,7 +52,7 @@ class CostModel(msgspec.Struct, frozen=True):
     per_token_ms: float
 
     def useful_ms(self, jobs: int, tokens: int) -> float:
-        """Of jobs with so many real tokens: what they would cost without company and padding to pay for."""
+        """The cost of the jobs themselves: without the fixed time of a batch, and without padding."""
         return self.per_job_ms * jobs + self.per_token_ms * tokens
 
     def predict_ms(self, jobs: int, computed_tokens: int) -> float:
@@ -70,7 +66,7 @@ class Totals(msgspec.Struct, frozen=True):
     jobs: int = 0
     tokens: int = 0
     padded_tokens: int = 0
-    """What was computed for them, padding included."""
+    """Tokens computed for them, with padding."""
 
     def since(self, before: "Totals") -> "Totals":
         return Totals(*(now - then for now, then in zip(_figures(self), _figures(before), strict=True)))
@@ -96,16 +92,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     channel: str
     heard: int
-    """The newest ``n`` that this worker has heard from this web process."""
+    """The newest ``n`` that this worker has received from this web process."""
     state: State
     description: Description | None
     queue_depth: int
     cost: CostModel | None
     job_ms: float
-    """Of the model's time that one job takes, lately; 0 while nothing is known."""
+    """Recent model time of one job; 0 while nothing is known."""
     totals: Totals
     webs: int
-    """Web processes that this worker has heard lately; they share its credit."""
+    """Web processes that this worker has lately heard from; they share its credit."""
     credit: int
     """How many jobs of this web process the worker will hold at once."""
     held: tuple[int, ...]
@@ -113,7 +109,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One input on its way. ``input`` and ``parameters`` have been validated by the web side."""
+    """One input to run. ``input`` and ``parameters`` have been validated by the web side."""
 
     id: int
     request_id: str
@@ -125,11 +121,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool = False
     """A suspect: it runs with nothing else in the model, and only after the web's ``Go``."""
     events: bool = False
-    """The web side wants to hear ``Started``."""
+    """The web side wants ``Started``."""
     tokens: bool = False
-    """It wants to hear each ``Token``."""
+    """It wants each ``Token``."""
     resume: tuple[int, ...] = ()
-    """Tokens that an earlier worker generated and the web side has: generation goes on after them."""
+    """Tokens that an earlier worker generated and the web side has: generation continues after them."""
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -155,16 +151,16 @@ class Started(msgspec.Struct, frozen=True, tag=True):
 
 
 class Token(msgspec.Struct, frozen=True, tag=True):
-    """A token that was generated, for a job that wants to hear of them."""
+    """A generated token, for a job that wants them."""
 
     id: int
     """The job's."""
     index: int
-    """Position among the generated tokens, from 0; one that resumes says only what comes after."""
+    """Position among all generated tokens, from 0; a job that resumes sends only those after ``resume``."""
     token: int
     """In the vocabulary."""
     text: str
-    """What it adds to the text: nothing while a character is incomplete. All of them joined are the text."""
+    """What it adds to the text, nothing while a character is incomplete. All of them joined are the text."""
     logprob: float
     special: bool = False
 
@@ -173,22 +169,22 @@ FinishReason = Literal["length", "eos_token", "stop_sequence"]
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """How a generated text came about."""
+    """Figures of a generated text."""
 
     finish_reason: FinishReason
     prompt_tokens: int
     generated_tokens: int
-    """All of them, those of earlier workers included."""
+    """All of them, with those of earlier workers."""
     first_token_ms: float
-    """From this worker's receipt of the job to the first token that it generated itself."""
+    """From this worker's receipt of the job to the first token that it generated."""
     token_ms: float
-    """Mean of the tokens after that one."""
+    """Mean time of each later token."""
     last: Token | None
-    """It travels here and never as an event of its own; of a job that wants no tokens, nowhere."""
+    """The last token is sent here and not as an event; ``None`` if the job wants no tokens."""
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """``output`` is JSON, made on the worker's thread; the web side joins such bytes."""
+    """``output`` is JSON, encoded on the worker's thread; the web side joins such bytes."""
 
     id: int
     output: bytes
@@ -205,7 +201,7 @@ class Error(msgspec.Struct, frozen=True, tag=True):
 
 
 class Returned(msgspec.Struct, frozen=True, tag=True):
-    """The worker will not run the job: the web side may still want it run elsewhere."""
+    """The worker will not run the job; the web side may send it to another."""
 
     id: int
     reason: Literal["cancelled", "expired", "draining", "full", "no_go"]
@@ -223,66 +219,3 @@ class Replies(msgspec.Struct, frozen=True):
 
 
 Message = Hello | Status | Submit | Cancel | Go | Replies
-TYPES: dict[str, type[Message]] = {
-    "inference.hello": Hello,
-    "inference.status": Status,
-    "inference.submit": Submit,
-    "inference.cancel": Cancel,
-    "inference.go": Go,
-    "inference.replies": Replies,
-}
-_NAMES = {kind: name for name, kind in TYPES.items()}
-_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
-_encoder = msgspec.msgpack.Encoder()
-_JSON_TYPES = (str, int, float, bool, type(None))
-
-ENVELOPE_BYTES = 512 * 1024
-"""Bound of one channel-layer message; a single larger job or answer travels alone."""
-
-
-class UnknownMessage(ValueError):
-    """Not one of ours, or of another version: to be ignored and reported once."""
-
-
-def encode(message: Message) -> dict[str, Any]:
-    """As it goes onto the layer. Raises ``TypeError`` for values that it has no word for."""
-    return {"type": _NAMES[type(message)], "version": VERSION, "body": _encoder.encode(message)}
-
-
-def size(value: Any) -> int:
-    """Bytes on the wire of a job's input or parameters.
-
-    Raises:
-        TypeError: it holds what JSON has no word for; MessagePack would quietly turn it into something else.
-    """
-    _check_json(value)
-    return len(_encoder.encode(value))
-
-
-def decode(raw: Any) -> Message:
-    """Raises ``UnknownMessage`` for whatever was not made by ``encode`` of this version."""
-    if not isinstance(raw, dict) or raw.get("version") != VERSION:
-        version = raw.get("version") if isinstance(raw, dict) else None
-        raise UnknownMessage(f"message version {version!r}, this process speaks {VERSION}")
-    kind = raw.get("type")
-    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
-    if decoder is None:
-        raise UnknownMessage(f"message type {kind!r}")
-    try:
-        return decoder.decode(raw["body"])
-    except (KeyError, TypeError, ValueError, RecursionError, msgspec.DecodeError) as error:
-        raise UnknownMessage(f"message {kind}: {error}") from error
-
-
-def _check_json(value: Any) -> None:
-    """MessagePack would turn datetimes, sets and bytes into something else without a word."""
-    if type(value) is dict:
-        for name, item in value.items():
-            if type(name) is not str:
-                raise TypeError(f"JSON has no word for a name that is {type(name).__name__}")
-            _check_json(item)
-    elif type(value) is list:
-        for item in value:
-            _check_json(item)
-    elif type(value) not in _JSON_TYPES:
-        raise TypeError(f"JSON has no word for {type(value).__name__}")

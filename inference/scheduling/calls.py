@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from inference.errors import InferenceError, Invalid
-from inference.messaging import messages
+from inference.messaging import codec
 from inference.messaging.messages import Job, Result, Started, Token
 
 
@@ -180,6 +180,6 @@ class Call:
 def _size_of(value: Any) -> int:
     """Bytes on the wire. Raises ``Invalid`` for what cannot be sent: it would fail again with every worker."""
     try:
-        return messages.size(value)
+        return codec.size(value)
     except TypeError as error:
         raise Invalid(f"An input or parameter cannot be sent to a worker ({error}); send plain JSON values.") from None

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from inference.errors import DeadlineExceeded, InferenceError, WorkerLost
-from inference.messaging.layer import ChannelLayer, LayerHealth, end, receive_forever
+from inference.messaging.cancellation import cancel_and_wait
+from inference.messaging.codec import UnknownMessage, decode
+from inference.messaging.layer import ChannelLayer
+from inference.messaging.layer_health import LayerHealth
 from inference.messaging.messages import (
     Description,
     Error,
@@ -20,10 +23,9 @@ from inference.messaging.messages import (
     Result,
     Status,
     Totals,
-    UnknownMessage,
-    decode,
     reply_channel,
 )
+from inference.messaging.receiving import receive_forever
 from inference.scheduling.awaiting_description import AwaitingDescription
 from inference.scheduling.calls import NO_EVENTS, Answer, Call, Events, PendingJob, Work
 from inference.scheduling.heartbeat import Heartbeat
@@ -66,7 +68,7 @@ class Dispatcher:
         self._spawn(self._heartbeat.run())
 
     async def stop(self) -> None:
-        await end([*self._tasks, *self._sender.tasks])
+        await cancel_and_wait([*self._tasks, *self._sender.tasks])
 
     @property
     def pending(self) -> int:

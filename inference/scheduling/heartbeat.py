@@ -6,8 +6,10 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 import asyncio
 from collections.abc import Callable
 
-from inference.messaging.layer import SEND_TIMEOUT_S, ChannelLayer, LayerHealth
-from inference.messaging.messages import WORKERS_GROUP, Hello, encode
+from inference.messaging.codec import encode
+from inference.messaging.layer import SEND_TIMEOUT_S, ChannelLayer
+from inference.messaging.layer_health import LayerHealth
+from inference.messaging.messages import WORKERS_GROUP, Hello
 from inference.scheduling.worker_registry import WorkerRegistry
 
 HEARTBEAT_PERIOD_S = 1.0

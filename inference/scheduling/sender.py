@@ -7,7 +7,8 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from inference.messaging.layer import ChannelLayer, pack, send, send_interval_of
+from inference.messaging.envelopes import pack
+from inference.messaging.layer import ChannelLayer, send, send_interval_of
 from inference.messaging.messages import Cancel, Go, Message, Submit
 from inference.scheduling.calls import Call, PendingJob
 from inference.scheduling.fair_queue import FairQueue

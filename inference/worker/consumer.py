@@ -6,7 +6,8 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.utils import await_many_dispatch
 
-from inference.messaging.messages import Cancel, Go, Hello, Submit, UnknownMessage, decode
+from inference.messaging.codec import UnknownMessage, decode
+from inference.messaging.messages import Cancel, Go, Hello, Submit
 from inference.worker.intake import Intake
 
 logger = logging.getLogger(__name__)

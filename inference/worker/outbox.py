@@ -5,7 +5,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from inference.messaging.layer import RETRY_FIRST_S, RETRY_LAST_S, ChannelLayer, pack, send, send_interval_of
+from inference.messaging.envelopes import pack
+from inference.messaging.layer import RETRY_FIRST_S, RETRY_LAST_S, ChannelLayer, send, send_interval_of
 from inference.messaging.messages import Closing, Event, Message, Replies, Result, Started, Status, Token
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,12 @@ from channels.worker import Worker
 
 from inference.backends.base import BatchedPipeline, Load, SteppedPipeline
 from inference.conf import Conf
-from inference.messaging.layer import ChannelLayer, LayerHealth, end, receive_forever
-from inference.messaging.messages import ROUTE, TYPES, WORKERS_GROUP, Description, UnknownMessage, worker_channel
+from inference.messaging.cancellation import cancel_and_wait
+from inference.messaging.codec import TYPES, UnknownMessage
+from inference.messaging.layer import ChannelLayer
+from inference.messaging.layer_health import LayerHealth
+from inference.messaging.messages import ROUTE, WORKERS_GROUP, Description, worker_channel
+from inference.messaging.receiving import receive_forever
 from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.continuous_batcher import ContinuousBatcher
 from inference.worker.batching.policy import BatchLimits
@@ -79,7 +83,7 @@ class InferenceWorker(Worker):
             executors = await self._with_narrow(executors, pipeline)
             await self._serve(self._make_runner(pipeline, executors), pipeline.description, watchdog)
         finally:
-            await end([*tasks, *self._intake.stop()])
+            await cancel_and_wait([*tasks, *self._intake.stop()])
             self.delete_all_instances()
             executors.close(self._close_pipeline)
 
@@ -98,7 +102,7 @@ class InferenceWorker(Worker):
             if running.done():
                 running.result()
         finally:
-            await end([drained, running, watching])
+            await cancel_and_wait([drained, running, watching])
 
     async def drain(self, timeout_s: float) -> None:
         """Give back what has not started, finish the rest within ``timeout_s``, send ``stopped``, and end ``arun``."""

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from inference import infer
 from inference.backends.base import BatchedPipeline
 from inference.backends.transformers import backend
-from inference.messaging.layer import end
+from inference.messaging.cancellation import cancel_and_wait
 from inference.process import web
 from tests import processes
 from tests.conftest import CLIENT_S, Reference, client
@@ -370,7 +370,7 @@ async def test_a_cancellation_that_is_swallowed_is_repeated() -> None:
     tasks = [asyncio.create_task(deaf_once()) for _ in range(2)]
     await asyncio.sleep(0)
     async with asyncio.timeout(processes.WAIT_S):
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
     assert all(task.cancelled() for task in tasks)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from inference.messaging.layer import SETTLED_S
+from inference.messaging.layer_health import SETTLED_S
 from tests import processes
 from tests.conftest import CLIENT_S, Reference, client
 from tests.processes import Process, Redis, Web, Worker, wait_until

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from channels.layers import InMemoryChannelLayer
 
-from inference.messaging.layer import LayerHealth, receive_forever
+from inference.messaging.layer_health import LayerHealth
+from inference.messaging.receiving import receive_forever
 from tests import virtual_time
 from tests.simulation import SimulatedExecutor, World
 

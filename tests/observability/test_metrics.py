@@ -19,9 +19,9 @@ from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerV
 from inference.serving.context import RequestContext
 from inference.serving.query import Query
 from inference.serving.service import Service
+from tests.messaging.recording_layer import RecordingLayer
 from tests.scheduling.test_fair_queue import make_call
 from tests.scheduling.test_worker_registry import DESCRIPTION, status
-from tests.worker.test_outbox import FaultyLayer
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -186,7 +186,7 @@ class Answering(Dispatcher):
 
 
 def make_service() -> Service:
-    return Service(Conf(), Answering(FaultyLayer()), RequestLog())
+    return Service(Conf(), Answering(RecordingLayer()), RequestLog())
 
 
 def meet(registry: WorkerRegistry, worker: str = "w", **fields: Any) -> WorkerView:

@@ -8,9 +8,9 @@ from inference.messaging.messages import CostModel, Status
 from inference.scheduling.admission import MAX_RETRY_AFTER_S, Admission
 from inference.scheduling.calls import Peer
 from inference.scheduling.dispatcher import Dispatcher
+from tests.messaging.recording_layer import RecordingLayer
 from tests.scheduling.test_fair_queue import make_call, take
 from tests.scheduling.test_worker_registry import status
-from tests.worker.test_outbox import FaultyLayer
 
 HOG, OTHER = Peer("hog"), Peer("other")
 
@@ -20,7 +20,7 @@ class Queue:
 
     def __init__(self, *, ready: bool = True, embedded: bool = False, **conf: Any) -> None:
         self.now = 0.0
-        self.dispatcher = Dispatcher(FaultyLayer())
+        self.dispatcher = Dispatcher(RecordingLayer())
         self.dispatcher.throughput.outage._began_at = 0.0
         self.admission = Admission(self.dispatcher, Conf(**conf), embedded=embedded)
         self.admission._clock = lambda: self.now

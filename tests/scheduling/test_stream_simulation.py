@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from inference.backends.base import Generated
-from inference.messaging.messages import Job, Replies, Submit, Token, decode
+from inference.messaging.codec import decode
+from inference.messaging.messages import Job, Replies, Submit, Token
 from inference.scheduling.calls import Events, Superseded, Work
 from tests import virtual_time
 from tests.simulation import BATCH_S, SimulatedExecutor, SimulatedModel, World

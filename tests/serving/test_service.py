@@ -18,8 +18,8 @@ from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.service import SILENT, Service
 from tests import virtual_time
+from tests.messaging.recording_layer import RecordingLayer
 from tests.scheduling.test_worker_registry import DESCRIPTION
-from tests.worker.test_outbox import FaultyLayer
 
 ANSWER = Answer(Result(0, b'"an answer"', 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
 GENERATING = msgspec.structs.replace(DESCRIPTION, task="text-generation", streams=True, longest_input_chars=1000)
@@ -33,7 +33,7 @@ class Changing(Dispatcher):
     """Serves one version after the other; the first call of each but the last is superseded."""
 
     def __init__(self, *versions: Description, tells: Callable[[Any], None] | None = None) -> None:
-        super().__init__(FaultyLayer())
+        super().__init__(RecordingLayer())
         self._served = list(versions)
         self._tells = tells
         self.ran: list[str] = []
@@ -74,7 +74,7 @@ class Counting(Progress):
 
 def test_whoever_waits_for_the_first_worker_is_answered_before_the_process_ends():
     async def scenario():
-        service = service_of(Dispatcher(FaultyLayer()))
+        service = service_of(Dispatcher(RecordingLayer()))
         asking = asyncio.create_task(ask(service, query()))
         await asyncio.sleep(1)
         await service.drain(timeout_s=5)
@@ -86,7 +86,7 @@ def test_whoever_waits_for_the_first_worker_is_answered_before_the_process_ends(
 
 
 async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model():
-    service = service_of(Dispatcher(FaultyLayer()))
+    service = service_of(Dispatcher(RecordingLayer()))
     with pytest.raises(EmptyInput):
         await ask(service, Query(inputs=[], many=True))
     assert service.admission.pending_inputs == 0

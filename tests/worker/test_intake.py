@@ -28,9 +28,9 @@ from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
 from inference.worker.intake import FORGET_WEB_AFTER_S, Intake
 from inference.worker.job_runner import GO_TIMEOUT_S
+from tests.messaging.recording_layer import RecordingLayer
 from tests.virtual_time import run
 from tests.worker.batching.test_batcher import BATCH_S, ControlledPipeline, VirtualThread, answer_to
-from tests.worker.test_outbox import FaultyLayer
 
 A, B = "inference.web.a", "inference.web.b"
 CREDIT = 4
@@ -40,7 +40,7 @@ class Worker:
     """An intake over a batcher whose batches of two take ``BATCH_S``, and what web processes hear of it."""
 
     def __init__(self, credit: int = CREDIT, warm_up_costs: Sequence[tuple[int, int, float]] = ()) -> None:
-        self.layer = FaultyLayer()
+        self.layer = RecordingLayer()
         self.intake = Intake(self.layer, "w", "inference.worker.w", credit)
         self.pipeline = ControlledPipeline(warm_up_costs=warm_up_costs)
         limits = BatchLimits(max_batch_size=2)

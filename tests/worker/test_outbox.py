@@ -1,32 +1,19 @@
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
-import msgspec
 import pytest
-from channels.exceptions import ChannelFull
-from channels.layers import InMemoryChannelLayer
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings
 
+from inference.messaging.envelopes import ENVELOPE_BYTES
 from inference.messaging.layer import (
     RETRY_FIRST_S,
     RETRY_LAST_S,
     SEND_INTERVAL_S,
     SEND_TIMEOUT_S,
-    LayerHealth,
-    end,
-    pack,
-    receive_forever,
-    send_interval_of,
 )
-from inference.messaging.layer import send as send_once
 from inference.messaging.messages import (
-    ENVELOPE_BYTES,
-    Cancel,
     Closing,
     Error,
     Event,
@@ -38,63 +25,15 @@ from inference.messaging.messages import (
     Status,
     Token,
     Totals,
-    decode,
-    encode,
 )
 from inference.worker.outbox import Outbox
-from tests.virtual_time import START_S, run
+from tests.messaging.recording_layer import RecordingLayer, now_s
+from tests.virtual_time import run
 
 WEB = "inference.web.a"
 
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
-
-
-class FaultyLayer:
-    """Refuses, delays, freezes and loses on command, and keeps what it took. Moments count from the clock's start."""
-
-    def __init__(self) -> None:
-        self.refusing = self.frozen = self.losing = False
-        self.delay_s = 0.0
-        self.tried_at_s: list[float] = []
-        self.taken: list[tuple[float, str, Message]] = []
-        self.incoming: asyncio.Queue[Any] = asyncio.Queue()
-        self.sending = 0
-        self.most_sending = 0
-
-    async def send(self, channel: str, message: dict[str, Any]) -> None:
-        self.tried_at_s.append(now_s())
-        self.sending += 1
-        self.most_sending = max(self.most_sending, self.sending)
-        try:
-            if self.frozen:
-                await asyncio.Event().wait()
-            await asyncio.sleep(self.delay_s)
-            if self.refusing:
-                raise ChannelFull(channel)
-            if not self.losing:
-                self.taken.append((now_s(), channel, decode(message)))
-        finally:
-            self.sending -= 1
-
-    async def receive(self, channel: str) -> Any:
-        """What a test put into ``incoming``; an exception is raised."""
-        self.tried_at_s.append(now_s())
-        message = await self.incoming.get()
-        if isinstance(message, Exception):
-            raise message
-        return message
-
-    async def group_add(self, group: str, channel: str) -> None: ...
-    async def group_discard(self, group: str, channel: str) -> None: ...
-    async def group_send(self, group: str, message: dict[str, Any]) -> None: ...
-
-    def said_to(self, channel: str) -> list[Message]:
-        return [message for _, receiver, message in self.taken if receiver == channel]
-
-
-def now_s() -> float:
-    return asyncio.get_running_loop().time() - START_S
 
 
 def status(heard: int = 0) -> Status:
@@ -118,7 +57,7 @@ class Desk:
     """An outbox that runs, and what its owner hears of it."""
 
     def __init__(self) -> None:
-        self.layer = FaultyLayer()
+        self.layer = RecordingLayer()
         self.truth = 0
         """What a status says when it is made."""
         self.taken: list[list[Closing]] = []
@@ -252,45 +191,6 @@ def test_an_entry_beyond_the_bound_travels_alone():
             assert [[entry.id for entry in envelope] for envelope in d.envelopes] == [[1], [2], [3]]
 
     run(main())
-
-
-SIZES = st.lists(st.integers(0, ENVELOPE_BYTES * 5 // 4) | st.integers(0, 2000), max_size=30)
-
-
-@steady
-@given(SIZES)
-def test_packing_loses_nothing_and_keeps_the_order(sizes: list[int]):
-    queue = deque(enumerate(sizes))
-    packed = []
-    while queue:
-        packed += pack(queue, lambda entry: entry[1])
-    assert packed == list(enumerate(sizes))
-
-
-@steady
-@given(SIZES)
-def test_an_envelope_fits_its_bound_unless_one_entry_alone_does_not(sizes: list[int]):
-    queue = deque(result(number, size) for number, size in enumerate(sizes))
-    while queue:
-        packed = pack(queue, lambda entry: len(entry.output))
-        body = encode(Replies("w", tuple(packed)))["body"]
-        assert len(packed) == 1 or len(body) <= ENVELOPE_BYTES
-
-
-def test_many_small_entries_are_bounded_too():
-    queue = deque(returned(2**40 + number) for number in range(20_000))
-    packed = pack(queue, lambda entry: 0)
-    assert len(encode(Replies("w", tuple(packed)))["body"]) <= ENVELOPE_BYTES
-    assert len(packed) > 1000
-
-
-def test_packing_nothing_is_nothing():
-    assert pack(deque[int](), lambda entry: entry) == []
-
-
-def test_only_in_memory_there_is_nothing_to_pace():
-    assert send_interval_of(InMemoryChannelLayer()) == 0
-    assert send_interval_of(FaultyLayer()) == SEND_INTERVAL_S
 
 
 # A layer that refuses, freezes or loses
@@ -449,7 +349,7 @@ def test_a_status_follows_the_entries_that_were_put_before_it():
 
 def test_a_status_knows_what_was_taken_before_it():
     async def main() -> None:
-        layer, held = FaultyLayer(), {1}
+        layer, held = RecordingLayer(), {1}
         outbox = Outbox(
             layer, WEB, "w", lambda: status(len(held)), lambda closings: held.difference_update(c.id for c in closings)
         )
@@ -496,201 +396,5 @@ def test_flushing_waits_for_what_is_said_meanwhile():
             asyncio.get_running_loop().call_later(0.5, d.put, result(2))
             await d.outbox.flushed()
             assert d.entries == [result(1), result(2)]
-
-    run(main())
-
-
-# One send
-
-
-def test_a_single_send_is_tried_once():
-    async def main() -> None:
-        layer = FaultyLayer()
-        await send_once(layer, WEB, Cancel(WEB, (1,)))
-        layer.refusing = True
-        with pytest.raises(ChannelFull):
-            await send_once(layer, WEB, Cancel(WEB, (2,)))
-        assert layer.said_to(WEB) == [Cancel(WEB, (1,))]
-
-    run(main())
-
-
-def test_a_single_send_gives_up_on_a_frozen_layer():
-    async def main() -> None:
-        layer = FaultyLayer()
-        layer.frozen = True
-        with pytest.raises(TimeoutError):
-            await send_once(layer, WEB, Cancel(WEB, (1,)))
-        assert now_s() == SEND_TIMEOUT_S
-
-    run(main())
-
-
-# Receiving
-
-
-class Reader:
-    """``receive_forever`` at work, and what it gave."""
-
-    def __init__(self, take: Callable[[Any], Any] | None = None) -> None:
-        self.layer = FaultyLayer()
-        self.got: list[Any] = []
-        self.task = asyncio.create_task(receive_forever(self.layer, WEB, take or self.got.append, LayerHealth()))
-
-    def deliver(self, *messages: Any) -> None:
-        for message in messages:
-            self.layer.incoming.put_nowait(message)
-
-
-def test_every_message_is_given_in_order():
-    async def main() -> None:
-        reader = Reader()
-        reader.deliver(1, 2, 3)
-        await asyncio.sleep(1)
-        reader.deliver(4)
-        await asyncio.sleep(1)
-        assert reader.got == [1, 2, 3, 4]
-
-    run(main())
-
-
-def test_a_coroutine_is_awaited_before_the_next_message():
-    async def main() -> None:
-        got = []
-
-        async def take(message: int) -> None:
-            got.append(("begins", message))
-            await asyncio.sleep(1)
-            got.append(("ends", message))
-
-        Reader(take).deliver(1, 2)
-        await asyncio.sleep(10)
-        assert got == [("begins", 1), ("ends", 1), ("begins", 2), ("ends", 2)]
-
-    run(main())
-
-
-@pytest.mark.parametrize("wait_s", [0, 1])
-def test_a_message_that_cannot_be_handled_does_not_end_the_reader(wait_s: float):
-    async def main() -> None:
-        got = []
-
-        async def take(message: int) -> None:
-            await asyncio.sleep(wait_s)
-            got.append(10 // message)
-
-        Reader(take).deliver(1, 0, 2)
-        await asyncio.sleep(10)
-        assert got == [10, 5]
-
-    run(main())
-
-
-def test_a_callback_that_raises_does_not_end_the_reader():
-    async def main() -> None:
-        got: list[float] = []
-        Reader(lambda message: got.append(10 // message)).deliver(1, 0, 2)
-        await asyncio.sleep(10)
-        assert got == [10, 5]
-
-    run(main())
-
-
-def test_a_layer_that_fails_is_read_again_with_longer_pauses():
-    async def main() -> None:
-        reader = Reader()
-        reader.deliver(*(OSError() for _ in range(8)), "after")
-        await asyncio.sleep(30)
-        times = reader.layer.tried_at_s
-        pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-        assert pauses[:8] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1])
-        assert reader.got == ["after"]
-
-    run(main())
-
-
-def test_the_pauses_begin_anew_after_the_layer_has_worked():
-    async def main() -> None:
-        reader = Reader()
-        reader.deliver(*(OSError() for _ in range(5)), "between", TimeoutError(), "after")
-        await asyncio.sleep(30)
-        assert reader.got == ["between", "after"]
-        assert reader.layer.tried_at_s[-2] - reader.layer.tried_at_s[-3] == pytest.approx(RETRY_FIRST_S)
-
-    run(main())
-
-
-def test_each_outage_is_two_lines_of_the_log(caplog: pytest.LogCaptureFixture):
-    async def main() -> None:
-        reader = Reader()
-        for outage in ("first", "second"):
-            reader.deliver("before", OSError(outage), "a last message", OSError("still gone"))
-            await asyncio.sleep(10)
-            reader.deliver("after", "that")
-
-    run(main())
-    failed = "The channel layer fails (receiving: OSError('{}')); what is under way waits for it"
-    works = "The channel layer works again, {} s after it failed"
-    ends = works.format("10.0")
-    assert caplog.messages == [failed.format("first"), ends, failed.format("second"), ends]
-
-
-def test_a_reader_ends_when_it_is_cancelled():
-    async def main() -> None:
-        reader = Reader()
-        await asyncio.sleep(1)
-        reader.task.cancel()
-        await asyncio.wait([reader.task])
-        assert reader.task.cancelled()
-
-    run(main())
-
-
-def test_envelopes_are_of_the_size_that_the_protocol_promises():
-    assert ENVELOPE_BYTES == 512 * 1024
-    assert len(msgspec.msgpack.encode(result(1, 0))) < 200
-
-
-# Ending tasks
-
-
-async def stubborn(swallows: int) -> None:
-    """Ends with the cancellation after so many."""
-    for _ in range(swallows):
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            continue
-    await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize("swallows", [0, 1, 5])
-def test_tasks_end_even_if_they_swallow_cancellations(swallows: int):
-    async def main() -> None:
-        tasks = [asyncio.create_task(stubborn(count)) for count in (swallows, 0)]
-        await asyncio.sleep(1)
-        await end(tasks)
-        assert all(task.cancelled() for task in tasks)
-
-    run(main())
-
-
-def test_what_a_task_died_of_does_not_stop_ending_the_others():
-    async def dies() -> None:
-        raise OSError
-
-    async def main() -> None:
-        tasks = [asyncio.create_task(dies()), asyncio.create_task(stubborn(0))]
-        await asyncio.sleep(1)
-        await end(tasks)
-        assert [task.cancelled() for task in tasks] == [False, True]
-
-    run(main())
-
-
-def test_ending_nothing_takes_no_time():
-    async def main() -> None:
-        await end([])
-        assert now_s() == 0
 
     run(main())

@@ -1,0 +1,74 @@
+"""Messages as they are on the channel layer.
+
+There a message is a dict ``{"type", "version", "body"}`` whose body is the struct in MessagePack, so both layers carry
+the same bytes: what cannot be sent through Redis cannot be sent in memory either, and the in-memory layer's
+``deepcopy`` costs nothing.
+"""
+
+from typing import Any
+
+import msgspec
+
+from inference.messaging.messages import Cancel, Go, Hello, Message, Replies, Status, Submit
+
+VERSION = 1
+TYPES: dict[str, type[Message]] = {
+    "inference.hello": Hello,
+    "inference.status": Status,
+    "inference.submit": Submit,
+    "inference.cancel": Cancel,
+    "inference.go": Go,
+    "inference.replies": Replies,
+}
+_NAMES = {kind: name for name, kind in TYPES.items()}
+_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
+_encoder = msgspec.msgpack.Encoder()
+_JSON_TYPES = (str, int, float, bool, type(None))
+
+
+class UnknownMessage(ValueError):
+    """Not a message of this project, or one of another version: ignore it and report it once."""
+
+
+def encode(message: Message) -> dict[str, Any]:
+    """The message for the layer. Raises ``TypeError`` for values that MessagePack cannot encode."""
+    return {"type": _NAMES[type(message)], "version": VERSION, "body": _encoder.encode(message)}
+
+
+def decode(raw: Any) -> Message:
+    """Raises ``UnknownMessage`` for everything that was not made by ``encode`` of this version."""
+    if not isinstance(raw, dict) or raw.get("version") != VERSION:
+        version = raw.get("version") if isinstance(raw, dict) else None
+        raise UnknownMessage(f"message version {version!r}; this process understands version {VERSION}")
+    kind = raw.get("type")
+    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
+    if decoder is None:
+        raise UnknownMessage(f"message type {kind!r}")
+    try:
+        return decoder.decode(raw["body"])
+    except (KeyError, TypeError, ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise UnknownMessage(f"message {kind}: {error}") from error
+
+
+def size(value: Any) -> int:
+    """Bytes on the layer of a job's input or parameters.
+
+    Raises:
+        TypeError: it is not a JSON value.
+    """
+    _check_json(value)
+    return len(_encoder.encode(value))
+
+
+def _check_json(value: Any) -> None:
+    """MessagePack would silently turn dates, sets and bytes into something else."""
+    if type(value) is dict:
+        for name, item in value.items():
+            if type(name) is not str:
+                raise TypeError(f"a name of type {type(name).__name__} is not JSON")
+            _check_json(item)
+    elif type(value) is list:
+        for item in value:
+            _check_json(item)
+    elif type(value) not in _JSON_TYPES:
+        raise TypeError(f"a value of type {type(value).__name__} is not JSON")
