@@ -38,7 +38,7 @@ def wrap(application: Application) -> Application:
 
 
 def _start() -> web.WebProcess:
-    return web.start(web.die)
+    return web.start(web.exit_fatally)
 
 
 async def _drain(close_connections: Callable[[], Awaitable[None]] | None = None) -> None:

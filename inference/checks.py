@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Iterable
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,26 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
             yield Error(message, hint=hint, id="inference.E009")
         else:
             yield Warning(message, hint=f"{hint} Ignore this where only workers read the folder.", id="inference.W002")
+
+
+@register(TAG)
+def check_backend(**_: Any) -> Iterable[CheckMessage]:
+    """In embedded mode: other web processes need not have it installed."""
+    name = conf.current().backend
+    if isinstance(get_channel_layer(), InMemoryChannelLayer) and not _exists(name):
+        yield Error(
+            f"INFERENCE_BACKEND is {name!r}, and there is no such module.",
+            hint="Name a module with a function load(conf, report) by its dotted path.",
+            id="inference.E010",
+        )
+
+
+def _exists(module: str) -> bool:
+    """Imports the packages around the module, not the module."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 @register(TAG)

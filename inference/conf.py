@@ -64,6 +64,9 @@ class Conf:
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
     layer_prefix: str = option("inference", "prefix of every Redis key; models that share a Redis need different ones")
+    backend: str = option(
+        "inference.backends.transformers.backend", "dotted path of the module whose `load` makes the pipeline"
+    )
 
     def __post_init__(self) -> None:
         if not self.drain_s:

@@ -10,8 +10,8 @@ import msgspec
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Token
 from inference.models import InferenceRequest
-from inference.process import background
-from inference.process.background import CannotServe
+from inference.process import on_demand
+from inference.process.on_demand import CannotServe
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
@@ -31,14 +31,14 @@ async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_
         InferenceError: what an HTTP client would be told.
         CannotServe: this process cannot serve (say, the model cannot be loaded).
     """
-    process = await background.started()
+    process = await on_demand.started()
     work = _answer(process.service, inputs, parameters, deadline_s)
     try:
         if process.loop is asyncio.get_running_loop():
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
     except InferenceError:
-        background.check_failure()  # it may have failed while this call waited
+        on_demand.check_failure()  # it may have failed while this call waited
         raise
 
 
@@ -58,7 +58,7 @@ async def stream(
 
     Works where ``infer`` works and raises as it does, also after some pieces.
     """
-    process, loop = await background.started(), asyncio.get_running_loop()
+    process, loop = await on_demand.started(), asyncio.get_running_loop()
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
     def put(piece: str | None) -> None:
@@ -73,7 +73,7 @@ async def stream(
                 yield piece
         await working
     except InferenceError:
-        background.check_failure()
+        on_demand.check_failure()
         raise
     finally:
         working.cancel()

@@ -9,17 +9,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inference.backends.transformers import backend
 from inference.conf import Conf
 from inference.worker import watchdog
+from inferencesite import settings as site
 from inferencesite.settings import *  # noqa: F403
 from tests.holding import HOLD, POLL_S, holders, record
 
 GATE = Path(os.environ[HOLD])
-real_load = backend.load
+INFERENCE = replace(site.INFERENCE, backend=__name__)
 
 
 class Held:
@@ -42,7 +44,8 @@ class Held:
 
 
 def load(conf: Conf, report: Callable[[str], None]) -> Any:
-    pipeline: Any = Held(real_load)(conf, report)
+    """This module is the backend, around the real one."""
+    pipeline: Any = Held(backend.load)(conf, report)
     name = "step" if hasattr(pipeline, "step") else "run"
     call = getattr(pipeline, name)
 
@@ -56,5 +59,4 @@ def load(conf: Conf, report: Callable[[str], None]) -> Any:
     return pipeline
 
 
-backend.load = load
 watchdog.LEAST_S = watchdog.LEAST_OF_ALL_S = 600.0

@@ -48,6 +48,12 @@ def test_the_defaults_have_no_contradiction(configure: Set):
     assert not found()
 
 
+@pytest.mark.parametrize("name", ["inference.backends.other", "no_such_package.backend", ".relative", "", "with space"])
+def test_a_backend_that_does_not_exist_is_an_error(configure: Set, name: str):
+    configure(backend=name)
+    assert found()["inference.E010"].msg == f"INFERENCE_BACKEND is {name!r}, and there is no such module."
+
+
 def test_a_deadline_above_the_longest_is_an_error(configure: Set):
     configure(deadline_s=31, max_deadline_s=30)
     assert found()["inference.E001"].msg == "INFERENCE_DEADLINE_S (31) is above INFERENCE_MAX_DEADLINE_S (30)."

@@ -1,74 +1,51 @@
-"""A web process on a thread of its own, for code that runs in no server: management commands, shells, scripts."""
+"""A web process on a thread of its own, for code that has no event loop, or one that does not last."""
 
 import asyncio
-import atexit
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from inference.errors import Internal
 from inference.process import web
 from inference.process.web import WebProcess
 
-_lock = threading.Lock()
-_failure: list[str] = []
+STOP_S = 10.0
 
 
-class CannotServe(Exception):
-    """This process cannot serve; the message is one sentence for the operator."""
+class BackgroundProcess:
+    """Args as those of ``WebProcess``."""
 
+    def __init__(self, on_fatal: Callable[[str], None], *, log_requests: bool = True) -> None:
+        self._on_fatal = on_fatal
+        self._log_requests = log_requests
+        self._started: Future[WebProcess] = Future()
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
-async def started() -> WebProcess:
-    """The web process of this process: the running one, or a new one on a thread. Raises ``CannotServe``."""
-    if web.current() is None:
-        await asyncio.to_thread(_start_on_thread)
-    check_failure()
-    process = web.current()
-    assert process is not None  # noqa: S101
-    return process
+    def start(self) -> WebProcess:
+        """Wait until it has started. Raises whatever starting raises."""
+        self._thread.start()
+        return self._started.result()
 
+    def drain(self) -> None:
+        """As Python ends: answer what was accepted and write the log. The thread goes on."""
+        process = self._started.result()
+        asyncio.run_coroutine_threadsafe(process.drain(), process.loop).result(STOP_S)
 
-def check_failure() -> None:
-    """Raises ``CannotServe`` if the process has failed since it was started."""
-    if _failure:
-        raise CannotServe(_failure[0])
+    def stop(self) -> None:
+        """Drain, forget the process, and end the thread."""
+        process = self._started.result()
+        asyncio.run_coroutine_threadsafe(web.stop(), process.loop).result(STOP_S + process.conf.drain_s)
+        process.loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
 
-
-def _start_on_thread() -> None:
-    """Raises ``CannotServe``; the next call tries again."""
-    with _lock:
-        if web.current() is not None:
-            return
-        future: Future[WebProcess] = Future()
-        threading.Thread(target=_serve, args=(future,), name="inference", daemon=True).start()
+    def _run(self) -> None:
         try:
-            process = future.result()
+            asyncio.run(self._serve())
         except Exception as error:
-            raise CannotServe(f"This process could not be set up for inference: {error!r}.") from error
-        atexit.register(_stop, process)
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
 
-
-def _serve(future: "Future[WebProcess]") -> None:
-    """Runs on the thread until Python ends."""
-
-    async def serve() -> None:
-        future.set_result(web.start(_fail))
-        await asyncio.Event().wait()
-
-    try:
-        asyncio.run(serve())
-    except Exception as error:
-        if future.done():
-            raise
-        future.set_exception(error)
-
-
-def _stop(process: WebProcess) -> None:
-    """Write the last rows of the request log as the process ends."""
-    asyncio.run_coroutine_threadsafe(process.drain(), process.loop).result(timeout=10)
-
-
-def _fail(sentence: str) -> None:
-    """End the calls that wait, and let later ones raise ``CannotServe``."""
-    _failure.append(sentence)
-    if (process := web.current()) is not None:
-        process.dispatcher.fail_all(lambda: Internal(sentence))
+    async def _serve(self) -> None:
+        self._started.set_result(web.start(self._on_fatal, log_requests=self._log_requests))
+        await self._stopped.wait()

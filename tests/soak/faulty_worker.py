@@ -1,6 +1,6 @@
 """A worker whose model does what some inputs tell it: the faults that cannot be made from outside.
 
-``python -m tests.soak.faulty_worker`` is ``manage.py runworker inference`` with another ``load``, and nothing else.
+``python -m tests.soak.faulty_worker`` is ``manage.py runworker inference`` with this module as its backend.
 """
 
 import os
@@ -21,8 +21,6 @@ POISON, HANG, BAD = "poison", "endless", "rotten"
 TANGLED, SLOW = "tangled", "sluggish"
 """Words that hold the tokenizer for ever, and for ``SLOW_S``."""
 SLOW_S = 2.0
-
-real_load = backend.load
 
 
 class FaultyPipeline:
@@ -54,9 +52,9 @@ class FaultyPipeline:
 
 
 def load(conf: Conf, report: Callable[[str], None]) -> Any:
-    return FaultyPipeline(real_load(conf, report))
+    return FaultyPipeline(backend.load(conf, report))
 
 
 if __name__ == "__main__":
-    backend.load = load
+    os.environ["INFERENCE_BACKEND"] = "tests.soak.faulty_worker"
     main(["manage.py", "runworker", "inference"])

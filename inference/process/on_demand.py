@@ -1,0 +1,53 @@
+"""The web process that ``infer`` uses where no server runs: started with the first call, on a thread of its own."""
+
+import asyncio
+import atexit
+import threading
+
+from inference.errors import Internal
+from inference.process import web
+from inference.process.background import BackgroundProcess
+from inference.process.web import WebProcess
+
+_lock = threading.Lock()
+_failure: list[str] = []
+
+
+class CannotServe(Exception):
+    """This process cannot serve; the message is one sentence for the operator."""
+
+
+async def started() -> WebProcess:
+    """The web process of this process: the running one, or a new one. Raises ``CannotServe``."""
+    if web.current() is None:
+        await asyncio.to_thread(_start)
+    check_failure()
+    process = web.current()
+    assert process is not None  # noqa: S101
+    return process
+
+
+def check_failure() -> None:
+    """Raises ``CannotServe`` if the process has failed since it was started."""
+    if _failure:
+        raise CannotServe(_failure[0])
+
+
+def _start() -> None:
+    """Raises ``CannotServe``; the next call tries again."""
+    with _lock:
+        if web.current() is not None:
+            return
+        background = BackgroundProcess(_fail)
+        try:
+            background.start()
+        except Exception as error:
+            raise CannotServe(f"This process could not be set up for inference: {error!r}.") from error
+        atexit.register(background.drain)
+
+
+def _fail(sentence: str) -> None:
+    """End the calls that wait, and let later ones raise ``CannotServe``."""
+    _failure.append(sentence)
+    if (process := web.current()) is not None:
+        process.dispatcher.fail_all(lambda: Internal(sentence))

@@ -1,0 +1,127 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+
+from inference import conf
+from inference.errors import DeadlineExceeded
+from inference.messaging.messages import Job
+from inference.process.embedded_worker import EmbeddedWorker
+from inference.process.web import WebProcess
+from inference.serving.query import Query
+from inference.serving.context import RequestContext
+from tests import virtual_time
+from tests.simulation import DESCRIPTION, SimulatedTokens
+
+
+class Hanging:
+    """A pipeline that never comes back from a text with a certain word."""
+
+    description = DESCRIPTION
+    warm_up_costs = ((1, 1, 1.0), (2, 2, 2.0))
+    concurrent_batches = 1
+    pads = True
+    shares_calls = True
+
+    def close(self) -> None:
+        pass
+
+    def prepare(self, jobs: Sequence[Job]) -> list[SimulatedTokens]:
+        return [SimulatedTokens(job.input) for job in jobs]
+
+    def run(self, batch: Sequence[SimulatedTokens]) -> list[bytes]:
+        if any("endless" in prepared.text for prepared in batch):
+            threading.Event().wait()
+        if any("assert" in prepared.text for prepared in batch):
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return [b"%d" % len(prepared.text) for prepared in batch]
+
+
+class Failing:
+    """In place of ``InferenceWorker``: ready at once, and ends with an error after as many seconds as the test says."""
+
+    was_ready = True
+    lasts: ClassVar[list[float]] = []
+    started: ClassVar[list[float]] = []
+
+    def __init__(self, *_: object) -> None:
+        self.ready_s = 0.0
+
+    async def arun(self) -> None:
+        self.started.append(asyncio.get_running_loop().time())
+        if self.lasts:
+            self.ready_s = self.lasts.pop(0)
+            await asyncio.sleep(self.ready_s)
+            raise ValueError
+
+
+def test_workers_that_fail_one_after_the_other_are_started_ever_later(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """But not one that has run well for a while."""
+    monkeypatch.setattr("inference.process.embedded_worker.InferenceWorker", Failing)
+    lasts = [0.0, 5.0, 60.0, 61.0, 0.0, 3600.0]
+    monkeypatch.setattr(Failing, "lasts", [*lasts])
+    monkeypatch.setattr(Failing, "started", [])
+
+    embedded = EmbeddedWorker(InMemoryChannelLayer(), conf.Conf(), pytest.fail)
+    virtual_time.run(embedded.supervise(), limit_s=10_000)
+    between = [later - earlier for earlier, later in pairwise(Failing.started)]
+    assert [pause - lasted for pause, lasted in zip(between, lasts, strict=True)] == [1, 2, 4, 1, 2, 1]
+
+
+async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    """Rule 9: a new worker with a new thread; who waited is answered, and the input that hangs gets its 504."""
+    settings.INFERENCE = conf.Conf(deadline_s=3)
+    settings.ASGI_APPLICATION = "of.another.project"
+    monkeypatch.setattr("inference.backends.transformers.backend.load", lambda *_: Hanging())
+    monkeypatch.setattr("inference.process.embedded_worker.RESTART_FIRST_S", 0.1)
+    process = WebProcess(pytest.fail, log_requests=False)
+    process.start()
+
+    async def ask(text: str, deadline_s: float) -> list[bytes]:
+        query = Query(inputs=[text], many=False, deadline_s=deadline_s)
+        return (await process.service.answer(RequestContext(transport="python"), lambda: query)).outputs
+
+    assert await ask("first", 20) == [b"5"]
+    embedded = process.embedded_worker
+    assert embedded is not None
+    first = embedded._worker
+    hanging = asyncio.create_task(ask("endless", 2.5))
+    await asyncio.sleep(0.1)
+    assert await ask("after", 20) == [b"5"]
+    with pytest.raises(DeadlineExceeded):
+        await hanging
+    assert embedded._worker is not None
+    assert embedded._worker is not first
+    assert first is not None
+    assert 0 < embedded._worker.ready_s < first.ready_s
+    assert process.service.admission.pending_inputs == 0
+    await process.drain()
+
+
+async def test_a_process_that_has_lost_its_device_ends(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    """No new worker in this process could load a model."""
+    settings.INFERENCE = conf.Conf()
+    settings.ASGI_APPLICATION = "of.another.project"
+    monkeypatch.setattr("inference.backends.transformers.backend.load", lambda *_: Hanging())
+    said: list[str] = []
+    process = WebProcess(said.append, log_requests=False)
+    process.start()
+    request = RequestContext(transport="python")
+    query = Query(inputs=["assert"], many=False, deadline_s=3)
+    asking = asyncio.create_task(process.service.answer(request, lambda: query))
+    assert process.embedded_worker is not None
+    assert process.embedded_worker._supervisor is not None
+    await asyncio.wait_for(process.embedded_worker._supervisor, 20)
+    assert said == [
+        "The device is lost to this process, which must be started again (CUDA error: device-side assert triggered)."
+    ]
+    with pytest.raises(DeadlineExceeded):
+        await asking
+    process.embedded_worker = None
+    await process.drain()
