@@ -13,9 +13,8 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.management import get_commands
 
-from inference import conf
+from inference import conf, tasks
 from inference.server import compat
-from inference.tasks.base import ALIASES, TASKS
 
 TAG = "inference"
 
@@ -72,8 +71,8 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
 @register(TAG)
 def check_model(**_: Any) -> Iterable[CheckMessage]:
     c = conf.current()
-    if c.task and ALIASES.get(c.task, c.task) not in TASKS:
-        yield Error(f"INFERENCE_TASK is {c.task!r}; it must be one of {', '.join(TASKS)}.", id="inference.E008")
+    if c.task and tasks.find(c.task) is None:
+        yield Error(f"INFERENCE_TASK is {c.task!r}; it must be one of {', '.join(tasks.TASKS)}.", id="inference.E008")
     if c.model.startswith(("/", ".", "~")) and not Path(c.model).is_dir():
         message = f"INFERENCE_MODEL is {c.model!r}, but there is no such folder."
         hint = "Give the absolute path of a folder (~ is not expanded), or a model on the Hub as owner/name."

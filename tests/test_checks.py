@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from inference import checks, conf
 from inference.messaging import layer_settings
-from inference.tasks.base import ALIASES, TASKS
+from inference.tasks import TASKS
 
 LAYERS = {
     "in memory": layer_settings.in_memory,
@@ -114,7 +114,7 @@ def test_a_task_that_does_not_exist_is_an_error_that_lists_those_that_do(configu
     assert all(task in message for task in TASKS)
 
 
-@pytest.mark.parametrize("task", [*TASKS, *ALIASES])
+@pytest.mark.parametrize("task", [name for task in TASKS.values() for name in (task.name, *task.aliases)])
 def test_a_task_and_its_other_name_are_fine(configure: Set, task: str):
     configure(task=task)
     assert not found()

@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from inference import conf
 from inference.errors import Cancelled, InferenceError
-from inference.tasks.base import ALIASES, TASKS
+from inference.tasks import TASKS
 from tests.conftest import CLIENT_S, client
 from tests.processes import ROOT, Web, wait_until
 from tests.soak.ledger import COLUMNS
@@ -263,9 +263,8 @@ def test_the_task_table_is_that_of_the_code() -> None:
     documented = {}
     for names, parameters, _ in table(README, "Task"):
         name, *aliases = re.findall(r"`([\w-]+)`", names)
-        documented[name] = (set(aliases), re.findall(r"`([\w-]+)`", parameters))
-    aliases_of = {name: {alias for alias, task in ALIASES.items() if task == name} for name in TASKS}
-    assert documented == {name: (aliases_of[name], list(task.parameters)) for name, task in TASKS.items()}
+        documented[name] = (tuple(aliases), re.findall(r"`([\w-]+)`", parameters))
+    assert documented == {name: (task.aliases, list(task.parameters)) for name, task in TASKS.items()}
 
 
 def test_make_knows_the_targets() -> None:

@@ -9,7 +9,7 @@ from inference.api.dialects.base import Reply
 from inference.api.http import HttpConsumer
 from inference.api.scope import header
 from inference.messaging.messages import Description
-from inference.tasks.base import TASKS
+from inference.tasks import TASKS
 
 PAGE_POLICY = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -38,8 +38,10 @@ def _example(description: Description | None) -> dict[str, Any]:
     if description is None:
         return {}
     task = TASKS[description.task]
+    example = task.example_for(description.mask_token)
     return {
         "task": task,
-        "example": task.example.replace("{mask}", description.mask_token),
-        "parameters_json": msgspec.json.encode(task.example_parameters or {}).decode(),
+        "plain_example": example if task.input.plain and not task.needs_parameters else "",
+        "example_json": msgspec.json.encode(example).decode(),
+        "parameters_json": msgspec.json.encode(task.example_parameters).decode(),
     }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from inference.serving.validation import is_chat
+from inference.tasks.inputs import is_chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

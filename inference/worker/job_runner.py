@@ -6,7 +6,7 @@ from typing import Literal
 from inference.backends.base import Pipeline, PreparedJob, Stoppable
 from inference.errors import InferenceError
 from inference.messaging.messages import Closing, Error, Returned, Totals
-from inference.tasks.base import TASKS
+from inference.tasks import TASKS
 from inference.worker.batching.cost_model import CostEstimate
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors

@@ -12,8 +12,8 @@ from inference.errors import DeadlineExceeded
 from inference.messaging.messages import Job
 from inference.process.embedded_worker import EmbeddedWorker
 from inference.process.web import WebProcess
-from inference.serving.query import Query
 from inference.serving.context import RequestContext
+from inference.serving.query import Query
 from tests import virtual_time
 from tests.simulation import DESCRIPTION, SimulatedTokens
 

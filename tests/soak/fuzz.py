@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from websockets.sync.client import ClientConnection, connect
 
 from inference.errors import InferenceError
-from inference.tasks.base import TASKS
+from inference.tasks import TASKS
 from tests import processes
 from tests.processes import Web
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from inference.backends.base import LoadFailed
 from inference.backends.transformers.checkpoint import identity
 from inference.conf import BUNDLED_MODEL, Conf
-from inference.tasks.base import ALIASES, TASKS
+from inference.tasks import TASKS, find
 
 MODEL_CLASSES = {
     "fill-mask": transformers.AutoModelForMaskedLM,
@@ -146,11 +146,11 @@ def _display_name(model: str) -> str:
 
 def _task(conf: Conf, config: Any) -> str:
     if conf.task:
-        task = ALIASES.get(conf.task, conf.task)
-        if task not in TASKS:
+        found = find(conf.task)
+        if found is None:
             raise LoadFailed(f"INFERENCE_TASK is {conf.task!r}; it must be one of {', '.join(TASKS)}.")
-        _check_purpose(conf.model, task, config)
-        return task
+        _check_purpose(conf.model, found.name, config)
+        return found.name
     for architecture in config.architectures or ():
         _check_served(conf.model, architecture)
         for head, task in TASK_BY_HEAD.items():

@@ -6,7 +6,7 @@ from inference.backends.base import BatchedPipeline, LoadFailed, compute_clock
 from inference.backends.sizes import computed_tokens
 from inference.errors import InferenceError
 from inference.messaging.messages import Job
-from inference.tasks.base import TASKS
+from inference.tasks import TASKS
 
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
 SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
@@ -22,8 +22,8 @@ NEW_TOKENS = (2, 16)
 def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1) -> Job:
     """An input that every model of the task can answer."""
     task = TASKS[task_name]
-    text = " ".join([task.example.replace("{mask}", mask_token)] * masks + [MORE] * longer)
-    parameters: dict[str, Any] = dict(task.example_parameters or {})
+    text = " ".join([task.example_for(mask_token)] * masks + [MORE] * longer)
+    parameters: dict[str, Any] = dict(task.example_parameters)
     if task.samples:
         parameters |= {"max_new_tokens": 2, "seed": 0}
     return Job(id=0, request_id="warm-up", input=text, parameters=parameters, time_left_s=3600)

@@ -8,7 +8,7 @@ import msgspec
 
 from inference.errors import Invalid, Malformed
 from inference.serving.query import Query
-from inference.serving.validation import json_type
+from inference.tasks.values import json_type
 
 EXAMPLE = '{"inputs": "a text"}'
 FIELDS = ("inputs", "parameters", "stream", "options")

@@ -13,7 +13,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Times
-from inference.serving.validation import json_type
+from inference.tasks.values import json_type
 
 LONGEST_ID = 64
 KINDS = ("infer", "cancel", "ping")

@@ -1,0 +1,113 @@
+"""Parameters of tasks: their types, bounds and meanings."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from inference.tasks.values import is_encodable
+
+
+class Kind(Protocol):
+    """The values that a parameter may have."""
+
+    def accepts(self, value: Any) -> bool: ...
+
+    def __str__(self) -> str:
+        """What is right, in words."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    low: int
+    high: int
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Number:
+    low: float
+    high: float
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a number from {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True)
+class Off:
+    """For what clients send by default and this server does not do."""
+
+    def accepts(self, value: Any) -> bool:
+        return value is False
+
+    def __str__(self) -> str:
+        return "false"
+
+
+@dataclass(frozen=True)
+class Choice:
+    values: tuple[str, ...]
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.values
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.values)
+
+
+@dataclass(frozen=True)
+class Template:
+    """For ``str.format``: other fields than ``{}`` could name attributes, or a width that fills the memory."""
+
+    longest: int
+
+    def accepts(self, value: Any) -> bool:
+        return _is_text(value, self.longest) and "{}" in value and value.count("{") == value.count("}") == 1
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.longest} characters with one {{}} and no other braces"
+
+
+@dataclass(frozen=True)
+class Texts:
+    most: int
+    longest: int
+
+    def accepts(self, value: Any) -> bool:
+        if not isinstance(value, list) or not 0 < len(value) <= self.most:
+            return False
+        return all(_is_text(item, self.longest) for item in value)
+
+    def __str__(self) -> str:
+        return f"a list of 1 to {self.most} texts of at most {self.longest} characters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    kind: Kind
+    meaning: str
+    required: bool = False
+    within_vocabulary: bool = False
+    """A number that must not exceed the words in the model's vocabulary."""
+    travels: bool = True
+    """To the worker; otherwise it only says how the web side is to answer."""
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest and is_encodable(value)

@@ -1,0 +1,31 @@
+"""text-generation: what comes after a text, or the answer to a chat."""
+
+from inference.tasks.base import Task
+from inference.tasks.inputs import ChatOrTextInput
+from inference.tasks.parameters import Flag, Number, Off, Parameter, Texts, Whole
+
+GENERATION = {
+    "max_new_tokens": Parameter(kind=Whole(1, 4096), meaning="longest continuation, in tokens"),
+    "do_sample": Parameter(kind=Flag(), meaning="draw tokens instead of taking the likeliest"),
+    "temperature": Parameter(kind=Number(0.01, 100), meaning="above 1: more random"),
+    "top_k": Parameter(kind=Whole(1, 1000), meaning="draw from the k likeliest tokens"),
+    "top_p": Parameter(kind=Number(0.001, 1), meaning="draw from the likeliest tokens that make up p"),
+    "repetition_penalty": Parameter(kind=Number(0.01, 100), meaning="above 1: repeats less"),
+    "seed": Parameter(kind=Whole(0, 2**31 - 1), meaning="makes sampling repeatable"),
+    "stop": Parameter(kind=Texts(16, 100), meaning="the text ends after one of these"),
+}
+
+TASK = Task(
+    name="text-generation",
+    input=ChatOrTextInput(),
+    output="text",
+    parameters=GENERATION
+    | {
+        "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
+        "details": Parameter(kind=Flag(), meaning="in HTTP: how the text came about", travels=False),
+        "decoder_input_details": Parameter(kind=Off(), meaning="for clients that send it", travels=False),
+    },
+    forward=frozenset(GENERATION),
+    samples=True,
+    example="Once upon a time",
+)

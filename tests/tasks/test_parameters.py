@@ -1,0 +1,217 @@
+import math
+from typing import Any
+
+import msgspec
+import pytest
+
+from inference.errors import Invalid
+from inference.serving.validation import validate_parameters
+from inference.tasks import TASKS
+from tests.serving.test_validation import describe
+
+NO_NUMBERS: list[Any] = ["3", True, False, [3], {}, math.nan, math.inf, 10**400]
+NO_TEXTS: list[Any] = [1, True, ["a"], {}, "", "\ud800"]
+
+WHOLE = "a whole number from {} to {}"
+NUMBER = "a number from {} to {}"
+FLAG = "true or false"
+OFF = "false"
+CHOICE = "one of {}"
+LIST = "a list of 1 to {} texts of at most {} characters"
+TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
+
+RULES: dict[str, tuple[list[Any], list[Any]]] = {
+    WHOLE.format(1, 1000): ([1, 2, 1000], [0, -1, 1001, 1.0, 2.5, *NO_NUMBERS]),
+    WHOLE.format(1, 4096): ([1, 4096], [0, 4097, 5.0, *NO_NUMBERS]),
+    WHOLE.format(0, 2**31 - 1): ([0, 2**31 - 1], [-1, 2**31, 0.0, *NO_NUMBERS]),
+    NUMBER.format(0.01, 100): ([0.01, 1, 100, 100.0], [0, 0.0099, 100.01, -1, *NO_NUMBERS]),
+    NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
+    FLAG: ([True, False], [0, 1, "true", [], 1.0]),
+    CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
+    CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
+    CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
+    LIST.format(100, 100): (
+        [["a"], ["a"] * 100, ["é" * 100]],
+        [[], ["a"] * 101, ["a" * 101], [""], ["a", 1], ["a", None], [["a"]], "a", {}, {"a": 1}, ["\ud800"]],
+    ),
+    LIST.format(16, 100): ([["a"] * 16, ["\n"]], [[], ["a"] * 17, [""], "a", [1], ["\ud800"]]),
+    OFF: ([False], [True, 0, "false"]),
+    LIST.format(64, 200): ([["a"] * 64, ["a" * 200]], [[], ["a"] * 65, ["a" * 201], ["a", ""], "a,b", 1, [True]]),
+    TEMPLATE: (
+        ["{}", "This is {}.", "{}" + "a" * 498],
+        ["This is it.", "{}" + "a" * 499, "{0}", "{}{}", "{{}}", "{.__class__} {}", "{{}}{:>9}", "{} {", *NO_TEXTS],
+    ),
+}
+GENERATION = {
+    "max_new_tokens": WHOLE.format(1, 4096),
+    "do_sample": FLAG,
+    "temperature": NUMBER.format(0.01, 100),
+    "top_k": WHOLE.format(1, 1000),
+    "top_p": NUMBER.format(0.001, 1),
+    "repetition_penalty": NUMBER.format(0.01, 100),
+    "seed": WHOLE.format(0, 2**31 - 1),
+    "stop": LIST.format(16, 100),
+}
+PARAMETERS: dict[str, dict[str, str]] = {
+    "fill-mask": {"top_k": WHOLE.format(1, 1000), "targets": LIST.format(100, 100)},
+    "text-classification": {
+        "top_k": WHOLE.format(1, 1000),
+        "function_to_apply": CHOICE.format("sigmoid, softmax, none"),
+    },
+    "token-classification": {
+        "aggregation_strategy": CHOICE.format("none, simple, first, average, max"),
+        "ignore_labels": LIST.format(100, 100),
+    },
+    "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG},
+    "zero-shot-classification": {
+        "candidate_labels": LIST.format(64, 200),
+        "multi_label": FLAG,
+        "hypothesis_template": TEMPLATE,
+    },
+    "text-generation": {**GENERATION, "return_full_text": FLAG, "details": FLAG, "decoder_input_details": OFF},
+}
+EACH = [(task, name, rule) for task, parameters in PARAMETERS.items() for name, rule in parameters.items()]
+RIGHT = [(task, name, value) for task, name, rule in EACH for value in RULES[rule][0]]
+WRONG = [(task, name, value, rule) for task, name, rule in EACH for value in RULES[rule][1]]
+
+
+def parameters_of(task: str, given: Any, **fields: Any) -> dict[str, Any]:
+    """Validated, together with what the task cannot do without."""
+    required = {"candidate_labels": ["a", "b"]} if task == "zero-shot-classification" else {}
+    return validate_parameters(describe(task, **fields), required | given)
+
+
+def complaint(task: str, given: Any, **fields: Any) -> str:
+    with pytest.raises(Invalid) as raised:
+        validate_parameters(describe(task, **fields), given)
+    return raised.value.message
+
+
+# Parameters
+
+
+def test_the_rules_of_every_parameter_are_tried_here():
+    known = {
+        task.name: {name: str(parameter.kind) for name, parameter in task.parameters.items()}
+        for task in TASKS.values()
+        if task.parameters
+    }
+    assert known == PARAMETERS
+
+
+@pytest.mark.parametrize(("task", "name", "value"), RIGHT)
+def test_a_value_within_bounds_is_taken_as_it_is(task: str, name: str, value: Any):
+    taken = parameters_of(task, {name: value})
+    if TASKS[task].parameters[name].travels:
+        assert taken[name] is value
+    else:
+        assert name not in taken
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task, name, _ in EACH])
+def test_null_means_not_given(task: str, name: str):
+    if TASKS[task].parameters[name].required:
+        assert f"needs the parameter {name}" in complaint(task, {name: None})
+    else:
+        assert name not in parameters_of(task, {name: None}) or name == "seed"
+
+
+def test_null_makes_even_an_unknown_name_harmless():
+    assert parameters_of("fill-mask", {"best_of": None}) == {}
+
+
+@pytest.mark.parametrize(("task", "name", "value", "rule"), WRONG)
+def test_a_wrong_value_is_named_with_what_would_be_right(task: str, name: str, value: Any, rule: str):
+    with pytest.raises(Invalid) as raised:
+        parameters_of(task, {name: value})
+    sentence = raised.value.message
+    assert sentence.startswith(f"Parameter {name} is ")
+    assert sentence.endswith(f"; it must be {rule}.")
+    assert repr(value)[:59] in sentence
+
+
+def test_a_value_that_is_long_is_not_shown_in_full():
+    assert len(complaint("fill-mask", {"top_k": "9" * 10_000})) < 200
+
+
+def test_a_sentence_about_any_value_can_be_sent_to_the_client():
+    assert msgspec.json.encode(complaint("fill-mask", {"\ud800": 1}))
+    assert msgspec.json.encode(complaint("fill-mask", {"targets": ["\ud800"]}))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_unknown_parameter_is_named_with_the_known_ones(task: str):
+    sentence = complaint(task, {"padding": "max_length"})
+    known = ", ".join(TASKS[task].parameters) or "none"
+    assert sentence == f"There is no parameter 'padding' for {task}; known are: {known}."
+
+
+@pytest.mark.parametrize("name", ["custom_generate", "padding", "tokenizer_kwargs", "TOP_K", "top_k ", ""])
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_not_on_the_list_is_refused(task: str, name: str):
+    assert f"There is no parameter {name!r} for {task};" in complaint(task, {name: 1})
+
+
+def test_the_long_name_of_an_unknown_parameter_is_not_shown_in_full():
+    assert len(complaint("fill-mask", {"x" * 100_000: 1})) < 200
+
+
+@pytest.mark.parametrize("given", [None, {}])
+def test_a_missing_required_parameter_is_named_with_what_it_is(given: Any):
+    sentence = complaint("zero-shot-classification", given)
+    rule = PARAMETERS["zero-shot-classification"]["candidate_labels"]
+    assert (
+        sentence == f"zero-shot-classification needs the parameter candidate_labels: {rule}, the labels to choose from."
+    )
+
+
+@pytest.mark.parametrize("task", [t.name for t in TASKS.values() if not (t.needs_parameters or t.samples)])
+@pytest.mark.parametrize("given", [None, {}])
+def test_no_parameters_are_fine(task: str, given: Any):
+    assert validate_parameters(describe(task), given) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "what"), [([], "a list"), ("top_k", "a text"), (3, "a number"), (True, "true or false")], ids=str
+)
+def test_parameters_that_are_no_object_are_refused(given: Any, what: str):
+    sentence = complaint("fill-mask", given)
+    assert sentence == f"'parameters' is {what}; it must be an object such as {{\"top_k\": 3}}."
+
+
+def test_what_was_given_is_not_changed():
+    given = {"do_sample": True}
+    parameters = validate_parameters(describe("text-generation"), given)
+    assert given == {"do_sample": True}
+    assert parameters is not given
+
+
+def test_no_more_answers_than_the_vocabulary_has_words():
+    assert complaint("fill-mask", {"top_k": 6}, vocabulary=5) == (
+        "Parameter top_k is 6; the model's vocabulary has 5 words."
+    )
+
+
+def test_as_many_answers_as_the_vocabulary_has_words():
+    assert parameters_of("fill-mask", {"top_k": 5}, vocabulary=5) == {"top_k": 5}
+
+
+def test_the_vocabulary_does_not_bound_labels():
+    assert parameters_of("text-classification", {"top_k": 6}, vocabulary=5) == {"top_k": 6}
+
+
+# Seeds
+
+
+def test_a_task_that_samples_gets_a_seed():
+    first, second = (validate_parameters(describe("text-generation"), {})["seed"] for _ in range(2))
+    assert 0 <= first < 2**31
+    assert first != second
+
+
+def test_a_clients_seed_stays():
+    assert validate_parameters(describe("text-generation"), {"seed": 0})["seed"] == 0
+
+
+def test_only_generation_samples():
+    assert [task.name for task in TASKS.values() if task.samples] == ["text-generation"]
