@@ -242,7 +242,7 @@ class Web(Process):
 
         def at_rest() -> bool:
             reply = httpx.get(f"{self.url}/metrics", trust_env=False, verify=False, timeout=WAIT_S)  # noqa: S501
-            return "\ninference_credit_used 0.0\n" in reply.text
+            return "\ninference_dispatched_jobs 0.0\n" in reply.text
 
         self.wait_for(at_rest, "what was asked before has left the model")
 

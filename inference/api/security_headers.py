@@ -1,4 +1,4 @@
-"""What tells browsers to be careful with every answer of ours. Django's pages bring their own, by its middleware."""
+"""Security headers for every answer of ours. Django's pages get theirs from its middleware."""
 
 from collections.abc import Iterable
 
@@ -16,13 +16,13 @@ ALWAYS: Headers = [
 
 
 def missing(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Those that an answer with these headers (lower-case names) has yet to get."""
+    """Those that an answer with these headers (lower-case names) does not have yet."""
     given = {name.lower() for name, _ in headers}
     return [header for header in (*ALWAYS, *_transport_security()) if header[0] not in given]
 
 
 def _transport_security() -> Headers:
-    """As Django's ``SecurityMiddleware``; browsers heed it where the connection is secure."""
+    """As Django's ``SecurityMiddleware``; browsers apply it where the connection is secure."""
     seconds = settings.SECURE_HSTS_SECONDS
     if not seconds:
         return []

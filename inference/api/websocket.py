@@ -187,7 +187,7 @@ class SocketConsumer(AsyncConsumer):
             self._outgoing.say(frame)
 
     def _cut_off(self, untaken: int) -> None:
-        """The client does not read. The socket is closed as soon as the server has taken what it was given last."""
+        """The client does not read: close the socket once the server has taken the last frame that it was given."""
         logger.info(
             "A client does not read (websocket, %s): cut off with %d bytes", client_address(self.scope), untaken
         )

@@ -81,8 +81,8 @@ class Dispatcher:
         return self._sender.redispatched
 
     @property
-    def credit_used(self) -> int:
-        """Jobs that were sent to a worker and have no closing entry yet (records)."""
+    def dispatched(self) -> int:
+        """Jobs that were sent to a worker whose closing entry has not arrived (records)."""
         return sum(len(worker.records) for worker in self.registry)
 
     @property

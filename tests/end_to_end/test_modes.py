@@ -201,7 +201,9 @@ def last_asked(server: Web) -> datetime:
     with client(server) as http:
         if not server.rows():
             assert http.post("/", content=TEXT).status_code == 200
-        processes.wait_until(lambda: figure(http, "log_rows_waiting") == 0 and server.rows(), "it is in the log")
+        processes.wait_until(
+            lambda: figure(http, "request_log_pending_rows") == 0 and server.rows(), "it is in the log"
+        )
     return datetime.fromisoformat(server.rows()[-1]["received_at"]).replace(tzinfo=UTC)
 
 
@@ -336,7 +338,7 @@ def test_a_stopping_worker_loses_nothing(
             worker.wait_for(lambda: hold.holds(worker.pid), "it has work")
             worker.wait_for(lambda: waiting_at_workers(http), "more of it than runs")
             worker.signal(signal.SIGTERM)
-            processes.wait_until(lambda: figure(http, "credit_used") == 1, "what has not started is given back")
+            processes.wait_until(lambda: figure(http, "dispatched_jobs") == 1, "what has not started is given back")
         assert worker.wait() == 0
         assert not asked.done()
         worker.start()
@@ -355,7 +357,7 @@ def post_json(http: httpx.Client, texts: list[str]) -> httpx.Response:
 
 def waiting_at_workers(http: httpx.Client) -> bool:
     """Whether the last status says so."""
-    here = PERMITS - figure(http, "credit_used")
+    here = PERMITS - figure(http, "dispatched_jobs")
     return figure(http, "queue_depth") > here
 
 

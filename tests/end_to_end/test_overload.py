@@ -98,7 +98,7 @@ async def test_what_is_cancelled_or_too_late_never_reaches_the_model(small: Web,
             reply = await asked
             assert (await http.post("/", content="the last [MASK]")).status_code == 200
             assert sorted(ran()) == sorted([*texts, "the last [MASK]"])
-        await settled(http, "credit_used", 0)
+        await settled(http, "dispatched_jobs", 0)
 
     assert reply.status_code == 200
     assert statuses <= {503, 504}, "too late, or known to be"

@@ -105,7 +105,7 @@ def told_to_the_end(process: Process) -> bool:
 def at_rest(web: Web) -> bool:
     with client(web) as http:
         figures = http.get("/metrics").text.splitlines()
-    return {"inference_pending_inputs 0.0", "inference_credit_used 0.0"} <= set(figures)
+    return {"inference_pending_inputs 0.0", "inference_dispatched_jobs 0.0"} <= set(figures)
 
 
 async def test_killed(site: Site, reference: Reference) -> None:

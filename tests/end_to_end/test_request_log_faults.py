@@ -41,7 +41,7 @@ def check_outage(server: Web, begin: Callable[[], object], end: Callable[[], obj
             wait_until(lambda: "The request log cannot be written" in server.log(), "the outage is reported")
             ask()
             assert http.get("/health/ready").status_code == 200
-            assert f"inference_log_rows_waiting {WHILE_DOWN + 1}.0" in http.get("/metrics").text
+            assert f"inference_request_log_pending_rows {WHILE_DOWN + 1}.0" in http.get("/metrics").text
         finally:
             end()
         wait_until(lambda: count() == WHILE_DOWN + 2, "what was asked meanwhile is in the log")
@@ -49,7 +49,7 @@ def check_outage(server: Web, begin: Callable[[], object], end: Callable[[], obj
         metrics = http.get("/metrics").text
     assert server.terminate() == 0
     assert count() == WHILE_DOWN + 3
-    assert "inference_log_rows_dropped_total 0.0" in metrics
+    assert "inference_request_log_dropped_requests_total 0.0" in metrics
     log = server.log()
     assert log.count("The request log cannot be written") == 1
     assert log.count("The request log is written again") == 1

@@ -318,7 +318,7 @@ async def test_a_hundred_clients_that_leave_free_every_place(generating: Web, ht
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    left = ("pending_inputs", "queue_depth", "credit_used")
+    left = ("pending_inputs", "queue_depth", "dispatched_jobs")
     wait_until(lambda: all(f"\ninference_{name} 0.0" in http.get("/metrics").text for name in left), "all are gone")
     assert generated(http, return_full_text=False)
 

@@ -37,17 +37,17 @@ TIME_TO_FIRST_TOKEN = "inference_time_to_first_token_seconds"
 COLLECTED = {
     "inference_pending_inputs": "gauge",
     "inference_queue_depth": "gauge",
-    "inference_credit_used": "gauge",
+    "inference_dispatched_jobs": "gauge",
     "inference_predicted_wait_seconds": "gauge",
     "inference_workers_ready": "gauge",
-    "inference_workers_other_version": "gauge",
+    "inference_workers_version_mismatch": "gauge",
     "inference_batches": "counter",
     "inference_jobs": "counter",
-    "inference_model_tokens": "counter",
+    "inference_job_tokens": "counter",
     "inference_computed_tokens": "counter",
-    "inference_redispatched": "counter",
-    "inference_log_rows_waiting": "gauge",
-    "inference_log_rows_dropped": "counter",
+    "inference_redispatched_jobs": "counter",
+    "inference_request_log_pending_rows": "gauge",
+    "inference_request_log_dropped_requests": "counter",
 }
 
 
@@ -232,7 +232,7 @@ async def test_what_workers_did_is_counted_and_never_falls():
     dispatcher._on_status(status("b", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100)))
     dispatcher._on_status(status("a", totals=Totals(batches=3, jobs=9, tokens=70, padded_tokens=120)))
     dispatcher._on_status(status("b", state="stopped", totals=Totals(batches=5, jobs=8, tokens=90, padded_tokens=100)))
-    names = ("batches", "jobs", "model_tokens", "computed_tokens")
+    names = ("batches", "jobs", "job_tokens", "computed_tokens")
     assert [value(service.metrics, f"inference_{name}_total") for name in names] == [8, 17, 160, 220]
 
 
@@ -242,7 +242,7 @@ async def test_workers_of_another_version_are_counted():
     meet(service.dispatcher.registry, "b", description=msgspec.structs.replace(DESCRIPTION, version="2"))
     service.dispatcher.registry.update_version(0.0)
     assert value(service.metrics, "inference_workers_ready") == 1
-    assert value(service.metrics, "inference_workers_other_version") == 1
+    assert value(service.metrics, "inference_workers_version_mismatch") == 1
     assert "2" in service.different()
 
 
@@ -252,7 +252,7 @@ async def test_the_queue_is_what_waits_here_and_at_workers():
     worker.records = {1: Record(), 2: Record()}
     service.dispatcher._sender._waiting[""].add(make_call("a", 3))
     assert value(service.metrics, "inference_queue_depth") == 3 + 1
-    assert value(service.metrics, "inference_credit_used") == 2
+    assert value(service.metrics, "inference_dispatched_jobs") == 2
 
 
 async def test_permits_that_are_taken_are_pending_inputs():
@@ -266,8 +266,8 @@ async def test_redispatched_jobs_and_dropped_log_entries_are_counted():
     service = make_service()
     service.dispatcher._sender.redispatched = 4
     service._recorder._request_log.dropped = 5
-    assert value(service.metrics, "inference_redispatched_total") == 4
-    assert value(service.metrics, "inference_log_rows_dropped_total") == 5
+    assert value(service.metrics, "inference_redispatched_jobs_total") == 4
+    assert value(service.metrics, "inference_request_log_dropped_requests_total") == 5
 
 
 async def test_an_answered_request_is_counted_once_however_many_inputs_it_has():

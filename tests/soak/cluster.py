@@ -15,7 +15,7 @@ from tests import processes
 from tests.processes import POLL_S, Environment, Redis, Web, Worker
 
 FAULTY_WORKER = [sys.executable, "-m", "tests.soak.faulty_worker"]
-AT_REST = ("inference_pending_inputs", "inference_credit_used", "inference_queue_depth")
+AT_REST = ("inference_pending_inputs", "inference_dispatched_jobs", "inference_queue_depth")
 REST_S = 10.0
 
 

@@ -69,7 +69,7 @@ def read_body(body: bytes, content_type: str, deadline_s: float | None) -> Query
 
 
 def write_outputs(outputs: Sequence[bytes], *, many: bool) -> bytes:
-    """What the pipeline returns; for a list of inputs, a list in the same order."""
+    """What the pipeline returns; for a list of inputs, a list in the same order. ``outputs`` are JSON."""
     return b"[" + b",".join(outputs) + b"]" if many else outputs[0]
 
 
