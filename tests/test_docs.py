@@ -253,7 +253,7 @@ def test_the_settings_table_is_that_of_the_code() -> None:
 
 
 def test_the_site_table_is_that_of_the_code() -> None:
-    (section,) = re.findall(r"^The site around it:$(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    (section,) = re.findall(r"^Django's own settings:$(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     source = (ROOT / "inferencesite/settings.py").read_text()
     read = set(re.findall(r'\b(?:env\.\w+|hosts|switch|chosen)\("(\w+)"', source))
     assert {row[0].strip("`") for row in table(section, "Variable")} == read
