@@ -1,6 +1,5 @@
 import asyncio
 import threading
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -9,36 +8,26 @@ from channels.layers import InMemoryChannelLayer
 
 from inference import conf
 from inference.errors import DeadlineExceeded
-from inference.messaging.messages import Job
 from inference.process.embedded_worker import EmbeddedWorker
 from inference.process.web import WebProcess
 from inference.serving.context import RequestContext
 from inference.serving.query import Query
+from inference.testing import FakePipeline
+from inference.testing.backend import FakeBatchedPipeline
 from tests import virtual_time
-from tests.simulation import DESCRIPTION, SimulatedTokens
 
 
-class Hanging:
-    """A pipeline that never comes back from a text with a certain word."""
+def hanging_pipeline(*_: object) -> FakeBatchedPipeline:
+    """A pipeline that never comes back from a text with a certain word, and loses its device with another."""
 
-    description = DESCRIPTION
-    warm_up_costs = ((1, 1, 1.0), (2, 2, 2.0))
-    concurrent_batches = 1
-    pads = True
-    shares_calls = True
-
-    def close(self) -> None:
-        pass
-
-    def prepare(self, jobs: Sequence[Job]) -> list[SimulatedTokens]:
-        return [SimulatedTokens(job.input) for job in jobs]
-
-    def run(self, batch: Sequence[SimulatedTokens]) -> list[bytes]:
-        if any("endless" in prepared.text for prepared in batch):
+    def answer(text: str, parameters: dict[str, Any]) -> int:
+        if "endless" in text:
             threading.Event().wait()
-        if any("assert" in prepared.text for prepared in batch):
+        if "assert" in text:
             raise RuntimeError("CUDA error: device-side assert triggered")
-        return [b"%d" % len(prepared.text) for prepared in batch]
+        return len(text)
+
+    return FakeBatchedPipeline(FakePipeline(answer=answer, mask_token=""))
 
 
 class Failing:
@@ -78,7 +67,7 @@ async def test_an_embedded_worker_whose_model_hangs_is_replaced(settings: Any, m
     """Rule 9: a new worker with a new thread; who waited is answered, and the input that hangs gets its 504."""
     settings.INFERENCE = conf.Conf(deadline_s=3)
     settings.ASGI_APPLICATION = "of.another.project"
-    monkeypatch.setattr("inference.backends.transformers.backend.load", lambda *_: Hanging())
+    monkeypatch.setattr("inference.process.embedded_worker.load", hanging_pipeline)
     monkeypatch.setattr("inference.process.embedded_worker.RESTART_FIRST_S", 0.1)
     process = WebProcess(pytest.fail, log_requests=False)
     process.start()
@@ -108,7 +97,7 @@ async def test_a_process_that_has_lost_its_device_ends(settings: Any, monkeypatc
     """No new worker in this process could load a model."""
     settings.INFERENCE = conf.Conf()
     settings.ASGI_APPLICATION = "of.another.project"
-    monkeypatch.setattr("inference.backends.transformers.backend.load", lambda *_: Hanging())
+    monkeypatch.setattr("inference.process.embedded_worker.load", hanging_pipeline)
     said: list[str] = []
     process = WebProcess(said.append, log_requests=False)
     process.start()

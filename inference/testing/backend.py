@@ -1,0 +1,150 @@
+"""The backend of the fake pipeline; ``INFERENCE_BACKEND`` may name it like any other.
+
+It loads the pipeline of the test that runs; outside of tests, one with the default answers of ``INFERENCE_TASK``.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from inference.backends.base import Generated, LoadFailed, Outcome
+from inference.conf import Conf
+from inference.errors import InferenceError
+from inference.messaging.messages import FinishReason, Job
+from inference.serving.generation_result import pipeline_output
+from inference.testing.fake_pipeline import FakePipeline
+
+_current: FakePipeline | None = None
+_threads: list[threading.Thread] = []
+
+
+@contextmanager
+def using(fake: FakePipeline) -> Iterator[None]:
+    """``load`` loads this one; at the end, wait for the threads that have."""
+    global _current
+    _current = fake
+    try:
+        yield
+    finally:
+        _current = None
+        while _threads:
+            _threads.pop().join()
+
+
+def load(conf: Conf, report: Callable[[str], None]) -> "FakeBatchedPipeline | FakeSteppedPipeline":
+    """Raises ``LoadFailed`` for an unknown task."""
+    if _current is not None:
+        _threads.append(threading.current_thread())
+    try:
+        fake = _current or FakePipeline(conf.task or "fill-mask")
+    except ValueError as error:
+        raise LoadFailed(str(error)) from error
+    report(f"ready: a fake pipeline for {fake.description.task}")
+    return FakeSteppedPipeline(fake) if fake.description.streams else FakeBatchedPipeline(fake)
+
+
+@dataclass(eq=False)
+class FakeJob:
+    """A prepared job; each word is a token. ``pieces`` are the tokens of its generated text, once that has begun."""
+
+    job: Job
+    tokens: int
+    sequences: int = 1
+    pieces: list[str] | None = None
+    generated: int = 0
+
+    @property
+    def longest(self) -> int:
+        return self.tokens
+
+
+class FakeBatchedPipeline:
+    """Runs a ``FakePipeline`` in batches."""
+
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
+    concurrent_batches = 1
+    pads = False
+    shares_calls = True
+
+    def __init__(self, fake: FakePipeline) -> None:
+        self.description = fake.description
+        self._fake = fake
+
+    def prepare(self, jobs: Sequence[Job]) -> list[FakeJob]:
+        return [FakeJob(job, max(1, len(str(job.input).split()))) for job in jobs]
+
+    def run(self, batch: Sequence[FakeJob]) -> list[Outcome]:
+        self._fake.delay()
+        return [self._outcome(prepared.job) for prepared in batch]
+
+    def use_threads(self, threads: int) -> None: ...
+
+    def close(self) -> None: ...
+
+    def _outcome(self, job: Job) -> Outcome:
+        try:
+            return msgspec.json.encode(self._fake.answer_to(job.input, job.parameters))
+        except InferenceError as error:
+            return error
+
+
+class FakeSteppedPipeline:
+    """Generates the answers of a ``FakePipeline`` word by word."""
+
+    warm_up_costs: Sequence[tuple[int, int, float]] = ()
+
+    def __init__(self, fake: FakePipeline) -> None:
+        self.description = fake.description
+        self._fake = fake
+
+    def prepare(self, jobs: Sequence[Job]) -> list[FakeJob]:
+        return [FakeJob(job, max(1, len(str(job.input).split())), generated=len(job.resume)) for job in jobs]
+
+    def cache_tokens(self, prepared: Collection[FakeJob]) -> int:
+        return len(prepared)
+
+    def retain(self, prepared: Collection[FakeJob]) -> None: ...
+
+    def step(self, prepared: Sequence[FakeJob]) -> list[Generated | InferenceError | None]:
+        self._fake.delay()
+        return [self._next(text) for text in prepared]
+
+    def close(self) -> None: ...
+
+    def _next(self, text: FakeJob) -> Generated | InferenceError:
+        job = text.job
+        if text.pieces is None:
+            try:
+                text.pieces = words(self._fake.answer_to(job.input, job.parameters))
+            except InferenceError as error:
+                return error
+        index, text.generated = text.generated, text.generated + 1
+        limit = job.parameters.get("max_new_tokens", len(text.pieces))
+        reason: FinishReason | None = None
+        if text.generated >= len(text.pieces):
+            reason = "eos_token"
+        elif text.generated >= limit:
+            reason = "length"
+        return Generated(
+            index=index,
+            token=index,
+            text=text.pieces[index],
+            logprob=0.0,
+            special=False,
+            finish_reason=reason,
+            output=_output(job, "".join(text.pieces[: text.generated])) if reason else b"",
+        )
+
+
+def words(text: str) -> list[str]:
+    """Of a text, each with the spaces before it; joined, they are the text. At least one."""
+    return re.findall(r"\s*\S+(?:\s+$)?", text) or [text]
+
+
+def _output(job: Job, text: str) -> bytes:
+    full_text = job.parameters.get("return_full_text") is not False
+    return msgspec.json.encode(pipeline_output(job.input, text, full_text=full_text))

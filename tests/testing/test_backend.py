@@ -1,0 +1,25 @@
+import pytest
+
+from inference.backends.base import BatchedPipeline, LoadFailed, SteppedPipeline
+from inference.conf import Conf
+from inference.testing.backend import load, words
+
+
+def test_without_a_test_it_is_a_backend_like_any_other():
+    assert load(Conf(), print).description.task == "fill-mask"
+    assert load(Conf(task="ner"), print).description.task == "token-classification"
+    with pytest.raises(LoadFailed, match="There is no task 'poetry'"):
+        load(Conf(task="poetry"), print)
+
+
+def test_its_pipelines_are_those_that_a_worker_needs():
+    batched: BatchedPipeline | SteppedPipeline = load(Conf(), print)
+    stepped: BatchedPipeline | SteppedPipeline = load(Conf(task="text-generation"), print)
+    assert not isinstance(batched, SteppedPipeline)
+    assert isinstance(stepped, SteppedPipeline)
+
+
+@pytest.mark.parametrize("text", ["", " ", "one", " one two", "one  two\n", "\n one"])
+def test_words_joined_are_the_text(text: str):
+    assert "".join(words(text)) == text
+    assert words(text)
