@@ -1,11 +1,13 @@
 """Settings of servers and workers whose model waits while a test holds it.
 
-What has to happen before an answer comes then does, however fast or slow the machine is. Everything else is that of
-``inferencesite.settings``, except that nothing takes a model that is held for one that hangs.
+So a test decides what happens before an answer, however fast the machine is. The settings are those of
+``inferencesite.settings``, except that the watchdog never takes a held model for one that hangs.
 """
 
 import json
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,21 +20,21 @@ from inference.conf import Conf
 from inference.worker import watchdog
 from inferencesite import settings as site
 from inferencesite.settings import *  # noqa: F403
-from tests.holding import HOLD, POLL_S, holders, record
+from tests.holding import HOLD, POLL_S, REPORT_MODULES, holders, modules, record
 
 GATE = Path(os.environ[HOLD])
 INFERENCE = replace(site.INFERENCE, backend=__name__)
 
 
 class Held:
-    """Calls pass while there is no file, and the first few of them after it came."""
+    """Calls pass while there is no file, and as many of them afterwards as it says."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call
         self._passed = 0
 
     def __call__(self, *args: Any) -> Any:
-        with suppress(FileNotFoundError):  # it is open
+        with suppress(FileNotFoundError):  # no hold
             if self._passed < int(GATE.read_text()):
                 self._passed += 1
                 return self._call(*args)
@@ -59,4 +61,12 @@ def load(conf: Conf, report: Callable[[str], None]) -> Any:
     return pipeline
 
 
+def report_modules(*_: object) -> None:
+    report = modules(GATE, os.getpid())
+    new = report.with_name(f"{report.name}.new")
+    new.write_text("\n".join(list(sys.modules)))
+    new.rename(report)
+
+
+signal.signal(REPORT_MODULES, report_modules)
 watchdog.LEAST_S = watchdog.LEAST_OF_ALL_S = 600.0

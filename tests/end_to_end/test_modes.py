@@ -26,6 +26,7 @@ from inference.messaging.cancellation import cancel_and_wait
 from inference.process import web
 from tests import processes
 from tests.conftest import CLIENT_S, Reference, client
+from tests.holding import REPORT_MODULES
 from tests.processes import Redis, Web, Worker
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -64,15 +65,28 @@ def test_only_the_worker_has_the_model(embedded: Web, distributed: Web, shared_w
         with client(server) as http:
             assert http.post("/", content=TEXT).status_code == 200
 
-    loaded = {process: libraries_of(process) for process in (embedded, shared_worker, distributed)}
-    assert loaded[embedded] == loaded[shared_worker] == set(MODEL_LIBRARIES)
-    assert loaded[distributed] == set()
+    mapped = {process: libraries_of(process) for process in (embedded, shared_worker, distributed)}
+    assert mapped[embedded] == mapped[shared_worker] == set(MODEL_LIBRARIES)
+    assert mapped[distributed] == set()
+    imported = {process: packages_of(process) for process in (embedded, shared_worker, distributed)}
+    for process in (embedded, shared_worker):
+        assert imported[process] >= {*MODEL_LIBRARIES, "transformers"}
+    assert imported[distributed].isdisjoint({*MODEL_LIBRARIES, "transformers"})
+    assert "inference" in imported[distributed]
     assert distributed.resident_mb() < 200
 
 
 def libraries_of(process: processes.Process) -> set[str]:
+    """Model libraries whose files are mapped into its memory."""
     files = process.mapped_files()
     return {name for name in MODEL_LIBRARIES if any(name in file for file in files)}
+
+
+def packages_of(process: processes.Process) -> set[str]:
+    """All packages that it has imported, as it reports itself."""
+    process.signal(REPORT_MODULES)
+    process.wait_for(lambda: process.hold.modules_of(process.pid), "it reports its modules")
+    return {name.partition(".")[0] for name in process.hold.modules_of(process.pid) or ()}
 
 
 # Waiting for a worker
