@@ -123,7 +123,7 @@ def compare(folder: Path, prompts: int, seed: int) -> dict[str, int]:
     counted = {"": 0, "near tie": 0, "wrong": 0}
     for text, course in zip(texts, courses, strict=True):
         prompt = text.ids[: text.prompt_tokens]
-        counted[differs(stock, prompt, course.tokens, text.limits.new_tokens)] += 1
+        counted[differs(stock, prompt, course.tokens, text.stop_conditions.new_tokens)] += 1
     return counted
 
 

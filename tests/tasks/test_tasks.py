@@ -1,11 +1,13 @@
-"""The registry: a file is enough to add a task."""
+"""The registry: a file is enough to add a task, and nothing else names one."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+import inference
 from inference import tasks
 from inference.errors import Invalid
 from inference.serving.validation import validate_inputs, validate_parameters
@@ -78,3 +80,28 @@ def test_an_alias_stands_for_its_task():
     assert tasks.find("ner") is tasks.TASKS["token-classification"]
     assert tasks.find("sentiment-analysis") is tasks.TASKS["text-classification"]
     assert tasks.find("fill-maks") is None
+
+
+def may_name_tasks(path: str) -> bool:
+    """Tasks themselves, how transformers runs each, and dialects, whose clients have oddities."""
+    of_backend = {f"backends/transformers/{name.replace('-', '_')}.py" for name in tasks.TASKS}
+    return path.startswith(("tasks/", "api/dialects/")) or path in of_backend
+
+
+def test_nothing_else_names_a_task():
+    names = {name for task in tasks.TASKS.values() for name in (task.name, *task.aliases)}
+    folder = Path(inference.__file__).parent
+    found = [
+        f"{path.relative_to(folder)}:{node.lineno} {node.value}"
+        for path in sorted(folder.rglob("*.py"))
+        if not may_name_tasks(path.relative_to(folder).as_posix())
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    found += [
+        f"{path.relative_to(folder)} {name}"
+        for path in sorted(folder.rglob("*.html"))
+        for name in names
+        if name in path.read_text()
+    ]
+    assert not found

@@ -36,14 +36,14 @@ def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     report("importing torch and transformers")
     from inference.backends.transformers.loading import load_pipeline
-    from inference.backends.transformers.selection import choose
+    from inference.backends.transformers.selection import select_pipeline
     from inference.backends.transformers.warm_up import measure
 
     _freeze()
     loaded = load_pipeline(conf, report)
     report("warming up")
     try:
-        pipeline = choose(loaded, conf, report)
+        pipeline = select_pipeline(loaded, conf, report)
         pipeline.warm_up_costs = measure(pipeline)
     except LoadFailed:
         raise

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from inference.backends.transformers.loading import Loaded
+from inference.backends.transformers.loaded import Loaded
 from inference.messaging.messages import Description
 
 CHARS_PER_TOKEN = 64
@@ -18,20 +18,21 @@ NO_LIMIT = 1_000_000
 def describe(loaded: Loaded, *, streams: bool = False) -> Description:
     tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
     longest = _longest_input(tokenizer, config)
+    form = loaded.task.input
     description = Description(
-        task=loaded.task,
+        task=loaded.task.name,
         model=loaded.name,
         revision=loaded.revision,
         device=loaded.device,
         dtype=loaded.dtype,
         threads=loaded.threads,
         vocabulary=getattr(config, "vocab_size", 0) or len(tokenizer),
-        mask_token=(tokenizer.mask_token or "") if loaded.task == "fill-mask" else "",
+        mask_token=(tokenizer.mask_token or "") if form.masked else "",
         longest_input=longest,
         longest_input_chars=longest * CHARS_PER_TOKEN,
         memory_mb=resident_mb(),
         streams=streams,
-        chat=loaded.task == "text-generation" and bool(tokenizer.chat_template),
+        chat=form.chats and bool(tokenizer.chat_template),
     )
     return msgspec.structs.replace(description, version=version_of(description, loaded.weights))
 

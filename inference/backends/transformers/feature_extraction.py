@@ -5,7 +5,8 @@ from typing import Any
 import torch
 
 from inference.backends.transformers.encoder import Encoder
-from inference.backends.transformers.rows import Prepared, Row, check_length
+from inference.backends.transformers.rows import Row, TokenizedJob, check_length
+from inference.backends.transformers.task import TransformersTask
 from inference.messaging.messages import Job
 
 
@@ -14,7 +15,7 @@ class FeatureExtraction(Encoder):
 
     token_outputs = ("last_hidden_state",)
 
-    def finish(self, item: Prepared, rows: list[dict[str, Any]]) -> Any:
+    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
         vectors = rows[0]["last_hidden_state"].float()
         match item.postprocess.get("pooling", "none"):
             case "mean":
@@ -25,6 +26,15 @@ class FeatureExtraction(Encoder):
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return vectors.tolist() if vectors.ndim > 2 else vectors[0].tolist()
 
-    def _checked(self, job: Job, rows: list[Row]) -> Prepared:
+    def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         check_length(rows[0].length, self.description.longest_input)
-        return Prepared(job, rows, dict(job.parameters))
+        return TokenizedJob(job, rows, dict(job.parameters))
+
+
+TASK = TransformersTask(
+    auto_class="AutoModel",
+    architectures=("Model",),
+    # Checkpoints of masked language models have no pooler, and it is not used here.
+    optional_weights=("pooler.",),
+    encoder=FeatureExtraction,
+)

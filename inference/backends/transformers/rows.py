@@ -29,8 +29,8 @@ class Row:
 
 
 @dataclass(eq=False, slots=True)
-class Prepared:
-    """A job, tokenised. Most tasks make one row of an input, zero-shot classification one per label."""
+class TokenizedJob:
+    """Most tasks make one row of an input, zero-shot classification one per label."""
 
     job: Job
     rows: list[Row]
@@ -47,10 +47,10 @@ class Prepared:
         return len(self.rows)
 
 
-def check_length(tokens: int, limit: int) -> None:
-    """Raises ``Invalid`` with limit and actual. A longer input would fail inside the forward with its batch mates."""
+def check_length(tokens: int, limit: int, what: str = "The input") -> None:
+    """Raises ``Invalid`` with limit and actual. A longer input would fail in the forward pass with its whole batch."""
     if tokens > limit:
-        raise Invalid(f"The input has {tokens} tokens; this model takes at most {limit}.")
+        raise Invalid(f"{what} has {tokens} tokens; this model takes at most {limit}.")
 
 
 class Layout(Protocol):
@@ -106,17 +106,19 @@ class Padded:
         return [*padding, *values] if self._left else [*values, *padding]
 
 
-def groups(prepared: Sequence[Prepared], max_tokens: int, *, pads: bool) -> list[list[Prepared]]:
+def groups(jobs: Sequence[TokenizedJob], max_tokens: int, *, pads: bool) -> list[list[TokenizedJob]]:
     """Split by length so that no forward pass computes more than ``max_tokens``, unless one input does."""
-    made: list[list[Prepared]] = []
-    for item in sorted(prepared, key=lambda item: item.longest):
+    made: list[list[TokenizedJob]] = []
+    for item in sorted(jobs, key=lambda item: item.longest):
         if not made or computed_tokens([*made[-1], item], pads=pads) > max_tokens:
             made.append([])
         made[-1].append(item)
     return made
 
 
-def by_text(jobs: Sequence[Job], tokenize: Callable[[list[str]], Mapping[str, Sequence[Sequence[int]]]]) -> list[Row]:
-    """One row per job, tokenised in one call."""
-    encoded = tokenize([job.input for job in jobs])
-    return [Row({name: values[index] for name, values in encoded.items()}) for index in range(len(jobs))]
+def tokenized(
+    texts: Sequence[str], tokenize: Callable[[Sequence[str]], Mapping[str, Sequence[Sequence[int]]]]
+) -> list[Row]:
+    """One row per text, in one call of the tokenizer."""
+    encoded = tokenize(texts)
+    return [Row({name: values[index] for name, values in encoded.items()}) for index in range(len(texts))]

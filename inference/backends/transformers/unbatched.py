@@ -12,9 +12,10 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from inference.backends.base import Outcome
 from inference.backends.transformers.description import describe
+from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
-from inference.backends.transformers.loading import Loaded, give_memory_back
-from inference.backends.transformers.rows import Prepared, Row, check_length
+from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.rows import Row, TokenizedJob, check_length
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
 
@@ -35,7 +36,7 @@ class Unbatched:
         self._pipe = loaded.pipe
         self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
 
-    def prepare(self, jobs: Sequence[Job]) -> list[Prepared | InferenceError]:
+    def prepare(self, jobs: Sequence[Job]) -> list[TokenizedJob | InferenceError]:
         return [attempt(job, self._prepare, job) for job in jobs]
 
     def use_threads(self, threads: int) -> None:
@@ -44,27 +45,27 @@ class Unbatched:
     def close(self) -> None:
         device = self.description.device
         vars(self).clear()
-        give_memory_back(device)
+        release_memory(device)
 
-    def run(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+    def run(self, prepared: Sequence[TokenizedJob]) -> list[Outcome]:
         return [attempt(item.job, self._call, item) for item in prepared]
 
-    def _prepare(self, job: Job) -> Prepared:
+    def _prepare(self, job: Job) -> TokenizedJob:
         tokens = self._tokens(job.input)
         limit = self.description.longest_input
         check_length(len(tokens), limit)
-        return Prepared(job, [Row({"input_ids": tokens})])
+        return TokenizedJob(job, [Row({"input_ids": tokens})])
 
     def _tokens(self, given: Any) -> list[int]:
         tokens: list[int] = self._tokenizer(given, verbose=False)["input_ids"]
         return tokens
 
-    def _call(self, item: Prepared) -> bytes:
+    def _call(self, item: TokenizedJob) -> bytes:
         return to_json(self._pipe(item.job.input, **item.job.parameters))
 
 
 @dataclass(eq=False, slots=True)
-class Writing(Prepared):
+class Writing(TokenizedJob):
     """A text to be generated, which is measured in steps of the model: one for each new token, some for the prompt."""
 
     stopped: bool = False

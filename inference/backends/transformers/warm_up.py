@@ -1,11 +1,13 @@
 """Real inputs for checks, warm-up and the first figures of the cost model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from inference.backends.base import BatchedPipeline, LoadFailed, compute_clock
 from inference.backends.sizes import computed_tokens
+from inference.backends.transformers import task as transformers_tasks
 from inference.errors import InferenceError
-from inference.messaging.messages import Job
+from inference.messaging.messages import Description, Job
 from inference.tasks import TASKS
 
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
@@ -15,18 +17,17 @@ STREAMED = SHAPES[:2]
 """The same where texts are generated step by step: nothing is chosen by what batches of prompts cost."""
 ONE_BY_ONE = ((1, 0), (1, 2), (1, 8))
 """The same where each input has a call of its own."""
-NEW_TOKENS = (2, 16)
-"""Of one text, where each is generated in a call of its own: what a step costs shows in the difference."""
 
 
-def example(task_name: str, mask_token: str, *, longer: int = 0, masks: int = 1) -> Job:
-    """An input that every model of the task can answer."""
-    task = TASKS[task_name]
-    text = " ".join([task.example_for(mask_token)] * masks + [MORE] * longer)
-    parameters: dict[str, Any] = dict(task.example_parameters)
-    if task.samples:
-        parameters |= {"max_new_tokens": 2, "seed": 0}
-    return Job(id=0, request_id="warm-up", input=text, parameters=parameters, time_left_s=3600)
+def example(description: Description, *, longer: int = 0, parameters: Mapping[str, Any] | None = None) -> Job:
+    """An input that every model of the task can answer; ``longer`` times with ``MORE`` after it."""
+    task = TASKS[description.task]
+    spec = transformers_tasks.find(task)
+    given = {**task.example_parameters, **(spec.warm_up_parameters if spec else {}), **(parameters or {})}
+    value = task.input.changed(
+        task.example_for(description.mask_token), lambda text: " ".join([text] + [MORE] * longer)
+    )
+    return Job(id=0, request_id="warm-up", input=value, parameters=given, time_left_s=3600)
 
 
 def prepared(pipeline: BatchedPipeline, jobs: list[Job]) -> list[Any]:
@@ -59,17 +60,11 @@ def measure(pipeline: BatchedPipeline) -> list[tuple[int, int, float]]:
 
 def _batches(pipeline: BatchedPipeline) -> list[list[Job]]:
     d = pipeline.description
-    if TASKS[d.task].samples and not pipeline.shares_calls:
-        return [[_text(new_tokens)] for new_tokens in NEW_TOKENS]
+    spec = transformers_tasks.find(TASKS[d.task])
+    if not pipeline.shares_calls and spec and spec.call_parameters:
+        return [[example(d, parameters=parameters)] for parameters in spec.call_parameters]
     shapes = STREAMED if d.streams else SHAPES if pipeline.shares_calls else ONE_BY_ONE
-    return [[example(d.task, d.mask_token, longer=longer)] * size for size, longer in shapes]
-
-
-def _text(new_tokens: int) -> Job:
-    """One that does not end by itself."""
-    job = example("text-generation", "")
-    job.parameters.update(max_new_tokens=new_tokens, min_new_tokens=new_tokens)
-    return job
+    return [[example(d, longer=longer)] * size for size, longer in shapes]
 
 
 def _measure(pipeline: BatchedPipeline, jobs: list[Job]) -> tuple[int, int, float]:

@@ -45,11 +45,11 @@ def test_a_pipeline_that_is_closed_holds_nothing(
     name: str, kind: str, ragged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, tokenizers and cache go with the last reference, without waiting for the garbage collector."""
-    from inference.backends.transformers import selection  # noqa: PLC0415 - imports torch
+    from inference.backends.transformers import fill_mask, selection  # noqa: PLC0415 - imports torch
     from tests import tiny_models  # noqa: PLC0415
 
     if kind == "PlainFillMask":
-        monkeypatch.setattr(selection, "_alike", lambda *_: False)
+        monkeypatch.setattr(fill_mask, "_alike", lambda *_: False)
     if not ragged:
         monkeypatch.setattr(selection, "_runs_without_padding", lambda *_: False)
     pipeline: Any = backend.load(
@@ -92,7 +92,7 @@ def test_a_device_gets_its_memory_back_once_the_model_is_gone(
 
 
 def asked(pipeline: Any) -> Job:
-    return example(pipeline.description.task, pipeline.description.mask_token)
+    return example(pipeline.description)
 
 
 def test_closing_gives_back_what_was_changed_in_a_model_that_others_have(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_closing_gives_back_what_was_changed_in_a_model_that_others_have(tmp_pat
     from tests import tiny_models  # noqa: PLC0415
 
     loaded = load_pipeline(Conf(model=str(tiny_models.fill_mask(tmp_path))), lambda progress: None)
-    from inference.backends.transformers.fill_mask import FillMask  # noqa: PLC0415
+    from inference.backends.transformers.fill_mask_fast import FillMask  # noqa: PLC0415
 
     FillMask(loaded, Conf()).close()
     assert not loaded.pipe.model.base_model._forward_hooks

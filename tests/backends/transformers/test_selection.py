@@ -1,102 +1,29 @@
-"""Tasks beyond fill-mask: results are those of ``pipe(x, **parameters)``, each input for itself, and what cannot be
-served is refused before it takes a job."""
+"""Results are those of ``pipe(x, **parameters)``, each input for itself, whichever way a pipeline is run."""
 
-import json
 import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from inference.backends.base import BatchedPipeline
-from inference.backends.transformers import backend
-from inference.conf import BUNDLED_MODEL, Conf
-from inference.errors import InferenceError, Invalid
-from inference.messaging.messages import Job
-from inference.tasks import TASKS
+from inference.conf import BUNDLED_MODEL
+from inference.errors import Invalid
 from tests import processes
-from tests.conftest import CLIENT_S, CLOSE, client
+from tests.backends.transformers.running import Asked, Make, assert_equal, direct, load, plain, run
+from tests.conftest import CLIENT_S, client
 from tests.processes import Redis, Web
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 TOO_LONG = "stone " * 100
-Asked = tuple[str, dict[str, Any]]
-Make = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def models() -> Any:
-    from tests import tiny_models  # noqa: PLC0415 - imports torch
-
-    return tiny_models
-
-
-@pytest.fixture(scope="session")
-def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Path]:
-    """The folder of a tiny model, made once; not to be changed."""
-    made: dict[str, Path] = {}
-
-    def folder(make: Make) -> Path:
-        name = make.__name__
-        if name not in made:
-            made[name] = make(tmp_path_factory.mktemp("models") / name)
-        return made[name]
-
-    return folder
-
-
-def load(folder: Path | str, **options: Any) -> BatchedPipeline:
-    return backend.load(Conf(model=str(folder), **options), lambda progress: None)
 
 
 @pytest.fixture(scope="module")
 def bundled() -> BatchedPipeline:
     return load(BUNDLED_MODEL)
-
-
-def run(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[Any]:
-    jobs = [
-        Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
-        for number, (text, parameters) in enumerate(asked)
-    ]
-    prepared = pipeline.prepare(jobs)
-    ran = iter(pipeline.run([item for item in prepared if not isinstance(item, InferenceError)]))
-    outcomes = [item if isinstance(item, InferenceError) else next(ran) for item in prepared]
-    return [outcome if isinstance(outcome, InferenceError) else json.loads(outcome) for outcome in outcomes]
-
-
-def direct(folder: Path, task: str) -> Any:
-    import torch  # noqa: PLC0415
-    import transformers  # noqa: PLC0415
-
-    return transformers.pipeline(task, model=str(folder), dtype=torch.float32)
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it."""
-    return json.loads(json.dumps(value, default=lambda number: number.item()))
-
-
-def assert_equal(answer: Any, expected: Any, path: str = "") -> None:
-    """Alike in everything, numbers within ``CLOSE``."""
-    assert type(answer) is type(expected), path
-    if isinstance(expected, dict):
-        assert answer.keys() == expected.keys(), path
-        for key, value in expected.items():
-            assert_equal(answer[key], value, f"{path}.{key}")
-    elif isinstance(expected, list):
-        assert len(answer) == len(expected), path
-        for number, value in enumerate(expected):
-            assert_equal(answer[number], value, f"{path}[{number}]")
-    elif isinstance(expected, float):
-        assert answer == pytest.approx(expected, abs=CLOSE), path
-    else:
-        assert answer == expected, path
 
 
 # Results
@@ -180,24 +107,6 @@ def test_pooling_is_that_of_the_token_vectors(
         assert unit == pytest.approx(torch.nn.functional.normalize(vectors.mean(0), dim=0).tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
-    import torch  # noqa: PLC0415
-
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    with pytest.raises(backend.LoadFailed, match=f"INFERENCE_DTYPE is {dtype}.*use auto"):
-        load(BUNDLED_MODEL, dtype=dtype, device="cpu")
-
-
-def test_attention_is_not_planned_anew_for_each_shape() -> None:
-    """As cuDNN does: on a GPU, a text came at 22 tokens a second in half precision, instead of at 180."""
-    import torch  # noqa: PLC0415
-
-    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
-    load(BUNDLED_MODEL)
-    assert not torch.backends.cuda.cudnn_sdp_enabled()
-
-
 # Fast paths
 
 
@@ -209,9 +118,9 @@ def test_a_fast_path_that_differs_is_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Say, because a new transformers calls the head in another way: slower, but never wrong."""
-    from inference.backends.transformers import fill_mask  # noqa: PLC0415
+    from inference.backends.transformers import fill_mask_fast  # noqa: PLC0415
 
-    monkeypatch.setattr(fill_mask.FillMask, "_keep_masks", lambda self, module, inputs, output: output)
+    monkeypatch.setattr(fill_mask_fast.FillMask, "_keep_masks", lambda self, module, inputs, output: output)
     pipeline = load(BUNDLED_MODEL)
 
     assert type(pipeline).__name__ == "PlainFillMask"
@@ -492,137 +401,3 @@ def post_at_once(server: Web, texts: Sequence[str]) -> list[httpx.Response]:
             return await asyncio.gather(*(http.post("/", content=text) for text in texts))
 
     return asyncio.run(post_all())
-
-
-# What is refused at start
-
-
-def copy_of(base: Path, folder: Path, how: str) -> Path:
-    """A copy of a model's folder, broken in some way."""
-    shutil.copytree(base, folder)
-    config, weights = folder / "config.json", folder / "model.safetensors"
-    breaks: dict[str, Callable[[], Any]] = {
-        "no tokenizer": lambda: remove(folder.glob("tokenizer*")),
-        "truncated weights": lambda: weights.write_bytes(weights.read_bytes()[:-1000]),
-        "empty weights": lambda: weights.write_bytes(b""),
-        "only a .bin file": lambda: weights.rename(folder / "pytorch_model.bin"),
-        "bad config": lambda: config.write_text('{"model_type": '),
-        "unknown model type": lambda: change(config, model_type="perceptron"),
-        "no purpose": lambda: change(config, architectures=[]),
-        "another purpose": lambda: change(config, architectures=["BertForQuestionAnswering"]),
-        "foreign tokenizer": lambda: change(config, vocab_size=1000),
-    }
-    breaks[how]()
-    return folder
-
-
-def remove(files: Iterable[Path]) -> None:
-    for file in files:
-        file.unlink()
-
-
-def change(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
-
-
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ("no tokenizer", "no usable tokenizer"),
-        ("truncated weights", "damaged or incomplete"),
-        ("empty weights", "damaged or incomplete"),
-        ("only a .bin file", "model.safetensors"),
-        ("bad config", "config.json"),
-        ("unknown model type", "perceptron"),
-        ("no purpose", "does not say what it is for"),
-        ("another purpose", "was made for question-answering"),
-        ("foreign tokenizer", "do not belong together"),
-    ],
-)
-def test_a_broken_folder_is_refused(
-    models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, how: str, words: str
-) -> None:
-    assert_refused({"model": str(copy_of(folder_of(models.text_classification), tmp_path / "broken", how))}, words)
-
-
-@pytest.mark.parametrize(
-    ("architecture", "purpose"),
-    [
-        ("T5ForConditionalGeneration", "sequence-to-sequence generation"),
-        ("MarianMTModel", "translation"),
-        ("RobertaForMultipleChoice", "multiple-choice"),
-        ("BertForNextSentencePrediction", "next-sentence-prediction"),
-        ("ViTForImageClassification", "image-classification"),
-        ("Wav2Vec2ForCTC", "automatic-speech-recognition"),
-    ],
-)
-def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpose: str) -> None:
-    from inference.backends.transformers.loading import _task  # noqa: PLC0415 - imports torch
-
-    with pytest.raises(backend.LoadFailed) as refused:
-        _task(Conf(model="owner/name"), SimpleNamespace(architectures=[architecture]))
-    assert str(refused.value) == (
-        f"owner/name was made for {purpose} ({architecture}), which this server does not serve; "
-        f"it serves {', '.join(TASKS)}."
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "task", "words"),
-    [
-        ("feature_extraction", "fill-mask", "no weights for fill-mask"),
-        ("fill_mask", "text-classification", "no weights for text-classification"),
-        ("text_classification", "zero-shot-classification", "entailment"),
-        ("fill_mask", "text-generation", "fill-mask"),
-        ("text_generation", "fill-mask", "GPT2Config"),
-        ("fill_mask", "summarize", "INFERENCE_TASK is 'summarize'; it must be one of feature-extraction, fill-mask"),
-    ],
-)
-def test_a_task_that_the_checkpoint_is_not_for_is_refused(
-    models: Any, folder_of: Callable[[Make], Path], name: str, task: str, words: str
-) -> None:
-    assert_refused({"model": str(folder_of(getattr(models, name))), "task": task}, words)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"model": "/no/such/folder"}, "/no/such/folder"),
-        ({"model": "no such/folder at all"}, "no such/folder at all"),
-        ({"model": "google-bert/bert-base-uncased"}, "google-bert/bert-base-uncased.*cannot be reached"),
-        ({"model": "google-bert/bert-base-uncased", "revision": "abc"}, "revision abc.*cannot be reached"),
-        ({"device": "cpuu"}, "INFERENCE_DEVICE is 'cpuu'"),
-        ({"device": "cuda:99"}, "INFERENCE_DEVICE is 'cuda:99'"),
-        ({"device": "mps"}, "INFERENCE_DEVICE is 'mps'"),
-        ({"device": "meta"}, "warm-up"),
-    ],
-)
-def test_what_is_not_there_is_refused(options: dict[str, Any], words: str) -> None:
-    assert_refused(options, words)
-
-
-def assert_refused(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(backend.LoadFailed, match=words) as refused:
-        backend.load(Conf(**options), lambda progress: None)
-    sentence = str(refused.value)
-    assert sentence.endswith((".", ")"))
-    assert "\n" not in sentence
-    assert len(sentence) < 500
-
-
-def test_processes_that_cannot_load_end_with_one_sentence(
-    models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, redis: Redis
-) -> None:
-    truncated = copy_of(folder_of(models.text_classification), tmp_path / "truncated", "truncated weights")
-    damaged = {"INFERENCE_MODEL": str(truncated), "INFERENCE_LAYER_PREFIX": "damaged"}
-    headless = {"INFERENCE_MODEL": str(folder_of(models.feature_extraction)), "INFERENCE_TASK": "fill-mask"}
-    with (
-        processes.web(env=headless, wait_for=None) as server,
-        processes.worker(redis, damaged, wait=False) as worker,
-    ):
-        assert server.wait() == 1
-        assert worker.wait() == 1
-        assert "Cannot serve: " in server.last_line()
-        assert "no weights for fill-mask" in server.last_line()
-        assert "Cannot serve: " in worker.last_line()
-        assert "damaged or incomplete" in worker.last_line()

@@ -23,7 +23,7 @@ UNKNOWN = ("softcap", "s_aux", "position_bias", "sinks")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AttentionInputs:
     """What a layer wants; ``q``, ``k`` and ``v`` are ``[tokens, heads, size]``."""
 
     layer: int
@@ -34,7 +34,7 @@ class Asked:
     window: int | None
     """How many tokens back a token sees, itself included; ``None``: all."""
 
-    def of(self, tokens: slice) -> "Asked":
+    def of(self, tokens: slice) -> "AttentionInputs":
         return replace(self, q=self.q[tokens], k=self.k[tokens], v=self.v[tokens])
 
 
@@ -43,7 +43,7 @@ class Span(Protocol):
 
     tokens: slice
 
-    def attend(self, asked: Asked) -> torch.Tensor:
+    def attend(self, inputs: AttentionInputs) -> torch.Tensor:
         """``[tokens, heads, size]``, for these tokens only."""
         ...
 
@@ -67,15 +67,15 @@ class NextTokens:
         self._selected: Any = neighbours if side_by_side else self._row  # the latter is a copy
         self._longest = max(self.at) + 1
 
-    def attend(self, asked: Asked) -> torch.Tensor:
-        q = asked.q
-        keys, values = self.block.kv[asked.layer]
-        keys[self._row, :, self._at] = asked.k
-        values[self._row, :, self._at] = asked.v
+    def attend(self, inputs: AttentionInputs) -> torch.Tensor:
+        q = inputs.q
+        keys, values = self.block.kv[inputs.layer]
+        keys[self._row, :, self._at] = inputs.k
+        values[self._row, :, self._at] = inputs.v
         keys, values = (kept[self._selected, :, : self._longest] for kept in (keys, values))
         # Heads that share keys stand as one head's tokens: the keys need not be repeated for each of them.
         grouped = q.reshape(len(self.rows), keys.shape[1], -1, q.shape[-1])
-        result = attend(grouped, keys, values, attn_mask=self._mask(asked.window, q.dtype), scale=asked.scale)
+        result = attend(grouped, keys, values, attn_mask=self._mask(inputs.window, q.dtype), scale=inputs.scale)
         return result.reshape(q.shape)
 
     def _mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
@@ -97,19 +97,19 @@ class PromptPart:
         length: int = self.tokens.stop - self.tokens.start
         return self.before + length
 
-    def attend(self, asked: Asked) -> torch.Tensor:
-        q, end, row = asked.q.transpose(0, 1)[None], self.end, self.text.row
-        keys, values = self.text.placed.kv[asked.layer, :, row : row + 1]
-        keys[0, :, self.before : end] = asked.k.transpose(0, 1)
-        values[0, :, self.before : end] = asked.v.transpose(0, 1)
+    def attend(self, inputs: AttentionInputs) -> torch.Tensor:
+        q, end, row = inputs.q.transpose(0, 1)[None], self.end, self.text.row
+        keys, values = self.text.placed.kv[inputs.layer, :, row : row + 1]
+        keys[0, :, self.before : end] = inputs.k.transpose(0, 1)
+        values[0, :, self.before : end] = inputs.v.transpose(0, 1)
         keys, values = keys[:, :, :end], values[:, :, :end]
         if (shared := q.shape[1] // keys.shape[1]) > 1:
             keys, values = (kept.repeat_interleave(shared, 1) for kept in (keys, values))
         mask = None
-        causal = not self.before and (asked.window is None or end <= asked.window)
+        causal = not self.before and (inputs.window is None or end <= inputs.window)
         if not causal:
-            mask = _mask(torch.arange(self.before, end, device=q.device), end, asked.window, q.dtype)
-        return attend(q, keys, values, attn_mask=mask, is_causal=causal, scale=asked.scale)[0].transpose(0, 1)
+            mask = _mask(torch.arange(self.before, end, device=q.device), end, inputs.window, q.dtype)
+        return attend(q, keys, values, attn_mask=mask, is_causal=causal, scale=inputs.scale)[0].transpose(0, 1)
 
 
 def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torch.dtype) -> torch.Tensor:
@@ -128,9 +128,9 @@ class ShapeFinder:
         self.layers: set[int] = set()
         self.shapes: set[tuple[Any, ...]] = set()
 
-    def note(self, asked: Asked) -> None:
-        self.layers.add(asked.layer)
-        self.shapes |= {(tuple(kept.shape[1:]), kept.dtype, kept.device) for kept in (asked.k, asked.v)}
+    def note(self, inputs: AttentionInputs) -> None:
+        self.layers.add(inputs.layer)
+        self.shapes |= {(tuple(kept.shape[1:]), kept.dtype, kept.device) for kept in (inputs.k, inputs.v)}
 
     def shape(self) -> Shape:
         """Raises ``ValueError`` if layers differ in what they keep, or do not come through here."""
@@ -150,13 +150,13 @@ def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attentio
     if unknown := [name for name in UNKNOWN if kwargs.get(name) is not None]:
         raise ValueError(f"its attention wants {', '.join(unknown)}")
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    asked = Asked(module.layer_idx, q, k, v, scaling, kwargs.get("sliding_window"))
+    inputs = AttentionInputs(module.layer_idx, q, k, v, scaling, kwargs.get("sliding_window"))
     result = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
     if isinstance(spans, ShapeFinder):
-        spans.note(asked)
+        spans.note(inputs)
     else:
         for span in spans:
-            result[span.tokens] = span.attend(asked.of(span.tokens))
+            result[span.tokens] = span.attend(inputs.of(span.tokens))
     return result[None], None
 
 

@@ -7,14 +7,15 @@ import torch
 
 from inference.backends.base import Generated, Outcome
 from inference.backends.transformers.description import describe
+from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.attention import NAME, PromptPart, ShapeFinder, register
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
 from inference.backends.transformers.generation.plan import Plan, plan
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
-from inference.backends.transformers.generation.sampling import Choice, Drawn, choose
+from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
 from inference.backends.transformers.generation.text import Text
-from inference.backends.transformers.loading import Loaded, give_memory_back
+from inference.backends.transformers.loaded import Loaded
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import Job
@@ -74,11 +75,12 @@ class Generator:
         If it raises, nothing has changed for any of them: the step may be tried again with fewer.
         """
         this = plan(prepared, self.cache)
-        choices = choose(self._logits(this), [Drawn(text.sampling, text.ids, text.index) for text in this.chosen])
+        inputs = [SamplingInput(text.sampling, text.ids, text.index) for text in this.chosen]
+        sampled = sample(self._logits(this), inputs)
         for span in this.spans:
             if isinstance(span, PromptPart):
                 span.text.cached = span.end
-        outcomes = {text: self._take(text, choice) for text, choice in zip(this.chosen, choices, strict=True)}
+        outcomes = {text: self._take(text, token) for text, token in zip(this.chosen, sampled, strict=True)}
         return [outcomes.get(text) for text in prepared]
 
     @torch.inference_mode()
@@ -106,7 +108,7 @@ class Generator:
         device = self.description.device
         self.retain(())
         vars(self).clear()
-        give_memory_back(device)
+        release_memory(device)
 
     def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
         device = self._pipe.device
@@ -121,24 +123,24 @@ class Generator:
         ).logits[0]
         return logits if len(logits) == len(places) else logits[places]
 
-    def _take(self, text: Text, choice: Choice) -> Generated | InferenceError:
+    def _take(self, text: Text, token: SampledToken) -> Generated | InferenceError:
         text.decoding = True
-        outcome: Generated | InferenceError = attempt(text.job, self._generated, text, choice)
+        outcome: Generated | InferenceError = attempt(text.job, self._generated, text, token)
         return outcome
 
-    def _generated(self, text: Text, choice: Choice) -> Generated:
+    def _generated(self, text: Text, token: SampledToken) -> Generated:
         index = text.index
-        piece, reason = text.take(choice.token)
+        piece, reason = text.take(token.token)
         output = b""
         if reason:
             piece += text.pieces.rest(whole(self._pipe.tokenizer, text.generated))
             output = to_json(answer(self._pipe, text))
         return Generated(
             index=index,
-            token=choice.token,
+            token=token.token,
             text=piece,
-            logprob=choice.logprob,
-            special=choice.token in self._special,
+            logprob=token.logprob,
+            special=token.token in self._special,
             finish_reason=reason,
             output=output,
         )

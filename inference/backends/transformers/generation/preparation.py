@@ -11,7 +11,7 @@ from transformers.utils.chat_template_utils import Chat
 
 from inference.backends.transformers.generation.detokenizer import Detokenizer
 from inference.backends.transformers.generation.sampling import Sampling
-from inference.backends.transformers.generation.text import Limits, Text
+from inference.backends.transformers.generation.text import StopConditions, Text
 from inference.backends.transformers.rows import check_length
 from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
@@ -67,16 +67,16 @@ class TextPreparation:
         unused = OURS if job.parameters.get("do_sample", True) else OURS | SAMPLERS
         given = {name: value for name, value in job.parameters.items() if name not in unused}
         config = self._model._prepare_generation_config(None, **self._pipe._prepare_generate_kwargs(given))[0]
-        limits = self._limits(job, len(ids), config)
+        stop_conditions = self._stop_conditions(job, len(ids), config)
         text = Text(
             job=job,
             prompt=prompt,
             ids=ids,
             prompt_tokens=len(ids),
-            limits=limits,
+            stop_conditions=stop_conditions,
             sampling=self._sampling(job, len(ids), config),
             pieces=self._pieces(),
-            capacity=self._capacity(len(ids) + limits.new_tokens),
+            capacity=self._capacity(len(ids) + stop_conditions.new_tokens),
             postprocess=self._pipe._sanitize_parameters(return_full_text=job.parameters.get("return_full_text"))[2],
         )
         text.resume(job.resume)
@@ -93,7 +93,7 @@ class TextPreparation:
             raise Invalid("The input has no tokens; send a text that the model's tokenizer knows something of.")
         return ids
 
-    def _limits(self, job: Job, prompt_tokens: int, config: Any) -> Limits:
+    def _stop_conditions(self, job: Job, prompt_tokens: int, config: Any) -> StopConditions:
         room = self._longest - prompt_tokens
         wanted = job.parameters.get("max_new_tokens")
         if room < (wanted or 1):
@@ -104,7 +104,7 @@ class TextPreparation:
         default = config.max_new_tokens or max(1, (config.max_length or self._longest) - prompt_tokens)
         ends = config.eos_token_id
         stop = (*(config.stop_strings or ()), *job.parameters.get("stop", ()))
-        return Limits(
+        return StopConditions(
             new_tokens=wanted or min(default, room),  # the default may be more than the model has places for
             end_tokens=frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
             stop=tuple(stop),

@@ -33,13 +33,13 @@ class Sampling:
         return "top_k" if self.top_k else "top_p"
 
 
-class Choice(NamedTuple):
+class SampledToken(NamedTuple):
     token: int
     logprob: float
     """Natural logarithm of its probability, before anything was done to the model's scores."""
 
 
-class Drawn(NamedTuple):
+class SamplingInput(NamedTuple):
     """A text whose token is to be chosen: its tokens so far, and the position of the next among the generated ones."""
 
     sampling: Sampling
@@ -47,7 +47,7 @@ class Drawn(NamedTuple):
     position: int
 
 
-def choose(logits: torch.Tensor, texts: Sequence[Drawn]) -> list[Choice]:
+def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[SampledToken]:
     """One per text, in order, for ``logits[text, vocabulary]``.
 
     Raises:
@@ -61,7 +61,7 @@ def choose(logits: torch.Tensor, texts: Sequence[Drawn]) -> list[Choice]:
         rows = [row for row in drawn if texts[row].sampling.kind == kind]
         tokens[rows] = DRAWS[kind](scores[rows], [texts[row] for row in rows])
     logprobs = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
-    return [Choice(*choice) for choice in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
+    return [SampledToken(*token) for token in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
 
 
 def uniform(seed: int, index: int) -> float:
@@ -70,7 +70,7 @@ def uniform(seed: int, index: int) -> float:
     return float(int.from_bytes(digest, "little") >> 11) / (1 << 53)
 
 
-def _processed(logits: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _processed(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     """Scores after what ``generate`` applies to greedy search as well."""
     touched = [text.sampling.processors or text.sampling.repetition_penalty != 1 for text in texts]
     if not any(touched):
@@ -88,18 +88,18 @@ def _processed(logits: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
     return scores
 
 
-def _from_all(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _from_all(scores: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     return _pick(_tempered(scores, texts).softmax(-1), texts)
 
 
-def _from_top_k(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _from_top_k(scores: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     top_k = torch.tensor([min(text.sampling.top_k, scores.shape[-1]) for text in texts], device=scores.device)
     best, candidates = _tempered(scores, texts).topk(int(top_k.max()))
     others = torch.arange(best.shape[-1], device=scores.device) >= top_k[:, None]
     return _from_nucleus(best.masked_fill(others, float("-inf")).softmax(-1), candidates, texts)
 
 
-def _from_top_p(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _from_top_p(scores: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     scores = _tempered(scores, texts)
     everything = scores.logsumexp(-1, keepdim=True)
     for most in (min(NUCLEUS, scores.shape[-1]), scores.shape[-1]):
@@ -113,7 +113,9 @@ def _from_top_p(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
 DRAWS = {"all": _from_all, "top_k": _from_top_k, "top_p": _from_top_p}
 
 
-def _from_nucleus(probabilities: torch.Tensor, candidates: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _from_nucleus(
+    probabilities: torch.Tensor, candidates: torch.Tensor, texts: Sequence[SamplingInput]
+) -> torch.Tensor:
     """``candidates`` and their probabilities are the likeliest first; they are drawn from in the vocabulary's order.
 
     So near ties, which may change places with the company that a text has, do not change what is drawn.
@@ -124,7 +126,7 @@ def _from_nucleus(probabilities: torch.Tensor, candidates: torch.Tensor, texts: 
     return candidates.gather(-1, _pick(kept, texts)[:, None])[:, 0]
 
 
-def _pick(probabilities: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _pick(probabilities: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     """The index at which the sum of probabilities passes the text's random number. They need not sum to 1."""
     sums = probabilities.cumsum(-1)
     total = sums[:, -1:]
@@ -135,11 +137,11 @@ def _pick(probabilities: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
     return torch.searchsorted(sums, below, right=True)[:, 0]
 
 
-def _tempered(scores: torch.Tensor, texts: Sequence[Drawn]) -> torch.Tensor:
+def _tempered(scores: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     temperatures = [1.0 if text.sampling.processors else text.sampling.temperature for text in texts]
     return scores.double() / torch.tensor(temperatures, dtype=torch.float64, device=scores.device)[:, None]
 
 
-def _top_p(texts: Sequence[Drawn], like: torch.Tensor) -> torch.Tensor:
+def _top_p(texts: Sequence[SamplingInput], like: torch.Tensor) -> torch.Tensor:
     top_p = [min(text.sampling.top_p, 1 - ROUNDING) for text in texts]
     return torch.tensor(top_p, dtype=torch.float64, device=like.device)[:, None]

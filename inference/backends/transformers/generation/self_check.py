@@ -7,7 +7,7 @@ import torch
 
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
-from inference.backends.transformers.loading import Loaded
+from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.warm_up import example, prepared, takes
 from inference.conf import Conf
@@ -49,7 +49,7 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
         ValueError: they differ.
     """
     # The second and the third join while others run; the last one's prompt is read in parts.
-    texts = _texts(generator, [longer if takes(generator, _example(longer)) else 0 for longer in (0, 1, 2)])
+    texts = _texts(generator, [longer if takes(generator, _example(generator, longer)) else 0 for longer in (0, 1, 2)])
     got: dict[Text, list[float]] = {text: [] for text in texts}
     running: list[Text] = []
     newcomers = list(texts)
@@ -79,13 +79,12 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
 
 
 def _texts(generator: Generator, lengths: Sequence[int]) -> list[Text]:
-    return list(prepared(generator, [_example(longer) for longer in lengths]))
+    return list(prepared(generator, [_example(generator, longer) for longer in lengths]))
 
 
-def _example(longer: int) -> Job:
-    job = example("text-generation", "", longer=longer)
-    job.parameters.update(do_sample=False, max_new_tokens=TOKENS, repetition_penalty=1.0)
-    return job
+def _example(generator: Generator, longer: int) -> Job:
+    parameters = {"do_sample": False, "max_new_tokens": TOKENS, "repetition_penalty": 1.0}
+    return example(generator.description, longer=longer, parameters=parameters)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class StopConditions:
     """When a text is finished."""
 
     new_tokens: int
@@ -30,7 +30,7 @@ class Text:
     """What the pipeline's post-processing wants back: the text, or the chat."""
     ids: list[int]
     prompt_tokens: int
-    limits: Limits
+    stop_conditions: StopConditions
     sampling: Sampling
     pieces: Detokenizer
     capacity: int
@@ -68,8 +68,8 @@ class Text:
 
     def resume(self, tokens: Iterable[int]) -> None:
         """Go on after ``tokens``, which an earlier worker generated; the one that ends the text is made anew."""
-        for token in list(tokens)[: self.limits.new_tokens - 1]:
-            if token in self.limits.end_tokens:
+        for token in list(tokens)[: self.stop_conditions.new_tokens - 1]:
+            if token in self.stop_conditions.end_tokens:
                 return
             self.ids.append(token)
             self.pieces.push(token)
@@ -79,8 +79,8 @@ class Text:
         self.cached = len(self.ids)
         self.ids.append(token)
         piece = self.pieces.push(token)
-        if token in self.limits.end_tokens:
+        if token in self.stop_conditions.end_tokens:
             return piece, "eos_token"
-        if any(stop in self.pieces.tail(len(piece) + len(stop) - 1) for stop in self.limits.stop):
+        if any(stop in self.pieces.tail(len(piece) + len(stop) - 1) for stop in self.stop_conditions.stop):
             return piece, "stop_sequence"
-        return piece, "length" if self.index >= self.limits.new_tokens else None
+        return piece, "length" if self.index >= self.stop_conditions.new_tokens else None

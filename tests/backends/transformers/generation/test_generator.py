@@ -142,7 +142,7 @@ def test_a_step_that_fails_changes_nothing(llama: Any, monkeypatch: pytest.Monke
     step(range(4))
     for _ in range(5):
         with monkeypatch.context() as broken:
-            broken.setattr("inference.backends.transformers.generation.generator.choose", fail)
+            broken.setattr("inference.backends.transformers.generation.generator.sample", fail)
             with pytest.raises(MemoryError):
                 llama.step(texts)
         step((0, 1))
@@ -189,7 +189,7 @@ def test_a_text_ends_with_the_models_end_token(llama: Any) -> None:
     text = one(llama, job(WORDS))
     first = llama.step([text])[0]
     again = one(llama, job(WORDS))
-    again.limits = type(again.limits)(new_tokens=12, end_tokens=frozenset([first.token, 1]))
+    again.stop_conditions = type(again.stop_conditions)(new_tokens=12, end_tokens=frozenset([first.token, 1]))
 
     (course,) = finish(llama, [again])
 

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from inference.backends.transformers.generation import sampling
-from inference.backends.transformers.generation.sampling import Drawn, Sampling, choose, uniform
+from inference.backends.transformers.generation.sampling import Sampling, SamplingInput, sample, uniform
 
 VOCABULARY = 3000
 KINDS: list[dict[str, Any]] = [
@@ -31,7 +31,7 @@ def scores(rows: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * 3
 
 
-def reference(logits: torch.Tensor, text: Drawn) -> torch.Tensor:
+def reference(logits: torch.Tensor, text: SamplingInput) -> torch.Tensor:
     """Probabilities as ``generate`` would draw by them."""
     s = text.sampling
     processors = transformers.LogitsProcessorList()
@@ -47,15 +47,15 @@ def reference(logits: torch.Tensor, text: Drawn) -> torch.Tensor:
     return processed.double().softmax(-1)[0]
 
 
-def texts(do_sample: bool) -> list[Drawn]:
+def texts(do_sample: bool) -> list[SamplingInput]:
     ids = [3, 5, 5, 8, 2999]
-    return [Drawn(Sampling(do_sample=do_sample, seed=n, **kind), ids, n) for n, kind in enumerate(KINDS)]
+    return [SamplingInput(Sampling(do_sample=do_sample, seed=n, **kind), ids, n) for n, kind in enumerate(KINDS)]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_mixed_batch_draws_as_generates_processors_have_it(seed: int) -> None:
     logits = scores(len(KINDS), seed)
-    for row, (choice, text) in enumerate(zip(choose(logits, texts(do_sample=True)), texts(True), strict=True)):
+    for row, (choice, text) in enumerate(zip(sample(logits, texts(do_sample=True)), texts(True), strict=True)):
         probabilities = reference(logits[row], text)
         expected = torch.searchsorted(probabilities.cumsum(-1), uniform(text.sampling.seed, text.position))
         assert choice.token == int(expected), KINDS[row]
@@ -65,22 +65,22 @@ def test_a_mixed_batch_draws_as_generates_processors_have_it(seed: int) -> None:
 def test_without_sampling_only_the_penalty_counts() -> None:
     logits = scores(len(KINDS))
     logits[:, 2999] = logits.max() + 0.1  # the best, but for the penalty on what has been said
-    for row, (choice, text) in enumerate(zip(choose(logits, texts(do_sample=False)), texts(False), strict=True)):
+    for row, (choice, text) in enumerate(zip(sample(logits, texts(do_sample=False)), texts(False), strict=True)):
         assert choice.token == int(reference(logits[row], text).argmax())
-    assert len({choice.token for choice in choose(logits, texts(do_sample=False))}) > 1
+    assert len({choice.token for choice in sample(logits, texts(do_sample=False))}) > 1
 
 
 def test_a_draw_does_not_depend_on_company() -> None:
     logits = scores(len(KINDS))
-    together = choose(logits, texts(do_sample=True))
-    alone = [choose(logits[row : row + 1], [text])[0] for row, text in enumerate(texts(do_sample=True))]
+    together = sample(logits, texts(do_sample=True))
+    alone = [sample(logits[row : row + 1], [text])[0] for row, text in enumerate(texts(do_sample=True))]
     assert [choice.token for choice in together] == [choice.token for choice in alone]
 
 
 def test_draws_follow_the_probabilities() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     drawn = Counter(
-        choose(logits, [Drawn(Sampling(do_sample=True, seed=seed), [0], index)])[0].token
+        sample(logits, [SamplingInput(Sampling(do_sample=True, seed=seed), [0], index)])[0].token
         for seed, index in itertools.product(range(50), range(40))
     )
     assert [drawn[token] / 2000 for token in range(4)] == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
@@ -96,7 +96,7 @@ def test_where_scores_are_no_numbers_nothing_is_drawn() -> None:
     logits = scores(2)
     logits[1, 5] = float("nan")
     with pytest.raises(ValueError, match="not numbers"):
-        choose(logits, [Drawn(Sampling(do_sample=True, **kind), [0], 0) for kind in KINDS[:2]])
+        sample(logits, [SamplingInput(Sampling(do_sample=True, **kind), [0], 0) for kind in KINDS[:2]])
 
 
 def test_generates_own_processors_stand_in_for_ours() -> None:
@@ -105,10 +105,10 @@ def test_generates_own_processors_stand_in_for_ours() -> None:
     )
     logits = scores(1)
     logits[0, 7] = 100
-    text = Drawn(Sampling(do_sample=True, seed=4, temperature=50.0, processors=own), [1], 0)
+    text = SamplingInput(Sampling(do_sample=True, seed=4, temperature=50.0, processors=own), [1], 0)
     probabilities = own(torch.tensor([[1]]), logits.clone()).double().softmax(-1)[0]
     expected = torch.searchsorted(probabilities.cumsum(-1), uniform(4, 0))
-    assert [choice.token for choice in choose(logits, [text])] == [int(expected)]
+    assert [choice.token for choice in sample(logits, [text])] == [int(expected)]
     assert int(expected) != 7
 
 
@@ -121,6 +121,6 @@ def test_the_vocabulary_is_sorted_as_a_whole_only_where_it_must_be(monkeypatch: 
         return whole(tensor, k)
 
     monkeypatch.setattr(torch.Tensor, "topk", topk)
-    choose(scores(1), [Drawn(Sampling(do_sample=True, top_p=0.5), [0], 0)])
-    choose(scores(1) / 1000, [Drawn(Sampling(do_sample=True, top_p=0.9), [0], 0)])
+    sample(scores(1), [SamplingInput(Sampling(do_sample=True, top_p=0.5), [0], 0)])
+    sample(scores(1) / 1000, [SamplingInput(Sampling(do_sample=True, top_p=0.9), [0], 0)])
     assert widths == [sampling.NUCLEUS, sampling.NUCLEUS, VOCABULARY]

@@ -1,0 +1,24 @@
+"""A pipeline as it was loaded, before it is known how it will be run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from inference.backends.transformers.task import TransformersTask
+from inference.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """``pipe`` is a transformers pipeline, ``name`` what clients may know of the model, ``weights`` tells checkpoints
+    apart.
+    """
+
+    pipe: Any
+    task: Task
+    spec: TransformersTask
+    name: str
+    revision: str
+    weights: str
+    device: str
+    dtype: str
+    threads: int

@@ -1,0 +1,56 @@
+"""What a task needs of transformers, declared in one module per task."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from inference.backends.base import BatchedPipeline
+from inference.conf import Conf
+from inference.tasks.base import Task
+
+if TYPE_CHECKING:
+    from inference.backends.transformers.encoder import Encoder
+    from inference.backends.transformers.loaded import Loaded
+
+Report = Callable[[str], None]
+"""Is called with progress, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformersTask:
+    """How transformers loads and runs a task; ``TASK`` of the module that is named like the task.
+
+    It runs as batches of rows (``encoder``), or in its own way (``build``), or else one input after the other.
+    """
+
+    auto_class: str
+    """The class of transformers that loads its checkpoints."""
+    architectures: tuple[str, ...] = ()
+    """Endings of the names of architectures that are trained for it: it is their checkpoints' task by default."""
+    exclusive: bool = False
+    """Checkpoints that were trained for another task are refused. Their weights would fit, and answer nonsense."""
+    optional_weights: tuple[str, ...] = ()
+    """Beginnings of the names of weights that it does not use, so that a checkpoint may lack them."""
+    check: Callable[[str, Any], None] | None = None
+    """Called with a model's name and configuration; raises ``LoadFailed`` for one that is not fit for the task."""
+    pipeline: str = ""
+    """The transformers pipeline whose parts are used, if it is not named like the task."""
+    encoder: "type[Encoder] | None" = None
+    build: "Callable[[Loaded, Conf, Report], BatchedPipeline] | None" = None
+    warm_up_parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Beside those of the task's example."""
+    call_parameters: Sequence[Mapping[str, Any]] = ()
+    """For the calls that are measured at warm-up where each input has a call of its own; by default inputs differ."""
+
+
+def find(task: Task) -> TransformersTask | None:
+    """How transformers runs a task; ``None`` where no module says so."""
+    name = task.backend or f"{__package__}.{task.name.replace('-', '_')}"
+    try:
+        declared: TransformersTask = import_module(name).TASK
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
+    return declared

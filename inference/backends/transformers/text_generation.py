@@ -1,0 +1,23 @@
+"""text-generation: token by token for many texts at once, or else one text after the other."""
+
+from inference.backends.base import BatchedPipeline
+from inference.backends.transformers.generation.self_check import continuous
+from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.task import Report, TransformersTask
+from inference.backends.transformers.unbatched import TextGeneration
+from inference.conf import Conf
+
+
+def build(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeline:
+    return continuous(loaded, conf, report) or TextGeneration(loaded)
+
+
+TASK = TransformersTask(
+    auto_class="AutoModelForCausalLM",
+    architectures=("ForCausalLM", "LMHeadModel"),
+    exclusive=True,
+    build=build,
+    warm_up_parameters={"max_new_tokens": 2, "seed": 0},
+    # Texts that end after exactly so many tokens: what a step of the model costs shows in the difference.
+    call_parameters=[{"max_new_tokens": tokens, "min_new_tokens": tokens} for tokens in (2, 16)],
+)
