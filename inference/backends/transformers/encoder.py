@@ -38,7 +38,6 @@ class Encoder:
     """Outputs with one entry per token: each input gets those of its own."""
     reentrant = True
     """``run`` may be called from several threads at once: it does not tokenise."""
-    shares_calls = True
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
@@ -46,12 +45,14 @@ class Encoder:
         self._pipe = loaded.pipe
         self._model = loaded.pipe.model
         self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
-        self._max_tokens = conf.max_batch_tokens
+        self.shares_calls = self._tokenizer.pad_token_id is not None
+        """Without a padding token, each row goes into the model by itself."""
+        self._max_tokens = conf.max_batch_tokens if self.shares_calls else 0
         self.layout: Layout = Padded(self._tokenizer, self._pipe.device)
 
     @property
     def pads(self) -> bool:
-        return self.layout.pads
+        return self.layout.pads and self.shares_calls
 
     @property
     def concurrent_batches(self) -> int:
@@ -100,6 +101,8 @@ class Encoder:
     @torch.inference_mode()
     def forward(self, rows: Sequence[Row]) -> list[dict[str, torch.Tensor]]:
         """The model's outputs for each row."""
+        if len(rows) > 1 and not self.shares_calls:
+            return [outputs for row in rows for outputs in self.forward([row])]
         by_row: list[dict[str, torch.Tensor]] = [{} for _ in rows]
         for name, value in self._model(**self.layout.arguments(rows)).items():
             if isinstance(value, torch.Tensor):

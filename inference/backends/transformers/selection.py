@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 
 
 def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeline:
-    """A pipeline that cannot be split is called as a whole; a fast path that fails its self-check is left out."""
+    """A pipeline that is not made of rows is called as a whole; a fast path that fails its self-check is left out."""
     if loaded.spec.build is not None:
         return loaded.spec.build(loaded, conf, report)
-    if loaded.spec.encoder is None or loaded.pipe.tokenizer.pad_token_id is None:
+    if loaded.spec.encoder is None:
         return Unbatched(loaded)
     encoder = loaded.spec.encoder(loaded, conf)
     rows = _rows(encoder, [example(encoder.description)] * 8)
     if pack_linears(loaded.pipe.model, lambda: torch.cat([tensor.flatten() for tensor in encoder.compared(rows)])):
         report("linear layers are packed for oneDNN")
     encoder = encoder.faster(loaded, conf)
-    if loaded.device == "cpu" and _runs_without_padding(encoder, loaded):
+    if loaded.device == "cpu" and encoder.pads and _runs_without_padding(encoder, loaded):
         report("batches run without padding")
     return encoder
 

@@ -203,16 +203,40 @@ def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, 
     assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
 
 
+@pytest.mark.parametrize("pad", [{"pad_token_id": 0}, {}], ids=["pads", "cannot pad"])
 @pytest.mark.parametrize("kind", ["GPT2Model", "GPT2ForSequenceClassification"])
-def test_decoders_that_can_pad(models: Any, tmp_path: Path, make_texts: Callable[..., list[str]], kind: str) -> None:
-    """Their forward pass returns a cache beside the tensors."""
+def test_decoders(
+    models: Any, tmp_path: Path, make_texts: Callable[..., list[str]], kind: str, pad: dict[str, int]
+) -> None:
+    """Their forward pass returns a cache beside the tensors. Without a padding token rows run one by one."""
     more = {"id2label": {0: "calm", 1: "glad", 2: "cross"}} if kind != "GPT2Model" else {}
-    folder = models.gpt2(tmp_path / "decoder", kind, pad_token_id=0, **more)
+    folder = models.gpt2(tmp_path / "decoder", kind, **pad, **more)
     pipe = direct(folder, "feature-extraction" if kind == "GPT2Model" else "text-classification")
     texts = ["a boat", "the old river", *(text.replace("[MASK]", "stone") for text in make_texts(6, 1, 6))]
 
-    for answer, text in zip(run(load(folder), [(text, {}) for text in texts]), texts, strict=True):
+    pipeline = load(folder)
+    assert pipeline.shares_calls == pipeline.pads == bool(pad)
+    for answer, text in zip(run(pipeline, [(text, {}) for text in texts]), texts, strict=True):
         assert_equal(answer, plain(pipe(text)), text)
+
+
+def test_zero_shot_classification_without_a_padding_token(models: Any, tmp_path: Path) -> None:
+    """The labels of an input run one by one."""
+    numbers = {"contradiction": 0, "neutral": 1, "entailment": 2}
+    labels = {"id2label": {number: label for label, number in numbers.items()}, "label2id": numbers}
+    folder = models.gpt2(tmp_path / "decoder", "GPT2ForSequenceClassification", **labels, n_positions=200)
+    pipe = direct(folder, "zero-shot-classification")
+
+    [answer] = run(load(folder, task="zero-shot-classification"), [("a boat", LABELS)])
+
+    assert_equal(answer, plain(pipe("a boat", **LABELS)))
+
+
+def test_pooling_without_a_padding_token(models: Any, tmp_path: Path) -> None:
+    pipeline = load(models.gpt2(tmp_path / "decoder", "GPT2Model"))
+    tokens, mean = run(pipeline, [("the old river", {}), ("the old river", {"pooling": "mean"})])
+
+    assert mean == pytest.approx([sum(column) / len(tokens[0]) for column in zip(*tokens[0], strict=True)], abs=1e-5)
 
 
 def test_text_generation(models: Any, folder_of: Callable[[Make], Path]) -> None:
