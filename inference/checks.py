@@ -129,7 +129,7 @@ def check_app_order(**_: Any) -> Iterable[CheckMessage]:
 def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
     if apps.is_installed("daphne"):
         for sentence in compat.missing():
-            yield Error(sentence, id="inference.E010")
+            yield Error(sentence, id="inference.E011")
 
 
 def run() -> list[CheckMessage]:

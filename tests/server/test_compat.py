@@ -102,7 +102,7 @@ def test_a_name_is_an_attribute_or_assigned_by_a_method_or_used_by_a_function(
 def test_the_system_check_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(HTTPChannel, "_respondToBadRequestAndDisconnect")
     (found,) = checks.run()
-    assert (found.id, found.msg) == ("inference.E010", compat.missing()[0])
+    assert (found.id, found.msg) == ("inference.E011", compat.missing()[0])
     assert found.is_serious()
 
 
