@@ -1,4 +1,4 @@
 """Runs in all processes: messages between web processes and workers, and the channel layer that carries them.
 
-In: message objects. Out: the same objects at the receiver, at most once. Nothing here knows what they are for.
+In: message objects. Out: equal objects at the receiver, at most once.
 """

@@ -7,7 +7,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 CAPACITY = 10_000
-"""Messages in one channel. Never reached: credit bounds what is under way."""
+"""Messages in one channel. Never reached, because credit bounds the jobs under way."""
 
 
 def in_memory(expiry_s: int) -> dict[str, Any]:

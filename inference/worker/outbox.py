@@ -1,4 +1,4 @@
-"""What a worker says to one web process: one queue, one send at a time, in envelopes."""
+"""A worker's replies to one web process: one queue, one send at a time, in envelopes."""
 
 import asyncio
 import logging
@@ -13,11 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """A worker's words for one web process.
+    """The queue of events, closing entries and statuses for one web process.
 
-    Entries go out in order, packed into envelopes; a send that is refused is tried again until the web process is
-    given up. ``on_taken`` hears which closing entries the layer has taken. A status is made when it is sent, so
-    that it says what is true then.
+    Entries are sent in order, packed into envelopes; a refused send is repeated until the task of ``run`` is cancelled.
+
+    Args:
+        make_status: called when the status is sent, so that it is current.
+        on_taken: called with the closing entries that the layer has taken.
     """
 
     def __init__(
@@ -42,11 +44,11 @@ class Outbox:
 
     def put(self, entry: "Event | Closing") -> None:
         self._entries.append(entry)
-        self._awake()
+        self._wake_up()
 
     def status_due(self) -> None:
         self._status_due = True
-        self._awake()
+        self._wake_up()
 
     async def flushed(self) -> None:
         """Wait until the layer has taken everything."""
@@ -62,28 +64,29 @@ class Outbox:
                     await self._send_entries()
                 if self._status_due:
                     self._status_due = False
-                    await self._insist(self._make_status)
+                    await self._send_until_taken(self._make_status)
                 if self._send_interval_s:
                     await asyncio.sleep(self._send_interval_s)
             self._idle.set()
 
-    def _awake(self) -> None:
+    def _wake_up(self) -> None:
         self._idle.clear()
         self._wake.set()
 
     async def _send_entries(self) -> None:
         packed = pack(self._entries, lambda entry: len(entry.output) if isinstance(entry, Result) else 0)
         replies = Replies(self._worker, tuple(packed))
-        await self._insist(lambda: replies)
+        await self._send_until_taken(lambda: replies)
         self._on_taken([entry for entry in packed if not isinstance(entry, Started | Token)])
 
-    async def _insist(self, make: Callable[[], Message]) -> None:
+    async def _send_until_taken(self, make: Callable[[], Message]) -> None:
+        """``make`` is called for each attempt."""
         pause_s = RETRY_FIRST_S
         while True:
             try:
                 await send(self._layer, self._channel, make())
             except Exception as error:
-                logger.debug("Sending to %s fails: %r", self._channel, error)
+                logger.debug("Sending to %s failed: %r", self._channel, error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_LAST_S)
             else:

@@ -1,4 +1,4 @@
-"""Notices a call of the model that does not come back, and a device that is lost (rule 9)."""
+"""Finds calls of the model that do not return, and devices that are lost (rule 9)."""
 
 import asyncio
 import itertools
@@ -10,9 +10,9 @@ from typing import NoReturn
 LEAST_S = 5.0
 TIMES_PREDICTED = 20
 OF_DEADLINE = 1 / 3
-"""No longer than this, or those that wait behind it would all be too late."""
+"""Bounds the limit: otherwise all jobs behind the call would miss their deadlines."""
 ALWAYS_PREDICTED = 3
-"""But a model that is slow for the deadline that was set does not hang."""
+"""Raises the limit: a model that is slow for its deadline does not hang."""
 LEAST_OF_ALL_S = 1.0
 TICK_S = 0.25
 LOST = (
@@ -20,7 +20,7 @@ LOST = (
     "misaligned address", "hardware stack error", "invalid program counter", "uncorrectable", "launch timed out",
     "unknown error",
 )  # fmt: skip
-"""What CUDA says, beside "CUDA error", when this process cannot use the device any more: each later call fails too."""
+"""Words beside "CUDA error" in errors after which every later call of the process fails as well."""
 
 
 class ModelHangs(Exception):
@@ -28,22 +28,23 @@ class ModelHangs(Exception):
 
 
 class DeviceLost(ModelHangs):
-    """No call of this process comes back from the device any more. The message is one sentence for the operator."""
+    """This process cannot use its device any more. The message is one sentence for the operator."""
 
 
 def is_device_lost(error: Exception) -> bool:
-    """Not for running out of memory, nor for a call that the device refuses: these harm nobody else."""
-    said = str(error)
-    return isinstance(error, RuntimeError) and "CUDA error" in said and any(words in said for words in LOST)
+    """Whether every later call will fail; not after running out of memory, or after a call that the device refuses."""
+    message = str(error)
+    return isinstance(error, RuntimeError) and "CUDA error" in message and any(words in message for words in LOST)
 
 
 class Watchdog:
-    """Counts for how many ticks of the event loop each call has been under way.
+    """Counts the ticks of the event loop during each call.
 
-    Ticks, not the clock: while the process was stopped, or its loop held up, the model may have been, too.
+    It counts ticks instead of reading the clock: if the process was stopped or its loop held up, the model may have
+    been, too.
 
     Args:
-        deadline_s: of requests, usually.
+        deadline_s: the usual deadline of requests.
     """
 
     def __init__(self, deadline_s: float) -> None:
@@ -55,14 +56,14 @@ class Watchdog:
         self._never: list[asyncio.Future[NoReturn]] = []
 
     def limit_s(self, predicted_s: float | None) -> float:
-        """How long a call may take; the most where nothing is predicted."""
+        """How long a call may take; the longest limit if nothing is predicted."""
         if predicted_s is None:
             return self._most_s
         return max(min(max(LEAST_S, TIMES_PREDICTED * predicted_s), self._most_s), ALWAYS_PREDICTED * predicted_s)
 
     @contextmanager
     def watching(self, name: str, predicted_s: float | None) -> Iterator[None]:
-        """A call is under way."""
+        """Watch a call for the time of the block."""
         number, limit_s = next(self._numbers), self.limit_s(predicted_s)
         self._under_way[number] = name, self._ticks + math.ceil(limit_s / TICK_S) + 1, limit_s
         try:
@@ -71,18 +72,18 @@ class Watchdog:
             del self._under_way[number]
 
     async def lose(self, error: Exception) -> NoReturn:
-        """Hold on to the call that lost the device, as to one that hangs: another worker may know how it ends."""
+        """Never return: the call that lost the device stays open, like one that hangs, and its jobs stay held."""
         self._lost = self._lost or str(error).partition("\n")[0]
         self._never.append(never := asyncio.get_running_loop().create_future())
         await never
         raise AssertionError
 
     async def watch(self) -> None:
-        """Wait for a call that hangs.
+        """Run until a call hangs or the device is lost.
 
         Raises:
-            ModelHangs: there is one.
-            DeviceLost: there will be no other.
+            ModelHangs: a call has not returned in time.
+            DeviceLost: a call has lost the device.
         """
         while True:
             await asyncio.sleep(TICK_S)
@@ -91,4 +92,4 @@ class Watchdog:
                 raise DeviceLost(f"The device is lost to this process, which must be started again ({self._lost}).")
             for name, last_tick, limit_s in self._under_way.values():
                 if self._ticks >= last_tick:
-                    raise ModelHangs(f"A call on thread {name} has not come back for {limit_s:.1f} s: the model hangs.")
+                    raise ModelHangs(f"A call on thread {name} has not returned for {limit_s:.1f} s: the model hangs.")

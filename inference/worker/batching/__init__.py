@@ -1,4 +1,4 @@
-"""Runs in workers: which jobs run together, what that costs, and what becomes of a batch that fails.
+"""Runs in workers: which jobs run together, what that costs, and how a failed batch is divided.
 
-In: tokenised jobs. Out: calls of the backend, and its outcomes job by job.
+In: tokenised jobs. Out: calls of the backend, and its outcome for each job.
 """

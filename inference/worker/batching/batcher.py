@@ -1,4 +1,4 @@
-"""Batches: what waits is gathered by the batch policy, run in one call of the pipeline, and answered."""
+"""Runs waiting jobs in batches that the batch policy chooses."""
 
 import asyncio
 import logging
@@ -19,8 +19,8 @@ from inference.worker.job_runner import JobRunner
 logger = logging.getLogger(__name__)
 
 WORTH_RUNNING_BESIDE = 2.0
-"""Work that a batch must have, in its fixed costs, to run beside another: the fixed part is mostly Python, which does
-not run side by side."""
+"""Least work of a batch that runs beside another, as a multiple of its fixed cost. The fixed part is mostly Python,
+which does not run in parallel."""
 
 
 class Batcher(JobRunner):
@@ -46,7 +46,7 @@ class Batcher(JobRunner):
                     continue
 
     def _start(self, batches: asyncio.TaskGroup) -> float | None:
-        """Start a batch on each thread that is free; when to look again."""
+        """Start a batch on each free thread; returns the moment at which to look again, if there is one."""
         while (thread := self._executors.free(narrow=(narrow := self._runs_beside_another()))) is not None:
             limits = self._share_of_limits() if narrow else self._limits
             choice = choose_batch(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
@@ -57,7 +57,7 @@ class Batcher(JobRunner):
                 return choice.look_again_at
             if choice.batch[0].alone:
                 if self._running:
-                    return None  # nothing else may be in the model: when that has ended
+                    return None  # it starts when the running batches have ended
                 thread = self._executors.wide
             for item in choice.batch:
                 self._running[item.key] = self._waiting.pop(item.key)
@@ -66,7 +66,7 @@ class Batcher(JobRunner):
         return None
 
     def _runs_beside_another(self) -> bool:
-        """Whether the waiting jobs may run beside another batch: little work costs less in one batch, on all cores."""
+        """Whether the waiting jobs are enough to run beside another batch; a little work is faster on all cores."""
         waiting, cost = self._waiting.values(), self.cost.model
         sharing = 1 if self._running else self._executors.side_by_side
         if len(waiting) < sharing:
@@ -75,7 +75,7 @@ class Batcher(JobRunner):
         return work_ms >= WORTH_RUNNING_BESIDE * cost.fixed_ms * sharing
 
     def _share_of_limits(self) -> BatchLimits:
-        """Each executor gets its share of all jobs here, or one would run them all and the others what trickles in."""
+        """Bound a batch to an executor's share of all jobs here, so that none is left without work."""
         if self._limits.batch_window_s:
             return self._limits
         share = -(-(len(self._waiting) + len(self._running)) // self._executors.side_by_side)
@@ -109,7 +109,7 @@ class Batcher(JobRunner):
             if item.cancelled:
                 closing = Returned(item.job.id, "cancelled")
             elif item.expires_at <= self._clock():
-                closing = Returned(item.job.id, "expired")  # its web process has said so, and the run may be cut short
+                closing = Returned(item.job.id, "expired")  # already answered by its web process, and perhaps cut short
             elif isinstance(outcome, InferenceError):
                 closing = Error(item.job.id, outcome.code, outcome.message)
             else:
@@ -131,7 +131,7 @@ class Batcher(JobRunner):
             raise
         check_number(outcomes, prepared)
         ended = self._clock()
-        computed = computed_tokens(prepared, pads=self._limits.pads)  # not before: see ``backend.Prepared``
+        computed = computed_tokens(prepared, pads=self._limits.pads)  # after the run: see ``base.PreparedJob``
         self.cost.learn(len(batch), computed, compute_ms, (ended - max(began, self._last_end)) * 1000)
         self._last_end = ended
         t = self.totals
@@ -140,18 +140,18 @@ class Batcher(JobRunner):
         return outcomes
 
     def _lower_cap(self, computed: int) -> None:
-        """Later batches have half of the tokens at most, until this worker ends: memory that was short stays short."""
+        """Halve the tokens of later batches until this worker ends, because the memory will not grow."""
         if (cap := max(1, computed // 2)) < self._limits.max_batch_tokens:
             self._limits = replace(self._limits, max_batch_tokens=cap)
             logger.error(
-                "A batch of %d tokens was too much for the memory; from now on there are at most %d in one. "
+                "A batch of %d tokens did not fit into the memory; from now on a batch has at most %d. "
                 "Set INFERENCE_MAX_BATCH_TOKENS to that.",
                 computed,
                 cap,
             )
 
     def _timed_run(self, prepared: Sequence[Any]) -> tuple[list[Outcome], float]:
-        """On the model's thread: what a batch costs the model, without waits for whatever else uses the processor."""
+        """On the model's thread: the outcomes, and the milliseconds by the clock of the cost model."""
         clock = compute_clock(self._pipeline.description)
         began = clock()
         outcomes = self._pipeline.run(prepared)

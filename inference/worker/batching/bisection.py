@@ -1,4 +1,4 @@
-"""A batch that fails: which of its inputs is to blame, what to tell the others, and whether memory was the reason."""
+"""A batch that fails: find the inputs that make it fail, and answer the others."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,18 +12,18 @@ from inference.worker.item import Item
 logger = logging.getLogger(__name__)
 
 ALIKE = 8
-"""Inputs that failed one by one in the same way, before any was answered, after which it is not the inputs."""
+"""Inputs that fail one by one with the same error, before any is answered, until the rest shares the error."""
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
-"""What PyTorch's allocators say: CUDA's and MPS', the CPU's, and the CPU's on other systems."""
+"""Words of PyTorch's allocators: CUDA's and MPS', the CPU's, and the CPU's on other systems."""
 
 Made = TypeVar("Made")
 
 
 class Bisection(Generic[Made]):
-    """Runs one batch. One that fails is halved until the culprit stands alone, so that its mates get their answers.
+    """Runs one batch; halves it if it fails, until the failing input is alone and the others have their answers.
 
-    But when one input after the other fails alike and none is answered, something else is to blame (a device that is
-    gone, say): then the rest share the error, instead of two more calls for each of them.
+    If one input after the other fails in the same way and none is answered, the cause is not the inputs (the device is
+    gone, say): then the rest shares the error, which saves two calls for each.
 
     Args:
         run: one outcome for each item, in order; raises if they failed together.
@@ -48,7 +48,7 @@ class Bisection(Generic[Made]):
         else:
             self._answered = True
             return list(made)
-        # Not while the exception is handled: its traceback holds the tensors of what has failed.
+        # Outside the except clause: the exception's traceback holds the tensors of the failed call.
         middle = len(batch) // 2
         return [*await self.outcomes(batch[:middle]), *await self.outcomes(batch[middle:])]
 
@@ -59,11 +59,13 @@ class Bisection(Generic[Made]):
         self._failed_alike = 0 if self._answered else self._failed_alike * (type(error) is self._kind) + 1
         self._kind = type(error)
         if self._failed_alike == ALIKE:
-            logger.error("%d inputs failed alike and none was answered: the rest of the batch shares the error", ALIKE)
+            logger.error(
+                "%d inputs failed in the same way and none was answered: the rest of the batch shares the error", ALIKE
+            )
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """``torch.OutOfMemoryError``, or what the other allocators raise: a ``RuntimeError`` with certain words."""
+    """``torch.OutOfMemoryError``, or what other allocators raise: a ``RuntimeError`` with certain words."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""Generation token by token: between two tokens jobs join the running batch, and leave it."""
+"""Continuous batching: between two tokens, jobs join and leave the running batch."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -26,7 +26,7 @@ from inference.worker.job_runner import JobRunner
 logger = logging.getLogger(__name__)
 
 WAITING = 4
-"""Jobs beyond its places that a worker wants to hold, so that a place that falls free is taken with the next token."""
+"""Jobs that a worker holds beyond its places, so that a free place is taken with the next token."""
 
 
 @dataclass(eq=False, slots=True)
@@ -43,7 +43,7 @@ class Progress:
 
 
 class ContinuousBatcher(JobRunner):
-    """One step of the model after the other; each brings a token to every running job whose prompt has been read."""
+    """Runs one step of the model after the other; each generates a token for every job whose prompt has been read."""
 
     _pipeline: SteppedPipeline
 
@@ -107,7 +107,7 @@ class ContinuousBatcher(JobRunner):
             self._close(item, Error(item.job.id, "inference", FAILED))
 
     async def _step(self) -> None:
-        """A token for every running job; then those that have ended, or that nobody waits for, leave."""
+        """Generate a token for every running job; close those that have ended, expired or been cancelled."""
         items = list(self._running.values())
         for item, outcome in zip(items, await self._outcomes(items), strict=True):
             self._progress[item.key].company = max(self._progress[item.key].company, len(items))
@@ -145,7 +145,7 @@ class ContinuousBatcher(JobRunner):
         self._close(item, Result(item.job.id, made.output, queue_ms, inference_ms, progress.company, generation))
 
     async def _outcomes(self, items: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
-        """A step; in one that fails, only the culprit loses anything."""
+        """One step; if it fails, only the failing jobs are affected."""
         everything = [item.prepared for item in items]
 
         async def step(some: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
@@ -186,9 +186,9 @@ def newcomers(
     limits: BatchLimits,
     cache_tokens: Callable[[Collection[Any]], int],
 ) -> list[Item]:
-    """Who joins now: the oldest that wait, while there are places and there is cache for the longest they may get.
+    """The jobs that join now: the oldest, while there are places, and cache for the longest that they may get.
 
-    None overtakes another, so that a long one comes to its turn. A suspect joins nobody, and nobody joins a suspect.
+    None overtakes another, so that long ones get their turn. A suspect runs alone.
     """
     joining: list[Item] = []
     places = limits.max_batch_size - len(running)

@@ -1,20 +1,20 @@
-"""What a batch costs, learned at warm-up and refined while running. Pure."""
+"""The cost of a batch, learned at warm-up and refined while running."""
 
 from collections.abc import Iterable
 
 from inference.messaging.messages import CostModel
 
 MEMORY = 0.98
-"""Weight of what is known when a new batch comes in: about fifty batches count."""
+"""Weight of earlier batches when a new one is added: about fifty count."""
 WARM_UP_WEIGHT = 0.1
-"""Of each warm-up batch, for ever: live batches may all be alike, and would leave the terms undetermined."""
+"""Of each warm-up batch, permanently: live batches may be so alike that they do not determine the terms."""
 OUTLIER = 4.0
-"""A batch that took longer than so many times its prediction says something about the machine, not the model."""
+"""Times its prediction to which a batch is cut off: beyond that, the machine was slow and not the model."""
 SLOW_WEIGHT = 0.2
-"""Of a batch that took longer than predicted: what holds a batch up comes and goes, what it must cost stays."""
+"""Of a batch that took longer than predicted: delays come and go, the least cost stays."""
 ROUNDING_MS = 1e-9
 TYPICAL_TOKENS = 32
-"""Of a job, until there were some."""
+"""Of a job, until some have run."""
 
 Sums = list[list[float]]
 """Normal equations of least squares, 3 rows of 4: terms by (fixed, jobs, padded tokens | milliseconds)."""
@@ -29,19 +29,19 @@ class CostEstimate:
             _add(self._warm_up, jobs, padded, milliseconds, WARM_UP_WEIGHT)
         self.model = self._fit()
         self.job_ms = self.model.predict_ms(1, TYPICAL_TOKENS)
-        """How long the model is busy for one job, lately."""
+        """Recent model time of one job."""
 
     def learn(self, jobs: int, padded: int, compute_ms: float, wall_ms: float) -> None:
-        """Take a batch that ran: jobs and computed tokens, what it cost the model, and how long it took."""
+        """Add a batch: jobs, computed tokens, milliseconds by the cost model's clock and by the wall clock."""
         expected = self.model.predict_ms(jobs, padded)
-        taken = min(compute_ms, OUTLIER * expected) if expected else compute_ms
+        counted = min(compute_ms, OUTLIER * expected) if expected else compute_ms
         self._live = [[MEMORY * term for term in row] for row in self._live]
-        _add(self._live, jobs, padded, taken, SLOW_WEIGHT if expected and taken > expected else 1.0)
+        _add(self._live, jobs, padded, counted, SLOW_WEIGHT if expected and counted > expected else 1.0)
         self.model = self._fit()
         self.job_ms += (1 - MEMORY**jobs) * (wall_ms / jobs - self.job_ms)
 
     def learn_job(self, model_ms: float) -> None:
-        """Take a job that ran token by token: its share of the model's time."""
+        """Add a job that ran token by token, with its share of the model's time."""
         self.job_ms += (1 - MEMORY) * (model_ms - self.job_ms)
 
     def _fit(self) -> CostModel:
@@ -61,7 +61,7 @@ def _add(sums: Sums, jobs: int, padded: int, milliseconds: float, weight: float)
 
 
 def _solve(sums: Sums) -> tuple[float, float, float]:
-    """The terms, none negative: one that would be is left out, the least important first."""
+    """The terms; one that would be negative is left out, the least important first."""
     for terms in ((0, 1, 2), (0, 2), (1, 2), (2,), (0,)):
         found = _eliminate([[sums[i][j] for j in (*terms, 3)] for i in terms])
         if found is not None and min(found) >= -ROUNDING_MS:
@@ -71,7 +71,7 @@ def _solve(sums: Sums) -> tuple[float, float, float]:
 
 
 def _eliminate(rows: Sums) -> list[float] | None:
-    """Gauss and Jordan; ``None`` if the batches so far do not tell the terms apart."""
+    """Gauss-Jordan elimination; ``None`` if the batches so far do not determine the terms."""
     for index, row in enumerate(rows):
         scale = max(map(abs, row[:-1]))
         if not scale or abs(row[index]) < 1e-9 * scale:

@@ -1,4 +1,4 @@
-"""Which waiting jobs make the next batch: a pure function of the jobs, the limits, the cost model and the time."""
+"""The batch policy: the next batch as a pure function of waiting jobs, limits, cost model and time."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from inference.backends.sizes import Sized, computed_tokens, rounded_up
 from inference.messaging.messages import CostModel
 
 ROUNDING = 1 - 1e-9
-"""Shares that differ by less are the same: where a batch has no fixed cost, equal lengths still run together."""
+"""Shares that differ by less are equal: without a fixed cost, jobs of equal length still run together."""
 
 
 class Candidate(Sized, Protocol):
-    """What the policy looks at; moments are seconds of the caller's monotonic clock."""
+    """What the policy needs of a job; moments are seconds of the caller's monotonic clock."""
 
     @property
     def received_at(self) -> float: ...
@@ -31,15 +31,15 @@ C = TypeVar("C", bound=Candidate)
 class BatchLimits:
     max_batch_size: int
     max_batch_tokens: int = 1_000_000_000
-    """Computed tokens; bounds memory. An input that is larger by itself runs by itself."""
+    """Computed tokens; bounds memory. A larger input runs by itself."""
     batch_window_s: float = 0.0
     pads: bool = True
-    """The model computes every sequence of a batch as long as the longest; without, lengths do not matter."""
+    """Whether the model pads every sequence of a batch to the longest; otherwise lengths do not matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchChoice(Generic[C]):
-    """``batch`` runs now (empty: nothing to run yet); ``expired`` are given back; look again at ``look_again_at``."""
+    """``batch`` runs now (empty: nothing yet); ``expired`` are given back; call again at ``look_again_at``."""
 
     batch: list[C]
     expired: list[C]
@@ -47,7 +47,7 @@ class BatchChoice(Generic[C]):
 
 
 def choose_batch(waiting: Sequence[C], limits: BatchLimits, cost: CostModel, now: float) -> BatchChoice[C]:
-    """The oldest job, and the company with which it makes the most of the model's time.
+    """The oldest job, with those others that make the best use of the model's time.
 
     ``waiting`` is in order of arrival. A batch starts as soon as it is full, or its oldest job has waited for the
     batch window (counted from that job's arrival and never reset), or waiting longer would cost a job its deadline.
@@ -72,7 +72,7 @@ def choose_batch(waiting: Sequence[C], limits: BatchLimits, cost: CostModel, now
 
 
 def _oldest(mates: Sequence[C], limits: BatchLimits) -> list[C]:
-    """In order of arrival, as many as fit."""
+    """As many as fit, in order of arrival."""
     batch: list[C] = []
     tokens = 0
     for job in mates[: limits.max_batch_size]:
@@ -84,9 +84,9 @@ def _oldest(mates: Sequence[C], limits: BatchLimits) -> list[C]:
 
 
 def _best_window(mates: Sequence[C], oldest: C, limits: BatchLimits, cost: CostModel) -> list[C]:
-    """In order of length, the contiguous jobs around the oldest whose work is the largest share of their cost.
+    """Of the jobs in order of length, the run around the oldest whose work is the largest share of its cost.
 
-    For each longest job, shorter ones are added as long as that helps: each adds its work at the price of the
+    For each longest job, shorter ones are added as long as the share grows: each adds its work at the price of the
     longest, so once one does not help, no shorter one does.
     """
     ordered = sorted(mates, key=lambda job: job.longest)
@@ -115,6 +115,6 @@ def _best_window(mates: Sequence[C], oldest: C, limits: BatchLimits, cost: CostM
 
 
 def _share(jobs: int, tokens: int, padded: int, cost: CostModel) -> float:
-    """How much of a batch's predicted time is work; while nothing is known about cost, how much is no padding."""
+    """The share of a batch's predicted time that is work; of its tokens, while nothing is known about cost."""
     predicted = cost.predict_ms(jobs, padded)
     return cost.useful_ms(jobs, tokens) / predicted if predicted else tokens / padded
