@@ -59,7 +59,7 @@ def one(made: Generator, wanted: Job) -> Text:
 
 @dataclass
 class Course:
-    """What came of a text, token by token."""
+    """The steps of one generated text."""
 
     made: list[Generated] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ def finish(made: Generator, texts: Iterable[Text], joins: random.Random | None =
 
 @torch.inference_mode()
 def differs(model: Any, prompt: Sequence[int], tokens: Sequence[int], limit: int) -> str:
-    """How ``tokens`` are not what ``generate`` makes of a prompt: ``""``, ``near tie`` or ``wrong``."""
+    """How ``tokens`` differ from what ``generate`` makes of a prompt: ``""``, ``near tie`` or ``wrong``."""
     ids = torch.tensor([list(prompt)])
     wanted = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=limit)
     expected = wanted[0, len(prompt) :].tolist()
@@ -110,7 +110,7 @@ def differs(model: Any, prompt: Sequence[int], tokens: Sequence[int], limit: int
 
 
 def compare(folder: Path, prompts: int, seed: int) -> dict[str, int]:
-    """Prompts of mixed length that join at random times, by how they differ from ``generate``."""
+    """Generate from prompts of mixed length that join at random times; counts them by ``differs``."""
     made, chance = generator(folder), random.Random(seed)
     room = made.description.longest_input
     texts = []

@@ -1,7 +1,7 @@
-"""A world in which the real dispatcher and the real worker talk through a layer that fails, in virtual time.
+"""Real dispatchers and real workers that communicate through a layer that fails, in virtual time.
 
 ``World`` holds one faulty layer, web sides (``Dispatcher``) and workers (``InferenceWorker`` with its consumer,
-intake and batcher). Only the layer, the model and its thread are stand-ins: their time and faults are controlled.
+intake and batcher). Only the layer, the model and its threads are simulated: their time and faults are controlled.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ BATCH_S = 0.05
 
 
 class FaultyLayer:
-    """At most once, in order per channel; loses, delays, refuses and freezes as it is told."""
+    """Delivers at most once, in order per channel; loses, delays, refuses and freezes as configured."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -62,7 +62,7 @@ class FaultyLayer:
         self._thawed.set()
 
     def empty(self) -> None:
-        """Everything is forgotten: messages and memberships."""
+        """Forget all messages and memberships."""
         for queue in self._queues.values():
             while not queue.empty():
                 queue.get_nowait()
@@ -75,7 +75,7 @@ class FaultyLayer:
         if self._rng.random() >= self.loss:
             arrives = asyncio.get_running_loop().time() + self.delay_s * self._rng.random()
             self._queues[channel].put_nowait((arrives, message))
-        await asyncio.sleep(self.delay_s * self._rng.random())  # the sender may hear later than the receiver
+        await asyncio.sleep(self.delay_s * self._rng.random())  # the send may return after the message was received
 
     async def receive(self, channel: str) -> dict[str, Any]:
         await self._reach()
@@ -104,7 +104,7 @@ class FaultyLayer:
 
 
 class Connection:
-    """A worker's connection to the layer; once its process is dead, nothing comes through."""
+    """A worker's connection to the layer; once its process is dead, nothing passes."""
 
     def __init__(self, layer: FaultyLayer) -> None:
         self._layer = layer
@@ -170,7 +170,7 @@ class SimulatedTokens:
 
 
 class Hangs(Exception):
-    """The call does not come back."""
+    """The call does not return."""
 
 
 class SimulatedExecutor(ThreadExecutor):
@@ -215,7 +215,7 @@ class World:
         self._connections: dict[InferenceWorker, Connection] = {}
         self._leaving: list[asyncio.Task[None]] = []
         self.version = ""
-        """Of what workers serve that are started from now on."""
+        """Version served by workers that start from now on."""
         self.versions: dict[str, str] = {}
         """Of every worker that was started, by its id."""
         self.kills = self.hangs = 0
@@ -243,7 +243,7 @@ class World:
                 asyncio.get_running_loop().call_later(2.0, self.start_worker)
 
     def kill(self, worker: InferenceWorker) -> None:
-        """As SIGKILL: not another word from it."""
+        """End it as SIGKILL does: it sends nothing more."""
         task = self.workers.pop(worker, None)
         if task is not None:
             self.kills += 1
@@ -251,7 +251,7 @@ class World:
             task.cancel()
 
     async def trouble(self, rounds: int, *, changes: bool = True) -> None:
-        """Everything that can go wrong, at random; ends well. ``changes``: so may the model that is served."""
+        """Random faults for some rounds, then none. ``changes``: the model that is served may change as well."""
         faults = [self._kill_one, self._kill_one, self._empty, self._freeze, self._cut, self._drain_one]
         faults += [self._change] if changes else []
         for _ in range(rounds):
@@ -280,7 +280,7 @@ class World:
         self.layer.down = False
 
     async def _change(self) -> None:
-        """A rolling change of the model begins: from now on other workers take the places of those that end."""
+        """Begin a rolling change of the model: workers that start from now on serve another version."""
         self.version += "x"
         await self._drain_one()
 
@@ -292,7 +292,7 @@ class World:
             self.start_worker()
 
     async def ask(self, text: Any, deadline_s: float = 30.0, web: int = 0, **parameters: Any) -> str:
-        """What a client of this web side is told."""
+        """The answer that a client of this web side gets."""
         now = asyncio.get_running_loop().time()
         deadline_at = now + deadline_s
         while True:
@@ -311,14 +311,14 @@ class World:
                 return answer.result.output.decode().strip('"')
 
     async def settle(self, seconds: float = 20.0) -> None:
-        """Let the faults end and everything heal."""
+        """End all faults and wait for recovery."""
         self.layer.loss = self.layer.refusal = 0.0
         self.layer.down = False
         self.layer.thaw()
         await asyncio.sleep(seconds)
 
     def leftovers(self) -> list[str]:
-        """What should not be there once every client has its answer."""
+        """Jobs and records that are left although every client has its answer."""
         found = [f"web {n} has {web.pending} jobs" for n, web in enumerate(self.webs) if web.pending]
         found += [
             f"web {n} has records of {len(view.records)} jobs at worker {view.id}"
@@ -334,4 +334,4 @@ class World:
         if any("poison" in text for text in texts):
             self.kill(worker)
             asyncio.get_running_loop().call_later(2.0, self.start_worker)
-            raise asyncio.CancelledError  # the process is gone: no answer is made
+            raise asyncio.CancelledError  # the process is gone

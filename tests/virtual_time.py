@@ -5,11 +5,11 @@ timeouts and periods takes no time, does not depend on the machine, and may comp
 does not follow this clock: ``time.monotonic()``, ``time.time()``, threads, sockets and child processes. The loop
 never looks at the outside world; a test that needs it uses the real loop.
 
-Three ways for a test to go wrong that would otherwise be a hang or go unseen end in an exception:
+Three faults of a test that would otherwise be a hang or pass unnoticed raise an exception:
 
 * nothing is ready and there is no timer, so the coroutine would wait for ever: ``WaitsForEver``;
 * periodic timers keep the loop busy for more virtual time than ``limit_s``: ``WaitsForEver``;
-* a callback raised, or a task died of an exception that nobody looked at: ``NobodyCaught``.
+* a callback raised, or a task ended with an exception that was never retrieved: ``UncaughtException``.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 START_S = 1024.0
-"""The clock's first moment: not 0, which code may take for "never", and a power of two, for exact sums."""
+"""The clock's first moment: not 0, which code may take for "never", and a power of two, so that sums are exact."""
 
 
 def stand_still(seconds: float) -> None:
-    """Let time pass in which the running loop does nothing."""
+    """Let time pass while the running loop does nothing."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     loop.stand_still(seconds)
@@ -34,7 +34,7 @@ class WaitsForEver(AssertionError):
     """The coroutine does not end; the message lists what its tasks wait for."""
 
 
-class NobodyCaught(AssertionError):
+class UncaughtException(AssertionError):
     """An exception reached the event loop; it is the ``__cause__``."""
 
 
@@ -48,7 +48,9 @@ def run(coroutine: Coroutine[Any, Any, T], *, limit_s: float = 600.0) -> T:
         runner.get_loop().set_exception_handler(lambda _, context: uncaught.append(context))
         outcome = runner.run(coroutine)
     if uncaught:
-        raise NobodyCaught(f"{len(uncaught)}, the first: {uncaught[0]['message']}") from uncaught[0].get("exception")
+        raise UncaughtException(f"{len(uncaught)}, the first: {uncaught[0]['message']}") from uncaught[0].get(
+            "exception"
+        )
     return outcome
 
 
@@ -64,11 +66,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def stand_still(self, seconds: float) -> None:
-        """As a process that was stopped, or a callback that took so long: time passes, and nothing is done."""
+        """Let time pass while nothing is done, as in a process that was stopped or a callback that takes long."""
         self._now += seconds
 
     def jump(self) -> None:
-        """To the next timer."""
+        """Set the clock to the next timer."""
         timers = self._scheduled  # type: ignore[attr-defined]  # a heap of TimerHandle; asyncio has no other way in
         if not timers:
             self._give_up("Nothing is ready and there is no timer: this would wait for ever.")
@@ -84,7 +86,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class _NoSelector(selectors.SelectSelector):
-    """Where an event loop would sleep, let it jump."""
+    """Jumps where an event loop would sleep."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
