@@ -14,7 +14,8 @@ from django.core.checks import CheckMessage, Error, Warning, register, run_check
 from django.core.management import get_commands
 
 from inference import conf, tasks
-from inference.server import compat
+from inference.backends.transformers import compat as transformers_compat
+from inference.server import compat as server_compat
 
 TAG = "inference"
 
@@ -128,8 +129,21 @@ def check_app_order(**_: Any) -> Iterable[CheckMessage]:
 @register(TAG)
 def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
     if apps.is_installed("daphne"):
-        for sentence in compat.missing():
+        for sentence in server_compat.missing():
             yield Error(sentence, id="inference.E011")
+
+
+@register(TAG, deploy=True)
+def check_model_libraries(**_: Any) -> Iterable[CheckMessage]:
+    """Imports torch and transformers, so it runs with ``check --deploy`` only."""
+    for user in transformers_compat.NAMES:
+        try:
+            transformers_compat.check(user)
+        except transformers_compat.Missing as error:
+            if user == transformers_compat.PIPELINES:
+                yield Error(str(error), hint="No worker can load a model.", id="inference.E012")
+            else:
+                yield Warning(str(error), hint=f"Workers run without {user}.", id="inference.W003")
 
 
 def run() -> list[CheckMessage]:

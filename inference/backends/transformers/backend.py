@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 
 from inference.backends.base import BatchedPipeline, LoadFailed
+from inference.backends.transformers import compat
 from inference.conf import Conf
 
 __all__ = ["LoadFailed", "load"]
@@ -35,6 +36,10 @@ def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
     # Between two operators the model's thread takes the interpreter back from the event loop: not after 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     report("importing torch and transformers")
+    try:
+        compat.check(compat.PIPELINES)
+    except compat.Missing as error:
+        raise LoadFailed(str(error)) from error
     from inference.backends.transformers.loading import load_pipeline
     from inference.backends.transformers.selection import select_pipeline
     from inference.backends.transformers.warm_up import measure

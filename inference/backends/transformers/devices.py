@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from inference.backends.base import LoadFailed
+from inference.backends.transformers import compat
 
 NATIVE = {
     "bfloat16": ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"),
@@ -36,15 +37,18 @@ def choose_dtype(wanted: str, device: str) -> Any:
 
     Raises:
         LoadFailed: a half precision that the processor only emulates.
+        compat.Missing: PyTorch does not say which ones it emulates.
     """
     if wanted == "auto":
         return torch.float32 if device == "cpu" else "auto"
     needed = NATIVE.get(wanted, ())
-    if device == "cpu" and needed and not any(torch.cpu.get_capabilities().get(name) for name in needed):
-        raise LoadFailed(
-            f"INFERENCE_DTYPE is {wanted}, which this processor does not do natively (none of {', '.join(needed)}): "
-            "it would be slower than float32; use auto."
-        )
+    if device == "cpu" and needed:
+        compat.check(compat.HALF_PRECISION)
+        if not any(torch.cpu.get_capabilities().get(name) for name in needed):
+            raise LoadFailed(
+                f"INFERENCE_DTYPE is {wanted}, which this processor does not do natively (none of "
+                f"{', '.join(needed)}): it would be slower than float32; use auto."
+            )
     return getattr(torch, wanted)
 
 

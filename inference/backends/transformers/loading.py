@@ -15,6 +15,7 @@ import transformers
 from tqdm import tqdm
 
 from inference.backends.base import LoadFailed
+from inference.backends.transformers import compat
 from inference.backends.transformers.checkpoint import identity
 from inference.backends.transformers.checkpoint_checks import check_tokenizer, check_weights
 from inference.backends.transformers.checkpoint_task import task_of
@@ -38,6 +39,8 @@ def load_pipeline(conf: Conf, report: Report) -> Loaded:
         pipe, task, spec = _load(conf, name, report)
     except LoadFailed:
         raise
+    except compat.Missing as error:
+        raise LoadFailed(str(error)) from error
     except Exception as error:
         raise LoadFailed(explain(error, conf)) from error
     revision = getattr(pipe.model.config, "_commit_hash", None) or conf.revision
@@ -86,6 +89,7 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     check_weights(info, task.name, name, spec.optional_weights)
     model.eval()
     pipe = transformers.pipeline(spec.pipeline or task.name, model=model, tokenizer=tokenizer, device=device)
+    compat.check_pipeline(pipe)
     return pipe, task, spec
 
 

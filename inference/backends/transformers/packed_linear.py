@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.activations import GELUActivation
-from transformers.pytorch_utils import Conv1D
+
+from inference.backends.transformers import compat
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +30,15 @@ Place = tuple[nn.Module, str, nn.Module]
 
 
 class PackedLinear(nn.Module):
-    """Stands in for a linear layer that is not trained any more, and for the activation after it.
+    """Replaces a linear layer that is not trained any more, and the activation after it.
 
-    The layer is an ``nn.Linear``, or GPT-2's ``Conv1D``, which is the same transposed.
+    ``weight`` is ``[outputs, inputs]``.
     """
 
-    def __init__(self, linear: Any, activation: str = "none") -> None:
+    def __init__(self, weight: torch.Tensor, bias: Any, activation: str = "none") -> None:
         super().__init__()
-        weight = linear.weight.detach()
-        self.bias = linear.bias
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(
-            (weight.T if isinstance(linear, Conv1D) else weight).contiguous(), ROWS_HINT
-        )
+        self.bias = bias
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS_HINT)
         self._activation = activation
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -62,6 +59,7 @@ def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
     tolerance = 1e-3 if plain.dtype == torch.float32 else 0.3
     before: list[Place] = []
     try:
+        compat.check(compat.PACKED_LAYERS)
         after = list(_packed(model))
         before = [(parent, name, getattr(parent, name)) for parent, name, _ in after]
         for number in range(ROUNDS):  # by turns: whatever else the machine does, it does to both
@@ -82,16 +80,20 @@ def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
 
 
 def _packed(model: nn.Module) -> Iterator[Place]:
-    """What is to stand in the places of linear layers, and of activations that oneDNN does on the way out."""
+    """What replaces linear layers, and activations that oneDNN computes with them.
+
+    A linear layer is an ``nn.Linear``, or GPT-2's ``Conv1D``, whose weight is transposed.
+    """
+    gelu = compat.lookup("transformers.activations.GELUActivation")
+    conv1d = compat.lookup("transformers.pytorch_utils.Conv1D")
     for parent in model.modules():
         activations = {
-            linear: activation
-            for linear, activation in ACTIVATED
-            if type(getattr(parent, activation, None)) is GELUActivation
+            linear: activation for linear, activation in ACTIVATED if type(getattr(parent, activation, None)) is gelu
         }
         for name, child in parent.named_children():
-            if type(child) in (nn.Linear, Conv1D):
-                yield parent, name, PackedLinear(child, "gelu" if name in activations else "none")
+            if type(child) in (nn.Linear, conv1d):
+                weight: Any = child.weight.T if type(child) is conv1d else child.weight
+                yield parent, name, PackedLinear(weight, child.bias, "gelu" if name in activations else "none")
                 if name in activations:
                     yield parent, activations[name], nn.Identity()
 

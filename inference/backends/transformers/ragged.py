@@ -15,11 +15,12 @@ from itertools import accumulate, groupby
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 from torch.nn import functional
-from transformers import AttentionInterface
 
 from inference.backends.sizes import rounded_up
+from inference.backends.transformers import compat
 from inference.backends.transformers.description import first_position
 from inference.backends.transformers.rows import Row
 
@@ -52,10 +53,13 @@ class Ragged:
         self._filler = tokenizer.pad_token_id or 0
         self._first = first_position(model.config)
         self._call = threading.local()
-        self._before = model.config._attn_implementation
+        self._before: str | None = None
 
     def enter(self) -> None:
-        """Raises whatever a model raises that does not know of exchangeable attention."""
+        """Raises ``compat.Missing``, or whatever a model raises whose attention cannot be exchanged."""
+        compat.check(compat.NO_PADDING)
+        transformers.AttentionInterface.register(NAME, attention)
+        self._before = self._model.config._attn_implementation
         base, pooler = self._model.base_model, getattr(self._model.base_model, "pooler", None)
         if not self._by_token:
             self._hooks.append(base.register_forward_hook(self._keep_starts))
@@ -66,7 +70,8 @@ class Ragged:
     def close(self) -> None:
         for hook in self._hooks:
             hook.remove()
-        self._model.set_attn_implementation(self._before)
+        if self._before is not None:
+            self._model.set_attn_implementation(self._before)
 
     def arguments(self, rows: Sequence[Row]) -> dict[str, Any]:
         """The model's arguments: tensors ``[1, tokens]``, rounded up, and the runs for attention."""
@@ -144,6 +149,3 @@ def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float 
         return functional.scaled_dot_product_attention(q, k, v, scale=scaling)
     scores = torch.matmul(q * (scaling or size**-0.5), k.transpose(2, 3))
     return torch.matmul(scores.softmax(-1), v)
-
-
-AttentionInterface.register(NAME, attention)

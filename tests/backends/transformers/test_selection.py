@@ -191,9 +191,9 @@ def test_packed_layers_that_fail_are_taken_out(monkeypatch: pytest.MonkeyPatch, 
 
     real = packed_linear.PackedLinear.__init__
 
-    def made(self: Any, linear: Any, activation: str = "none") -> None:
-        real(self, linear)
-        self._out = linear.out_features
+    def made(self: Any, weight: Any, bias: Any, activation: str = "none") -> None:
+        real(self, weight, bias)
+        self._out = len(weight)
 
     monkeypatch.setattr(packed_linear.PackedLinear, "__init__", made)
     monkeypatch.setattr(packed_linear.PackedLinear, "forward", forward)

@@ -4,20 +4,20 @@ The tokens of a step stand one after the other, as a single sequence for the mod
 tokens one by one. Here each text attends to its own keys and values only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
+import transformers
 from torch.nn.functional import scaled_dot_product_attention as attend
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
+from inference.backends.transformers import compat
 from inference.backends.transformers.generation.kv_cache import Block, Shape
 from inference.backends.transformers.generation.text import Text
 
 NAME = "inference_generation"
+Attention = Callable[..., tuple[torch.Tensor, None]]
 UNKNOWN = ("softcap", "s_aux", "position_bias", "sinks")
 """Arguments of attention that would change the result and are not implemented here."""
 
@@ -146,7 +146,8 @@ def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attentio
     """``[1, heads, tokens, size]`` in, ``[1, tokens, heads, size]`` out. Without ``spans`` it is what ``sdpa`` is."""
     spans: Sequence[Span] | ShapeFinder | None = kwargs.pop("spans", None)
     if spans is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
+        sdpa: Attention = compat.lookup("transformers.integrations.sdpa_attention.sdpa_attention_forward")
+        return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     if unknown := [name for name in UNKNOWN if kwargs.get(name) is not None]:
         raise ValueError(f"its attention wants {', '.join(unknown)}")
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
@@ -161,6 +162,6 @@ def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attentio
 
 
 def register() -> None:
-    """Make it known to transformers as ``NAME``; without spans it is what ``sdpa`` is."""
-    AttentionInterface.register(NAME, ragged_attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    """Make it known to transformers as ``NAME``."""
+    transformers.AttentionInterface.register(NAME, ragged_attention)
+    transformers.AttentionMaskInterface.register(NAME, compat.lookup("transformers.masking_utils.sdpa_mask"))

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from transformers import LogitsProcessorList
-from transformers.utils.chat_template_utils import Chat
 
+from inference.backends.transformers import compat
 from inference.backends.transformers.generation.detokenizer import Detokenizer
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions, Text
@@ -59,10 +59,11 @@ class TextPreparation:
         if foreign := asked - KNOWN - PROCESSED:
             raise ValueError(f"its generation configuration sets {', '.join(sorted(foreign))}")
         self._processed = bool(asked & PROCESSED)
+        self._chat = compat.lookup("transformers.utils.chat_template_utils.Chat")
 
     def text(self, job: Job) -> Text:
         """Raises ``Invalid``."""
-        prompt = Chat(job.input) if isinstance(job.input, list) else job.input
+        prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
         ids = self._tokens(prompt)
         unused = OURS if job.parameters.get("do_sample", True) else OURS | SAMPLERS
         given = {name: value for name, value in job.parameters.items() if name not in unused}
@@ -132,7 +133,7 @@ class TextPreparation:
         tokenizer = self._decoding
         if not tokenizer.is_fast:
             return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
-        backend = tokenizer._tokenizer
+        backend = tokenizer.backend_tokenizer
         cleans = bool(tokenizer.clean_up_tokenization_spaces) and type(backend.model).__name__ != "BPE"
         if cleans:
             return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)

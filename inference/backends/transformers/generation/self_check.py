@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from inference.backends.transformers import compat
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.loaded import Loaded
@@ -23,12 +24,15 @@ TYPICAL = 8
 
 def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Generator | None:
     """The model, generating for many at once; ``None`` if that would not be right."""
-    model, stock = loaded.pipe.model, loaded.pipe.model.config._attn_implementation
+    model, stock = loaded.pipe.model, ""
     try:
+        compat.check(compat.CONTINUOUS_BATCHING)
+        stock = model.config._attn_implementation
         generator = Generator(loaded, conf)
         _check(generator, loaded, stock)
     except Exception as error:
-        model.set_attn_implementation(stock)
+        if stock:
+            model.set_attn_implementation(stock)
         reason = str(error).strip().partition("\n")[0] or repr(error)
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None

@@ -1,0 +1,90 @@
+"""Names of torch and transformers that this package uses although no release promises to keep them.
+
+They are looked up when a worker loads. Without a name that all pipelines need, the load fails; without one that a
+faster way needs, that way is left out. This module itself imports neither library.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+TESTED = {"torch": "2.13.0", "transformers": "5.23.0"}
+"""Versions that the tests run with: those of requirements.txt."""
+
+PIPELINES = "pipelines"
+HALF_PRECISION = "half precision on a CPU"
+PACKED_LAYERS = "packed linear layers"
+NO_PADDING = "batches without padding"
+CONTINUOUS_BATCHING = "continuous batching of generated texts"
+
+_ATTENTION = (
+    "transformers.AttentionInterface",
+    "transformers.PreTrainedModel.set_attn_implementation",
+    "transformers.PreTrainedConfig._attn_implementation",
+)
+NAMES: dict[str, tuple[str, ...]] = {
+    PIPELINES: (
+        "transformers.pipelines.base.Pipeline._sanitize_parameters",
+        "transformers.pipelines.base.PipelineException",
+    ),
+    HALF_PRECISION: ("torch.cpu.get_capabilities",),
+    PACKED_LAYERS: (
+        "torch.ops.mkldnn._reorder_linear_weight",
+        "torch.ops.mkldnn._linear_pointwise",
+        "transformers.activations.GELUActivation",
+        "transformers.pytorch_utils.Conv1D",
+    ),
+    NO_PADDING: _ATTENTION,
+    CONTINUOUS_BATCHING: (
+        *_ATTENTION,
+        "transformers.AttentionMaskInterface",
+        "transformers.integrations.sdpa_attention.sdpa_attention_forward",
+        "transformers.masking_utils.sdpa_mask",
+        "transformers.pipelines.base.Pipeline._prepare_generate_kwargs",
+        "transformers.utils.chat_template_utils.Chat",
+        "transformers.GenerationMixin._prepare_generation_config",
+        "transformers.GenerationMixin._prepare_special_tokens",
+        "transformers.GenerationMixin._get_logits_processor",
+    ),
+}
+"""By what needs them."""
+PIPELINE_ATTRIBUTES = ("_preprocess_params", "_postprocess_params")
+"""Of a pipeline object."""
+
+
+class Missing(RuntimeError):
+    """A name that the installed library does not have; the message is one sentence."""
+
+
+def check(user: str) -> None:
+    """Raises ``Missing`` if a name that ``user``, a key of ``NAMES``, needs is not there."""
+    for name in NAMES[user]:
+        lookup(name)
+
+
+def check_pipeline(pipe: Any) -> None:
+    """Raises ``Missing`` if a pipeline object lacks one of ``PIPELINE_ATTRIBUTES``."""
+    for attribute in PIPELINE_ATTRIBUTES:
+        if not hasattr(pipe, attribute):
+            raise Missing(_sentence(f"transformers.{type(pipe).__name__}.{attribute}"))
+
+
+def lookup(name: str) -> Any:
+    """What a dotted name stands for; its modules are imported. Raises ``Missing``."""
+    first, *others = name.split(".")
+    try:
+        found, path = import_module(first), first
+        for part in others:
+            path = f"{path}.{part}"
+            found = getattr(found, part) if hasattr(found, part) else import_module(path)
+    except ImportError:
+        raise Missing(_sentence(name)) from None
+    return found
+
+
+def _sentence(name: str) -> str:
+    library = name.partition(".")[0]
+    try:
+        return f"{library} {version(library)} has no {name}; install {library} {TESTED[library]}, which is tested."
+    except PackageNotFoundError:
+        return f"{library} is not installed; install {library} {TESTED[library]}, which is tested."
