@@ -11,6 +11,8 @@ from inference.tasks.values import is_encodable, json_type
 MESSAGE = '{"role": "user", "content": "a text"}'
 MOST_MESSAGES = 1000
 LONGEST_ROLE = 32
+SENTENCES = '{"source_sentence": "a text", "sentences": ["a text", "another text"]}'
+MOST_SENTENCES = 64
 
 
 class Model(Protocol):
@@ -104,6 +106,40 @@ class ChatOrTextInput(InputForm):
         if isinstance(value, str):
             return change(value)
         return [message | {"content": change(message["content"])} for message in value]
+
+
+@dataclass(frozen=True)
+class SentencesInput(InputForm):
+    """A sentence and others to compare with it, such as ``SENTENCES``. Each may be as long as a text."""
+
+    plain = False
+
+    def check(self, where: str, value: Any, model: Model) -> None:
+        if not isinstance(value, dict):
+            raise Invalid(f"{where} is {json_type(value)}; it must be an object such as {SENTENCES}.")
+        if value.keys() != {"source_sentence", "sentences"}:
+            raise Invalid(f"{where} is not like {SENTENCES}; send just these two fields.")
+        sentences = value["sentences"]
+        if not isinstance(sentences, list):
+            raise Invalid(f"{where} has sentences that are {json_type(sentences)}; they must be a list of texts.")
+        if not sentences:
+            raise EmptyInput(f"{where} has no sentences; send at least one.")
+        if len(sentences) > MOST_SENTENCES:
+            raise Invalid(f"{where} has {len(sentences)} sentences; it may have {MOST_SENTENCES}.")
+        _check_text(f"The source_sentence of {_within(where)}", value["source_sentence"], model)
+        for number, sentence in enumerate(sentences):
+            _check_text(f"sentences[{number}] of {_within(where)}", sentence, model)
+
+    def texts(self, value: Any) -> Sequence[str]:
+        """The source sentence comes first."""
+        return [value["source_sentence"], *value["sentences"]]
+
+    def changed(self, value: Any, change: Callable[[str], str]) -> Any:
+        return {"source_sentence": change(value["source_sentence"]), "sentences": [*map(change, value["sentences"])]}
+
+
+def _within(where: str) -> str:
+    return "the input" if where == "The input" else where
 
 
 def _check_text(where: str, text: Any, model: Model) -> None:

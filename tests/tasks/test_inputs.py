@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from inference.errors import EmptyInput, Invalid
-from inference.tasks.inputs import ChatOrTextInput, InputForm, TextInput, is_chat
+from inference.tasks.inputs import ChatOrTextInput, InputForm, SentencesInput, TextInput, is_chat
 from tests.serving.test_validation import describe
 
 USER = {"role": "user", "content": "Hello"}
@@ -157,6 +157,67 @@ def test_a_chat_is_checked_for_half_characters():
     assert "half of a surrogate pair" in chat_refusal({"role": "user", "content": "\ud800"})
 
 
+# Sentences to compare with another
+
+LIKE = '{"source_sentence": "a text", "sentences": ["a text", "another text"]}'
+
+
+def sentences(*others: Any, source: Any = "a source") -> dict[str, Any]:
+    return {"source_sentence": source, "sentences": list(others)}
+
+
+def test_each_sentence_may_be_as_long_as_a_text():
+    check(SentencesInput(), sentences("a" * 100, "b" * 100, source="c" * 100))
+    check(SentencesInput(), sentences(*["a"] * 64))
+
+
+@pytest.mark.parametrize(
+    ("value", "what"), [("a text", "a text"), (1, "a number"), (None, "null"), (["a", "b"], "a list")], ids=str
+)
+def test_what_is_no_object_is_refused_with_one_that_is_right(value: Any, what: str):
+    assert refusal(SentencesInput(), value) == f"The input is {what}; it must be an object such as {LIKE}."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, {"source_sentence": "a"}, {"sentences": ["a"]}, sentences("a") | {"top_k": 1}, {"text": "a", "others": []}],
+    ids=str,
+)
+def test_other_fields_than_the_two_are_refused(value: Any):
+    assert refusal(SentencesInput(), value) == f"The input is not like {LIKE}; send just these two fields."
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (sentences(), "The input has no sentences; send at least one."),
+        (sentences() | {"sentences": "a"}, "The input has sentences that are a text; they must be a list of texts."),
+        (sentences(*["a"] * 65), "The input has 65 sentences; it may have 64."),
+        (sentences("a", source=None), "The source_sentence of the input is null; it must be a text."),
+        (sentences("a", source=" "), "The source_sentence of the input is empty; send a text."),
+        (sentences("a", 1), "sentences[1] of the input is a number; it must be a text."),
+        (sentences("a", ["b"]), "sentences[1] of the input is a list; it must be a text."),
+        (sentences("a", ""), "sentences[1] of the input is empty; send a text."),
+        (
+            sentences("a" * 101),
+            f"sentences[0] of the input has 101 characters; this model takes 10 tokens, {LONG}",
+        ),
+        (
+            sentences("\ud800"),
+            "sentences[0] of the input has half of a surrogate pair in it, which is no character; send whole ones.",
+        ),
+    ],
+    ids=ascii,
+)
+def test_the_sentence_that_is_wrong_is_named(value: Any, sentence: str):
+    assert refusal(SentencesInput(), value) == sentence
+
+
+def test_the_input_that_it_is_in_is_named_too():
+    with pytest.raises(Invalid, match=r"^sentences\[0\] of inputs\[2\] is null; it must be a text\.$"):
+        SentencesInput().check("inputs[2]", sentences(None), describe())
+
+
 # What is in an input
 
 
@@ -166,6 +227,7 @@ def test_a_chat_is_checked_for_half_characters():
         (TextInput(), "a text", 6, "A TEXT"),
         (ChatOrTextInput(), "a text", 6, "A TEXT"),
         (ChatOrTextInput(), [USER], 9, [{"role": "user", "content": "HELLO"}]),
+        (SentencesInput(), sentences("b", "cd", source="a"), 4, sentences("B", "CD", source="A")),
     ],
 )
 def test_a_form_knows_its_texts(form: InputForm, value: Any, characters: int, upper: Any):

@@ -7,6 +7,7 @@ parameters; so the pipeline's stages are run by hand. Results equal ``pipe(x)``.
 import copy
 import logging
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -42,6 +43,7 @@ class Encoder:
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
         self.description = describe(loaded)
+        self._form = loaded.task.input
         self._pipe = loaded.pipe
         self._model = loaded.pipe.model
         self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
@@ -74,9 +76,12 @@ class Encoder:
         release_memory(device)
 
     def prepare(self, jobs: Sequence[Job]) -> list[TokenizedJob | InferenceError]:
-        """Tokenise. One outcome per job, in order."""
-        rows = tokenized([job.input for job in jobs], lambda texts: self._tokenizer(texts, verbose=False))
-        return [attempt(job, self.checked, job, [row]) for job, row in zip(jobs, rows, strict=True)]
+        """Tokenise, each text of an input to a row. One outcome per job, in order."""
+        texts = [self._form.texts(job.input) for job in jobs]
+        rows = iter(tokenized(list(chain(*texts)), lambda every: self._tokenizer(every, verbose=False)))
+        return [
+            attempt(job, self.checked, job, list(islice(rows, len(own)))) for job, own in zip(jobs, texts, strict=True)
+        ]
 
     def run(self, batch: Sequence[TokenizedJob]) -> list[Outcome]:
         """One outcome per job, in order. Raises if the forward pass fails."""
