@@ -30,7 +30,7 @@ from inference.worker.intake import FORGET_WEB_AFTER_S, Intake
 from inference.worker.job_runner import GO_TIMEOUT_S
 from tests.messaging.recording_layer import RecordingLayer
 from tests.virtual_time import run
-from tests.worker.batching.test_batcher import BATCH_S, ControlledPipeline, VirtualThread, answer_to
+from tests.worker.bench import BATCH_S, ControlledPipeline, VirtualThread, answer_to
 
 A, B = "inference.web.a", "inference.web.b"
 CREDIT = 4

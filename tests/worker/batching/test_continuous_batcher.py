@@ -15,7 +15,7 @@ from inference.worker.executors import Executors
 from inference.worker.item import Item
 from inference.worker.job_runner import GO_TIMEOUT_S
 from tests.virtual_time import run
-from tests.worker.batching.test_batcher import VirtualThread, describe
+from tests.worker.bench import VirtualThread, describe
 
 STEP_S = 0.125
 CHANNEL = "inference.web.a"
