@@ -314,7 +314,7 @@ async def test_making_a_running_or_unknown_job_alone_changes_nothing():
         assert not b.events
 
 
-async def test_a_start_is_told_to_those_who_asked():
+async def test_started_is_sent_for_jobs_that_want_events():
     async with bench() as b:
         b.add("a")
         b.add("b", "c", events=True)

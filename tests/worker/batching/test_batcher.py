@@ -138,7 +138,7 @@ def test_a_little_work_runs_in_one_batch_on_every_core():
     run(main())
 
 
-def test_a_lane_that_is_free_takes_what_comes_while_the_other_works():
+def test_a_free_executor_takes_what_arrives_while_the_other_works():
     async def main() -> None:
         async with side_by_side(size=1) as (b, _, narrow):
             b.add("a", "b", "c", "d")
@@ -148,7 +148,7 @@ def test_a_lane_that_is_free_takes_what_comes_while_the_other_works():
     run(main())
 
 
-def test_a_batch_that_fails_in_one_lane_leaves_the_other_alone():
+def test_a_batch_that_fails_on_one_executor_does_not_affect_the_other():
     async def main() -> None:
         async with side_by_side() as (b, _, narrow):
             b.add("a", "poison", "c", "d")
