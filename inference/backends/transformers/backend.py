@@ -1,4 +1,4 @@
-"""The model side: load a Hugging Face pipeline, check it, warm it up, run batches.
+"""Loads a Hugging Face pipeline, checks it and warms it up.
 
 Only this package imports torch and transformers, and only inside ``load``, which runs on the model's thread.
 """
@@ -14,6 +14,7 @@ from functools import cache
 from inference.backends.base import BatchedPipeline, LoadFailed
 from inference.backends.transformers import compat
 from inference.conf import Conf
+from inference.messaging.messages import Description
 
 __all__ = ["LoadFailed", "load"]
 
@@ -23,18 +24,13 @@ SWITCH_INTERVAL_S = 0.0005
 
 
 def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
-    """Load and warm up; ``report`` hears of progress.
+    """Load and warm up; ``report`` is called with progress.
 
     Raises:
         LoadFailed: one sentence that says what was tried, what went wrong and what to do.
     """
     started = time.monotonic()
-    # How OpenMP's threads wait for each other. By spinning, they turn 15 ms into 490 ms as soon as anything else uses
-    # a core; asleep, waking them costs 5 ms per batch. A short spin costs neither; docs/performance.md has figures.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Between two operators the model's thread takes the interpreter back from the event loop: not after 5 ms.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _set_up_process()
     report("importing torch and transformers")
     try:
         compat.check(compat.PIPELINES)
@@ -57,19 +53,31 @@ def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
         raise LoadFailed(
             f"{loaded.name} loads, but cannot answer its warm-up input on {loaded.device} ({reason})."
         ) from error
-    d = pipeline.description
-    model = f"{d.model} at {d.revision}" if d.revision else d.model
-    report(
-        f"ready after {time.monotonic() - started:.1f} s: {d.task} with {model}, "
-        f"{d.device}, {d.dtype}, {d.threads} threads, {d.memory_mb} MB resident"
-    )
+    report(f"ready after {time.monotonic() - started:.1f} s: {_summary(pipeline.description)}")
     return pipeline
+
+
+def _summary(d: Description) -> str:
+    model = f"{d.model} at {d.revision}" if d.revision else d.model
+    return f"{d.task} with {model}, {d.device}, {d.dtype}, {d.threads} threads, {d.memory_mb} MB resident"
+
+
+def _set_up_process() -> None:
+    """Before torch is imported."""
+    # How OpenMP's threads wait for each other. By spinning, they turn 15 ms into 490 ms as soon as anything else uses
+    # a core; asleep, waking them costs 5 ms per batch. A short spin costs neither; docs/performance.md has figures.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Between two operators the model's thread takes the interpreter back from the event loop: not after 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 @cache
 def _freeze() -> None:
-    """Once, before any model: a full collection would walk every object of torch's modules and stall the event loop for
-    50 ms, and they never die. A model does, when its pipeline is closed.
+    """Exempt all objects so far from garbage collection, once, before any model is loaded.
+
+    Those of torch's modules live as long as the process, and a full collection that walks them stalls the event loop
+    for 50 ms. Models stay collectable: they go when their pipeline is closed.
     """
     gc.collect()
     gc.freeze()

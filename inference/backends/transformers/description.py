@@ -1,4 +1,4 @@
-"""What a worker says about the pipeline that it has loaded."""
+"""The description of a loaded pipeline, which web processes validate requests with."""
 
 from hashlib import blake2b
 from pathlib import Path
@@ -38,9 +38,9 @@ def describe(loaded: Loaded, *, streams: bool = False) -> Description:
 
 
 def version_of(description: Description, weights: str) -> str:
-    """Names what is served: the files, and whatever else decides which requests are right and what they are answered.
+    """Identifies what is served: the files, and all else that decides which requests are valid and what they return.
 
-    Not the device, nor the number of threads: workers that differ in these are interchangeable.
+    Device and number of threads do not count: workers that differ in these are interchangeable.
     """
     d = description
     decisive = (weights, d.task, d.dtype, d.vocabulary, d.mask_token, d.longest_input, d.streams, d.chat)
@@ -57,7 +57,7 @@ def _longest_input(tokenizer: Any, config: Any) -> int:
 
 
 def first_position(config: Any) -> int:
-    """RoBERTa and its kin count positions from the padding index + 1."""
+    """RoBERTa and its relatives count positions from the padding index + 1."""
     return (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
 
 

@@ -1,8 +1,8 @@
 """Linear layers with weights in oneDNN's own order.
 
-PyTorch multiplies float32 on CPUs with MKL, which on AMD processors runs at half of what the same cores do in
-oneDNN (and both pay for ordering the weights anew in each call). These are the operators that PyTorch's own
-compiler emits for frozen weights; they are not public, hence the check and the way back.
+PyTorch multiplies float32 on CPUs with MKL, which on AMD processors runs at half the speed of oneDNN (and both reorder
+the weights in each call). These are the operators that PyTorch's own compiler emits for frozen weights; they are not
+public, hence the check and the way back.
 """
 
 import logging
@@ -26,7 +26,7 @@ ACTIVATED = (("dense", "intermediate_act_fn"), ("dense", "transform_act_fn"), ("
 """Names, in transformers' encoders, of a linear layer and the activation that comes right after it."""
 
 Place = tuple[nn.Module, str, nn.Module]
-"""A parent, a name, and the child that is, or is to be, there."""
+"""A parent, the name of an attribute, and the child that it has or gets."""
 
 
 class PackedLinear(nn.Module):
@@ -49,7 +49,7 @@ class PackedLinear(nn.Module):
 
 
 def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
-    """Pack every linear layer of ``model`` if that is right and faster; whether it was.
+    """Pack every linear layer of ``model`` if that is right and faster; returns whether it was.
 
     ``example`` runs a typical batch and returns its output.
     """
@@ -62,7 +62,7 @@ def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
         compat.check(compat.PACKED_LAYERS)
         after = list(_packed(model))
         before = [(parent, name, getattr(parent, name)) for parent, name, _ in after]
-        for number in range(ROUNDS):  # by turns: whatever else the machine does, it does to both
+        for number in range(ROUNDS):  # by turns, so that other load on the machine slows down both
             plain_s = min(plain_s, _seconds(example))
             _put(after)
             if not torch.allclose(example().float(), plain.float(), rtol=tolerance, atol=tolerance):

@@ -1,9 +1,9 @@
 """Batches without padding: sequences end to end in one row, attention within each.
 
 Padding is computed like text and thrown away, and on texts of mixed length it is a fifth of the work even where alike
-lengths share a batch. Everything in an encoder but attention works token by token, so the sequences of a batch may
+lengths share a batch. Everything in an encoder but attention works token by token, so the sequences of a batch can
 lie one after the other; only attention must know where each ends. Batches then need not be of alike lengths,
-and their sizes, rounded up to a few, are shapes that oneDNN has met before (it compiles each new one: 2 ms).
+and their sizes, rounded up to a few, are shapes that oneDNN has compiled before (2 ms for each new one).
 
 The method is that of "sequence packing" (https://arxiv.org/abs/2107.02027) as FlashAttention's variable-length kernels
 serve it on GPUs.
@@ -26,10 +26,10 @@ from inference.backends.transformers.rows import Row
 
 NAME = "inference_ragged"
 UNDERSTOOD = {"dropout", "position_ids", "token_type_ids"}
-"""Arguments of attention that change nothing here; any other (a sliding window, a position bias) would."""
+"""Arguments of attention that change nothing here; any other (a sliding window, a position bias) does."""
 
 LONGEST_BY_HAND = 256
-"""Up to so many tokens, two float32 products and a softmax take two thirds of the fused kernel's time."""
+"""Up to this many tokens, two float32 products and a softmax take two thirds of the fused kernel's time."""
 
 Run = tuple[int, int]
 """Sequences of one length that follow each other: how many, and how long."""
@@ -39,8 +39,8 @@ class Ragged:
     """The layout ``[1, tokens]``. ``enter`` changes the model for it, ``close`` changes it back.
 
     Args:
-        by_token: the outputs wanted are those of each token. Otherwise heads and poolers, which look at the first token
-            of each row, are given the first token of each sequence.
+        by_token: there is an output for each token. Otherwise heads and poolers, which read the first token of each
+            row, get the first token of each sequence.
     """
 
     pads = False
@@ -125,7 +125,7 @@ def attention(  # noqa: PLR0913 - transformers' interface
     """Within each sequence of ``[1, heads, tokens, size]``; the result is ``[1, tokens, heads, size]``.
 
     Raises:
-        NotImplementedError: the model wants more of attention than that.
+        NotImplementedError: the model needs more of attention than that.
     """
     asked = {name for name, given in others.items() if given is not None and given is not False} - UNDERSTOOD
     if attention_mask is not None or asked or getattr(module, "is_causal", False):

@@ -53,6 +53,20 @@ def check_length(tokens: int, limit: int, what: str = "The input") -> None:
         raise Invalid(f"{what} has {tokens} tokens; this model takes at most {limit}.")
 
 
+def check_room(prompt_tokens: int, wanted: int | None, limit: int) -> int:
+    """How many tokens a model may generate after a prompt.
+
+    Raises:
+        Invalid: fewer than ``wanted``, or none.
+    """
+    if (room := limit - prompt_tokens) < (wanted or 1):
+        raise Invalid(
+            f"The input has {prompt_tokens} tokens and max_new_tokens is {wanted or 'at least 1'}; "
+            f"together they may be {limit}, so shorten one of them."
+        )
+    return room
+
+
 class Layout(Protocol):
     """How the sequences of a batch lie in the model's tensors."""
 

@@ -1,4 +1,4 @@
-"""Pipelines whose stages do not map onto batches: called as a whole, for one input after the other."""
+"""Pipelines that are not made of rows: called as a whole, for one input after the other."""
 
 import copy
 import time
@@ -15,17 +15,19 @@ from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.rows import Row, TokenizedJob, check_length
+from inference.backends.transformers.rows import Row, TokenizedJob, check_length, check_room
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
 
 DEFAULT_NEW_TOKENS = 256
-"""The text-generation pipeline's, where the model's own configuration has none."""
+"""The pipeline's default, where the model's own configuration has none."""
 PROMPT_TOKENS_PER_STEP = 32
-"""Tokens of a prompt that are read in about the time of one new token: on a CPU; elsewhere they are more."""
+"""Tokens of a prompt that take about as long as one new token on a CPU; on other devices it is more of them."""
 
 
 class Unbatched:
+    """``prepare`` runs on the tokenizer's thread and ``run`` on the model's, each with a tokenizer of its own."""
+
     shares_calls = False
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
     pads = False
@@ -47,26 +49,25 @@ class Unbatched:
         vars(self).clear()
         release_memory(device)
 
-    def run(self, prepared: Sequence[TokenizedJob]) -> list[Outcome]:
-        return [attempt(item.job, self._call, item) for item in prepared]
+    def run(self, batch: Sequence[TokenizedJob]) -> list[Outcome]:
+        return [attempt(item.job, self._call, item) for item in batch]
 
     def _prepare(self, job: Job) -> TokenizedJob:
         tokens = self._tokens(job.input)
-        limit = self.description.longest_input
-        check_length(len(tokens), limit)
+        check_length(len(tokens), self.description.longest_input)
         return TokenizedJob(job, [Row({"input_ids": tokens})])
 
     def _tokens(self, given: Any) -> list[int]:
         tokens: list[int] = self._tokenizer(given, verbose=False)["input_ids"]
         return tokens
 
-    def _call(self, item: TokenizedJob) -> bytes:
+    def _call(self, item: Any) -> bytes:
         return to_json(self._pipe(item.job.input, **item.job.parameters))
 
 
 @dataclass(eq=False, slots=True)
-class Writing(TokenizedJob):
-    """A text to be generated, which is measured in steps of the model: one for each new token, some for the prompt."""
+class GenerationJob(TokenizedJob):
+    """A text to generate. Its size is in steps of the model: one for each new token, and some for the prompt."""
 
     stopped: bool = False
 
@@ -74,47 +75,42 @@ class Writing(TokenizedJob):
     def prompt_tokens(self) -> int:
         return self.rows[0].length
 
-    def measure(self, new_tokens: int) -> None:
+    def count(self, new_tokens: int) -> None:
         self.tokens = self.longest = self.prompt_tokens // PROMPT_TOKENS_PER_STEP + new_tokens
 
     def stop(self) -> None:
         self.stopped = True
 
 
-class Steps(StoppingCriteria):  # type: ignore[misc]
-    """Counts the steps of one text, and ends it when nobody waits for it any more.
+class StepCounter(StoppingCriteria):  # type: ignore[misc]
+    """Counts the steps of one text, and ends it when it was cancelled or its time is over.
 
-    Its time is counted from the call, so that it is over only after the web process's own deadline.
+    Its time is counted from the call, so that it ends only after the web process's own deadline.
     """
 
-    def __init__(self, item: Writing) -> None:
-        self.taken = 0
+    def __init__(self, item: GenerationJob) -> None:
+        self.steps = 0
         self._item = item
         self._ends_at = time.monotonic() + item.job.time_left_s
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        self.taken += 1
+        self.steps += 1
         over = self._item.stopped or time.monotonic() >= self._ends_at
         return torch.full((len(input_ids),), over, dtype=torch.bool, device=input_ids.device)
 
 
 class TextGeneration(Unbatched):
-    """Whole texts, one after the other. What an earlier worker generated of one is generated again."""
+    """Whole texts, one after the other. Tokens that an earlier worker generated are generated again."""
 
-    def _prepare(self, job: Job) -> Writing:
-        writing = Writing(job, super()._prepare(job).rows)
-        room = self.description.longest_input - writing.prompt_tokens
+    def _prepare(self, job: Job) -> GenerationJob:
+        generated = GenerationJob(job, super()._prepare(job).rows)
         wanted = job.parameters.get("max_new_tokens")
-        if room < (wanted or 1):
-            raise Invalid(
-                f"The input has {writing.prompt_tokens} tokens and max_new_tokens is {wanted or 'at least 1'}; "
-                f"together they may be {self.description.longest_input}, so shorten one of them."
-            )
-        default = self._default_new_tokens(writing.prompt_tokens)
+        room = check_room(generated.prompt_tokens, wanted, self.description.longest_input)
+        default = self._default_new_tokens(generated.prompt_tokens)
         if wanted is None and room < default:
-            writing.postprocess["max_new_tokens"] = room  # the default is more than the model has places for
-        writing.measure(wanted or min(default, room))
-        return writing
+            generated.postprocess["max_new_tokens"] = room  # the default is more than the model has places for
+        generated.count(wanted or min(default, room))
+        return generated
 
     def _default_new_tokens(self, prompt_tokens: int) -> int:
         configured = self._pipe.model.generation_config
@@ -131,9 +127,9 @@ class TextGeneration(Unbatched):
             raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
         return tokens
 
-    def _call(self, item: Writing) -> bytes:  # type: ignore[override]
-        steps = Steps(item)
-        parameters = item.job.parameters | item.postprocess | {"stopping_criteria": StoppingCriteriaList([steps])}
+    def _call(self, item: GenerationJob) -> bytes:
+        counter = StepCounter(item)
+        parameters = item.job.parameters | item.postprocess | {"stopping_criteria": StoppingCriteriaList([counter])}
         if "seed" in parameters:
             torch.manual_seed(parameters.pop("seed"))
         if "stop" in parameters:
@@ -141,4 +137,4 @@ class TextGeneration(Unbatched):
         try:
             return to_json(self._pipe(item.job.input, **parameters))
         finally:
-            item.measure(steps.taken)
+            item.count(counter.steps)

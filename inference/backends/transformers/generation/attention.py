@@ -1,7 +1,7 @@
-"""Attention over texts of different lengths in one row of tokens, none of them padded.
+"""Attention over texts of different lengths in one row of tokens, without padding.
 
-The tokens of a step stand one after the other, as a single sequence for the model: everything but attention treats
-tokens one by one. Here each text attends to its own keys and values only.
+The tokens of a step follow each other as a single sequence for the model: everything but attention treats tokens one by
+one. Here each text attends to its own keys and values only.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ from inference.backends.transformers.generation.text import Text
 NAME = "inference_generation"
 Attention = Callable[..., tuple[torch.Tensor, None]]
 UNKNOWN = ("softcap", "s_aux", "position_bias", "sinks")
-"""Arguments of attention that would change the result and are not implemented here."""
+"""Arguments of attention that change the result and are not implemented here."""
 
 
 @dataclass(frozen=True)
 class AttentionInputs:
-    """What a layer wants; ``q``, ``k`` and ``v`` are ``[tokens, heads, size]``."""
+    """Of one layer; ``q``, ``k`` and ``v`` are ``[tokens, heads, size]``."""
 
     layer: int
     q: torch.Tensor
@@ -32,7 +32,7 @@ class AttentionInputs:
     v: torch.Tensor
     scale: float | None
     window: int | None
-    """How many tokens back a token sees, itself included; ``None``: all."""
+    """How many tokens a token attends to, counted back from itself; ``None``: all."""
 
     def of(self, tokens: slice) -> "AttentionInputs":
         return replace(self, q=self.q[tokens], k=self.k[tokens], v=self.v[tokens])
@@ -73,7 +73,7 @@ class NextTokens:
         keys[self._row, :, self._at] = inputs.k
         values[self._row, :, self._at] = inputs.v
         keys, values = (kept[self._selected, :, : self._longest] for kept in (keys, values))
-        # Heads that share keys stand as one head's tokens: the keys need not be repeated for each of them.
+        # Heads that share keys are laid out as tokens of one head: the keys need not be repeated for each of them.
         grouped = q.reshape(len(self.rows), keys.shape[1], -1, q.shape[-1])
         result = attend(grouped, keys, values, attn_mask=self._mask(inputs.window, q.dtype), scale=inputs.scale)
         return result.reshape(q.shape)
@@ -113,7 +113,7 @@ class PromptPart:
 
 
 def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-    """What tokens at these positions see of ``longest``: 0, or minus infinity, in a dimension that is added."""
+    """The additive mask of tokens at these positions over ``longest`` keys, which are its last dimension."""
     kept = torch.arange(longest, device=positions.device)
     seen = kept <= positions[..., None]
     if window is not None:
@@ -122,7 +122,7 @@ def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torc
 
 
 class ShapeFinder:
-    """Stands in for spans in a first pass: what the model keeps of a token."""
+    """Takes the place of spans in a first pass, to find the shape of a token's keys and values."""
 
     def __init__(self) -> None:
         self.layers: set[int] = set()
@@ -133,9 +133,9 @@ class ShapeFinder:
         self.shapes |= {(tuple(kept.shape[1:]), kept.dtype, kept.device) for kept in (inputs.k, inputs.v)}
 
     def shape(self) -> Shape:
-        """Raises ``ValueError`` if layers differ in what they keep, or do not come through here."""
+        """Raises ``ValueError`` if it differs between layers, or if layers do not use this attention."""
         if len(self.shapes) != 1 or self.layers != set(range(len(self.layers))):
-            raise ValueError("its layers keep different things of a token")
+            raise ValueError("its layers have keys and values of different shapes")
         [((heads, size), dtype, device)] = self.shapes
         return Shape(len(self.layers), heads, size, dtype, device)
 
@@ -143,13 +143,13 @@ class ShapeFinder:
 def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attention functions
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, scaling: float | None = None, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
-    """``[1, heads, tokens, size]`` in, ``[1, tokens, heads, size]`` out. Without ``spans`` it is what ``sdpa`` is."""
+    """``[1, heads, tokens, size]`` in, ``[1, tokens, heads, size]`` out. Without ``spans`` it equals ``sdpa``."""
     spans: Sequence[Span] | ShapeFinder | None = kwargs.pop("spans", None)
     if spans is None:
         sdpa: Attention = compat.lookup("transformers.integrations.sdpa_attention.sdpa_attention_forward")
         return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     if unknown := [name for name in UNKNOWN if kwargs.get(name) is not None]:
-        raise ValueError(f"its attention wants {', '.join(unknown)}")
+        raise ValueError(f"its attention needs {', '.join(unknown)}")
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     inputs = AttentionInputs(module.layer_idx, q, k, v, scaling, kwargs.get("sliding_window"))
     result = torch.zeros(q.shape, dtype=q.dtype, device=q.device)

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Sequence
 
 INCOMPLETE = "\ufffd"
-"""What a decoder makes of the first bytes of a character."""
+"""What a decoder returns for the first bytes of a character."""
 CLEANED = 5
 """Characters that a later token may still change, where the tokenizer cleans up spaces (`` n't`` becomes ``n't``)."""
 
 
 class Detokenizer:
-    """What each token adds to the text; all pieces and the rest, joined, are the text that ``decode`` makes of all.
+    """What each token adds to the text; all pieces and the rest, joined, are what ``decode`` returns for all tokens.
 
-    Only the last few tokens are decoded for each: from the last one that brought text on, since a decoder may treat
-    the first token of a text in its own way (the space before it).
+    Only the last few tokens are decoded each time, from the last one that added text on, since a decoder may treat the
+    first token of a text differently (the space before it).
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], *, cleans: bool = False) -> None:
@@ -42,7 +42,7 @@ class Detokenizer:
         return piece
 
     def rest(self, whole: str) -> str:
-        """What is missing when the text has ended. ``whole`` is what the tokenizer makes of all tokens at once."""
+        """What is missing when the text has ended. ``whole`` is what the tokenizer decodes all tokens to."""
         if whole.startswith(self.text):
             return whole[len(self.text) :]
         return self._pending + self._decode(self._window)[len(self._known_text) :]

@@ -1,4 +1,4 @@
-"""The pipeline that generates: all running texts go through the model together, one token at a time."""
+"""Continuous batching: all running texts go through the model together, one token at a time."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from inference.messaging.messages import Job
 
 LAYERS = {"full_attention", "sliding_attention"}
 STRETCHED = ("dynamic", "longrope")
-"""Rotary positions that depend on how long the text has become: what is cached would have to change with it."""
+"""Rotary positions that depend on the length of the text: as it grows, what is cached would have to change."""
 
 
 class Generator:
@@ -58,21 +58,21 @@ class Generator:
         return self.cache.needed(prepared)
 
     def fitting(self, prepared: Sequence[Text]) -> Sequence[Text]:
-        """As many of these, from the first on, as the cache holds at once."""
+        """The first ones, as many as the cache holds at once."""
         most = self.cache.most
         return prepared[: sum(self.cache.needed(prepared[: n + 1]) <= most for n in range(len(prepared)))]
 
     @torch.inference_mode()
     def retain(self, prepared: Collection[Text]) -> None:
-        """Free what every other text has in the cache."""
+        """Free the rows of all other texts in the cache."""
         for text in self.cache.texts.difference(prepared):
             self.cache.remove(text)
 
     @torch.inference_mode()
     def step(self, prepared: Sequence[Text]) -> list[Generated | InferenceError | None]:
-        """The next token of each text, in order; ``None`` while a prompt is being read.
+        """The next token of each text, in order; ``None`` while its prompt is read.
 
-        If it raises, nothing has changed for any of them: the step may be tried again with fewer.
+        If it raises, nothing has changed for any of them: the step can be repeated with fewer.
         """
         this = plan(prepared, self.cache)
         inputs = [SamplingInput(text.sampling, text.ids, text.index) for text in this.chosen]
@@ -85,11 +85,11 @@ class Generator:
 
     @torch.inference_mode()
     def logits(self, prepared: Sequence[Text]) -> torch.Tensor:
-        """What the next token of each would be chosen by, ``[text, vocabulary]``; nothing changes."""
+        """Scores of the next token of each, ``[text, vocabulary]``; no text changes."""
         return self._logits(plan(prepared, self.cache))
 
     def run(self, prepared: Sequence[Text]) -> list[Outcome]:
-        """Generate these, and nothing else meanwhile, to their ends."""
+        """Generate these to their ends, and nothing else meanwhile."""
         outcomes: dict[Text, Outcome] = {}
         while running := self.fitting([text for text in prepared if text not in outcomes]):
             self.retain(running)
@@ -153,7 +153,7 @@ class Generator:
 
 
 def _check_kind(config: Any) -> None:
-    """Raises ``ValueError`` for what a short self-check would not notice."""
+    """Raises ``ValueError`` for kinds of models whose errors a short self-check would not find."""
     text = config.get_text_config(decoder=True)
     if config.is_encoder_decoder:
         raise ValueError("it has an encoder")

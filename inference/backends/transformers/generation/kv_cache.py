@@ -1,4 +1,4 @@
-"""Keys and values of running texts: rows of equal capacity in small blocks, so that none pays for a longer one."""
+"""Keys and values of running texts: rows of equal capacity in small blocks, so that short texts take little room."""
 
 import math
 import mmap
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROWS = 8
 """Texts in a block, at most: attention runs once per block and layer."""
 SHARE = 8
-"""A block takes at most this part of the cache, unless a single row does: so blocks of several capacities find room."""
+"""A block takes at most this part of the cache, or one row: so there is room for blocks of several capacities."""
 SMALLEST = 64
 """Tokens of the smallest row; each larger one has twice as many."""
 
@@ -55,7 +55,7 @@ class Block:
         self._take(text, row)
 
     def _take(self, text: "Text", row: int) -> None:
-        """Copy what ``text`` has elsewhere into ``row``, and forget what another text left there."""
+        """Move ``text`` into ``row``, and clear what another text left there."""
         length = text.cached
         if text.block is not None:
             self.kv[:, :, row, :, :length] = text.block.kv[:, :, text.row, :, :length]
@@ -66,10 +66,10 @@ class Block:
 
 
 class KVCache:
-    """From its first token to its last a text has a row in a block with others, as long as it may become.
+    """From its first token to its last, a text has a row in a block with others, as long as it can become.
 
-    When one leaves, the last one takes its place, so that all blocks of a capacity but the last are full; an empty
-    block is freed. So what the cache takes follows from the texts that are in it (``needed``) and nothing else.
+    When a text leaves, the last one of its capacity moves into its row, so all blocks of a capacity but the last are
+    full; an empty block is freed. The size of the cache depends on the texts in it only (``needed``).
 
     Args:
         most: tokens, for all texts together.
@@ -86,16 +86,16 @@ class KVCache:
 
     @property
     def tokens(self) -> int:
-        """Allocated, for whichever text."""
+        """Allocated for all texts."""
         return sum(block.rows * block.capacity for blocks in self._blocks.values() for block in blocks)
 
     def needed(self, texts: Iterable["Text"]) -> int:
-        """Tokens that are allocated where these are in the cache and no others. Pure."""
+        """Tokens that are allocated when exactly these are in the cache. Pure."""
         counted = Counter(text.capacity for text in texts)
         return sum(-(-count // self._rows(each)) * self._rows(each) * each for each, count in counted.items())
 
     def capacity(self, tokens: int) -> int:
-        """Of the row in which so many tokens are kept."""
+        """Tokens of the row that a text of this length gets."""
         capacity = SMALLEST
         while capacity < tokens:
             capacity *= 2
@@ -124,7 +124,7 @@ class KVCache:
 
 
 def _zeros(sizes: tuple[int, ...], dtype: torch.dtype, device: Any) -> torch.Tensor:
-    """On a CPU they take no time and no memory before they are written to, and give it back at once."""
+    """On a CPU they take no time and no memory until they are written to, and return it at once when freed."""
     if torch.device(device).type != "cpu":
         return torch.zeros(sizes, dtype=dtype, device=device)
     pages = mmap.mmap(-1, math.prod(sizes) * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -8,20 +8,20 @@ from inference.backends.transformers.generation.kv_cache import Block, KVCache
 from inference.backends.transformers.generation.text import Text
 
 PROMPT_TOKENS = 128
-"""Of prompts that are read in one step while other texts wait for their next token: what newcomers may cost them."""
+"""Of prompts that are read in one step while other texts wait for their next token."""
 ALONE_TOKENS = 512
 """The same while no text waits."""
 
 
 @dataclass(eq=False)
 class Plan:
-    """Tokens of several texts, one after the other, with their positions; ``spans`` says which are whose."""
+    """Tokens of several texts, one after the other, with their positions; each span belongs to one text or block."""
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     chosen: dict[Text, int] = field(default_factory=dict)
-    """Texts that get a token, and after which one of ``ids``."""
+    """Texts that get a token, with the index in ``ids`` of the one before it."""
 
     def add_next(self, block: Block, texts: list[Text]) -> None:
         """The last token of each of these, which share a block."""
@@ -34,7 +34,7 @@ class Plan:
         self.positions += positions
 
     def add_prompt(self, text: Text, most: int) -> int:
-        """The next tokens of a text's prompt, at most so many; how many they were."""
+        """The next ``most`` tokens of a text's prompt, or what is left of it; returns how many."""
         part = text.ids[text.cached : text.cached + most]
         self.spans.append(PromptPart(slice(len(self.ids), len(self.ids) + len(part)), text, text.cached))
         self.ids += part
@@ -45,7 +45,7 @@ class Plan:
 
 
 def plan(texts: Sequence[Text], cache: KVCache) -> Plan:
-    """A token for each text whose prompt has been read, and a bounded part of the prompts of those that came first."""
+    """A token for each text whose prompt has been read, and a bounded number of tokens of the oldest prompts."""
     step = Plan()
     decoding = [text for text in texts if text.decoding]
     by_block: dict[Block, list[Text]] = {}

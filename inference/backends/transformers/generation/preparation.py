@@ -12,21 +12,21 @@ from inference.backends.transformers import compat
 from inference.backends.transformers.generation.detokenizer import Detokenizer
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions, Text
-from inference.backends.transformers.rows import check_length
+from inference.backends.transformers.rows import check_length, check_room
 from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
 
 OURS = frozenset({"seed", "stop", "return_full_text"})
-"""Parameters that ``generate`` does not know, or by another name."""
+"""Parameters that ``generate`` does not have, or has by another name."""
 SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
-"""Those that mean nothing, and that transformers warns of, where nothing is drawn."""
+"""Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
 KNOWN = frozenset(
     {
         "max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty",
         "eos_token_id", "bos_token_id", "pad_token_id", "stop_strings", "use_cache", "transformers_version",
     }
 )  # fmt: skip
-"""Of a model's generation configuration: what is done here."""
+"""Settings of a model's generation configuration that are implemented here."""
 PROCESSED = frozenset(
     {
         "min_p", "typical_p", "top_h", "epsilon_cutoff", "eta_cutoff", "renormalize_logits", "remove_invalid_values",
@@ -34,21 +34,21 @@ PROCESSED = frozenset(
         "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "exponential_decay_length_penalty",
     }
 )  # fmt: skip
-"""What is done by ``generate``'s own processors of scores, text by text."""
+"""Settings that ``generate``'s own processors of scores implement, text by text."""
 
 
 class TextPreparation:
-    """On the tokenizer's thread, with a tokenizer of its own.
+    """Runs on the tokenizer's thread, with a tokenizer of its own.
 
     Raises:
-        ValueError: the model's generation configuration asks for something that is not done token by token.
+        ValueError: the model's generation configuration has a setting that is not implemented token by token.
     """
 
     def __init__(self, pipe: Any, description: Description, longest: int, capacity: Callable[[int], int]) -> None:
         self._pipe = copy.copy(pipe)
         self._pipe.tokenizer = copy.deepcopy(pipe.tokenizer)
         self._pipe.tokenizer.model_max_length = int(1e30)  # it only warns; lengths are checked here
-        self._decoding = pipe.tokenizer  # the model's thread decodes
+        self._decoder = pipe.tokenizer  # decoding is the model's thread
         self._model = pipe.model
         self._device = pipe.device
         self._description = description
@@ -91,24 +91,18 @@ class TextPreparation:
         ids: list[int] = encoded["input_ids"][0].tolist()
         check_length(len(ids), self._description.longest_input)
         if not ids:
-            raise Invalid("The input has no tokens; send a text that the model's tokenizer knows something of.")
+            raise Invalid("The input has no tokens; send a text that the model's tokenizer knows.")
         return ids
 
     def _stop_conditions(self, job: Job, prompt_tokens: int, config: Any) -> StopConditions:
-        room = self._longest - prompt_tokens
         wanted = job.parameters.get("max_new_tokens")
-        if room < (wanted or 1):
-            raise Invalid(
-                f"The input has {prompt_tokens} tokens and max_new_tokens is {wanted or 'at least 1'}; "
-                f"together they may be {self._longest}, so shorten one of them."
-            )
+        room = check_room(prompt_tokens, wanted, self._longest)
         default = config.max_new_tokens or max(1, (config.max_length or self._longest) - prompt_tokens)
         ends = config.eos_token_id
-        stop = (*(config.stop_strings or ()), *job.parameters.get("stop", ()))
         return StopConditions(
             new_tokens=wanted or min(default, room),  # the default may be more than the model has places for
             end_tokens=frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
-            stop=tuple(stop),
+            stop=(*(config.stop_strings or ()), *job.parameters.get("stop", ())),
         )
 
     def _sampling(self, job: Job, prompt_tokens: int, config: Any) -> Sampling:
@@ -130,7 +124,7 @@ class TextPreparation:
         )
 
     def _pieces(self) -> Detokenizer:
-        tokenizer = self._decoding
+        tokenizer = self._decoder
         if not tokenizer.is_fast:
             return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
         backend = tokenizer.backend_tokenizer

@@ -1,4 +1,4 @@
-"""The next token of each text, as ``generate`` chooses it; draws depend on nothing but the seed and the position."""
+"""The next token of each text, as ``generate`` chooses it; draws depend on the seed and the position only."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 NUCLEUS = 1024
-"""Tokens among which ``top_p`` is looked for first: a full sort of the vocabulary is dear."""
+"""Likeliest tokens that are searched for ``top_p`` first: sorting the whole vocabulary takes long."""
 ROUNDING = 1e-12
 
 
@@ -23,7 +23,7 @@ class Sampling:
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     processors: Callable[[Any, Any], Any] | None = None
-    """``generate``'s own, in place of all these, where the model's configuration asks for others too."""
+    """``generate``'s own, instead of the above, where the model's configuration sets others too."""
 
     @property
     def kind(self) -> str:
@@ -36,11 +36,11 @@ class Sampling:
 class SampledToken(NamedTuple):
     token: int
     logprob: float
-    """Natural logarithm of its probability, before anything was done to the model's scores."""
+    """Natural logarithm of its probability by the model's unprocessed scores."""
 
 
 class SamplingInput(NamedTuple):
-    """A text whose token is to be chosen: its tokens so far, and the position of the next among the generated ones."""
+    """Of one text: its tokens so far, and the position of the next one among those that are generated."""
 
     sampling: Sampling
     ids: Sequence[int]
@@ -51,7 +51,7 @@ def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[Sampled
     """One per text, in order, for ``logits[text, vocabulary]``.
 
     Raises:
-        ValueError: there is nothing to draw from, since a score is not a number.
+        ValueError: a score is not a number, so no token can be drawn.
     """
     logits = logits.float()
     scores = _processed(logits, texts)
@@ -65,13 +65,13 @@ def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[Sampled
 
 
 def uniform(seed: int, index: int) -> float:
-    """From 0 to 1, always the same for a seed and a position."""
+    """A number from 0 to 1 that depends on the seed and the position only."""
     digest = blake2b(struct.pack("<qq", seed, index), digest_size=8).digest()
     return float(int.from_bytes(digest, "little") >> 11) / (1 << 53)
 
 
 def _processed(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
-    """Scores after what ``generate`` applies to greedy search as well."""
+    """Scores after the processors that ``generate`` applies to greedy search as well."""
     touched = [text.sampling.processors or text.sampling.repetition_penalty != 1 for text in texts]
     if not any(touched):
         return logits
@@ -116,9 +116,9 @@ DRAWS = {"all": _from_all, "top_k": _from_top_k, "top_p": _from_top_p}
 def _from_nucleus(
     probabilities: torch.Tensor, candidates: torch.Tensor, texts: Sequence[SamplingInput]
 ) -> torch.Tensor:
-    """``candidates`` and their probabilities are the likeliest first; they are drawn from in the vocabulary's order.
+    """``candidates`` and their probabilities come likeliest first; tokens are drawn in the vocabulary's order.
 
-    So near ties, which may change places with the company that a text has, do not change what is drawn.
+    So the order of near ties, which can depend on the other texts of the batch, does not change what is drawn.
     """
     before = probabilities.cumsum(-1) - probabilities
     candidates, order = candidates.sort(-1)

@@ -1,4 +1,4 @@
-"""Whether a model may be run token by token here: its answers must be the stock model's."""
+"""Whether a model can be run token by token here: its answers must be those of the stock model."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ from inference.messaging.messages import Job
 logger = logging.getLogger(__name__)
 
 TOKENS = 4
-"""To be generated for each example of the check."""
+"""Generated for each example of the check."""
 TYPICAL = 8
-"""Texts in the step by which packed layers are measured."""
+"""Texts in the step that packed layers are measured with."""
 
 
 def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Generator | None:
-    """The model, generating for many at once; ``None`` if that would not be right."""
+    """The model with continuous batching; ``None`` if its answers would differ."""
     model, stock = loaded.pipe.model, ""
     try:
         compat.check(compat.CONTINUOUS_BATCHING)

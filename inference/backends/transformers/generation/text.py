@@ -27,14 +27,14 @@ class Text:
 
     job: Job
     prompt: Any
-    """What the pipeline's post-processing wants back: the text, or the chat."""
+    """What the pipeline's post-processing needs: the text, or the chat."""
     ids: list[int]
     prompt_tokens: int
     stop_conditions: StopConditions
     sampling: Sampling
     pieces: Detokenizer
     capacity: int
-    """Tokens of its row in the cache: room for all that it may come to."""
+    """Tokens of its row in the cache: room for the longest that it can become."""
     cached: int = 0
     block: "Block | None" = None
     row: int = 0
@@ -67,7 +67,7 @@ class Text:
         return len(self.ids) - self.prompt_tokens
 
     def resume(self, tokens: Iterable[int]) -> None:
-        """Go on after ``tokens``, which an earlier worker generated; the one that ends the text is made anew."""
+        """Continue after ``tokens``, which an earlier worker generated; one that ends the text is generated again."""
         for token in list(tokens)[: self.stop_conditions.new_tokens - 1]:
             if token in self.stop_conditions.end_tokens:
                 return
