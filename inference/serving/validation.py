@@ -49,15 +49,15 @@ def validate_parameters(description: Description, given: Any) -> dict[str, Any]:
         given = {}
     if not isinstance(given, dict):
         raise Invalid(f"'parameters' is {json_type(given)}; it must be an object such as {{\"top_k\": 3}}.")
-    given = {name: value for name, value in given.items() if value is not None}
-    for name, value in given.items():
+    parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name, value in parameters.items():
         _check_parameter(task, name, value, description)
     for name, parameter in task.parameters.items():
-        if parameter.required and name not in given:
+        if parameter.required and name not in parameters:
             raise Invalid(f"{task.name} needs the parameter {name}: {parameter.kind}, {parameter.meaning}.")
     if task.samples:
-        given.setdefault("seed", secrets.randbelow(2**31))
-    return {name: value for name, value in given.items() if task.parameters[name].travels}
+        parameters.setdefault("seed", secrets.randbelow(2**31))
+    return parameters
 
 
 def _check_parameter(task: Task, name: str, value: Any, description: Description) -> None:

@@ -50,17 +50,6 @@ class Flag:
 
 
 @dataclass(frozen=True)
-class Off:
-    """For what clients send by default and this server does not do."""
-
-    def accepts(self, value: Any) -> bool:
-        return value is False
-
-    def __str__(self) -> str:
-        return "false"
-
-
-@dataclass(frozen=True)
 class Choice:
     values: tuple[str, ...]
 
@@ -105,8 +94,6 @@ class Parameter:
     required: bool = False
     within_vocabulary: bool = False
     """A number that must not exceed the words in the model's vocabulary."""
-    travels: bool = True
-    """To the worker; otherwise it only says how the web side is to answer."""
 
 
 def _is_text(value: Any, longest: int) -> bool:

@@ -2,7 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import ChatOrTextInput
-from inference.tasks.parameters import Flag, Number, Off, Parameter, Texts, Whole
+from inference.tasks.parameters import Flag, Number, Parameter, Texts, Whole
 
 GENERATION = {
     "max_new_tokens": Parameter(kind=Whole(1, 4096), meaning="longest continuation, in tokens"),
@@ -20,11 +20,7 @@ TASK = Task(
     input=ChatOrTextInput(),
     output="text",
     parameters=GENERATION
-    | {
-        "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
-        "details": Parameter(kind=Flag(), meaning="in HTTP: how the text came about", travels=False),
-        "decoder_input_details": Parameter(kind=Off(), meaning="for clients that send it", travels=False),
-    },
+    | {"return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation")},
     forward=frozenset(GENERATION),
     samples=True,
     example="Once upon a time",
