@@ -102,6 +102,7 @@ LONELY = {
     "INFERENCE_LAYER_PREFIX": "lonely",
     "INFERENCE_MAX_PENDING": str(PERMITS),
     "INFERENCE_MAX_INPUTS": str(PERMITS),
+    "INFERENCE_DEADLINE_S": "120",  # a server that had no worker for longer refuses: tests of this module take as long
 }
 
 
