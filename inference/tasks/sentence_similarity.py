@@ -1,0 +1,14 @@
+"""sentence-similarity: how close in meaning each of several sentences is to another, from -1 to 1."""
+
+from inference.tasks.base import Task
+from inference.tasks.inputs import SentencesInput
+
+TASK = Task(
+    name="sentence-similarity",
+    input=SentencesInput(),
+    output="scores",
+    example={
+        "source_sentence": "The cat sleeps on the sofa.",
+        "sentences": ["A cat is asleep on a couch.", "The train is late again."],
+    },
+)
