@@ -30,15 +30,19 @@ class RequestRecord:
     answers: list[Answer] = field(default_factory=list)
     generation: GenerationResult | None = None
     """Of a generated text whose tokens the client asked for."""
+    _times: Times | None = None
 
     def times(self) -> Times:
-        results = [answer.result for answer in self.answers]
-        return Times(
-            queue_ms=max((a.waited_ms + a.result.queue_ms for a in self.answers), default=0.0),
-            inference_ms=max((result.inference_ms for result in results), default=0.0),
-            total_ms=self.context.elapsed_ms(),
-            batch_size=max((result.batch_size for result in results), default=0),
-        )
+        """Taken when this is first called, so that the answer and the log say the same."""
+        if self._times is None:
+            results = [answer.result for answer in self.answers]
+            self._times = Times(
+                queue_ms=max((a.waited_ms + a.result.queue_ms for a in self.answers), default=0.0),
+                inference_ms=max((result.inference_ms for result in results), default=0.0),
+                total_ms=self.context.elapsed_ms(),
+                batch_size=max((result.batch_size for result in results), default=0),
+            )
+        return self._times
 
     def entry(self, error: InferenceError | None, log_inputs: str) -> Entry:
         """The row of the request log; ``log_inputs`` is ``Conf.log_inputs``."""

@@ -126,9 +126,10 @@ class SentencesInput(InputForm):
             raise EmptyInput(f"{where} has no sentences; send at least one.")
         if len(sentences) > MOST_SENTENCES:
             raise Invalid(f"{where} has {len(sentences)} sentences; it may have {MOST_SENTENCES}.")
-        _check_text(f"The source_sentence of {_within(where)}", value["source_sentence"], model)
+        place = where[0].lower() + where[1:]
+        _check_text(f"The source_sentence of {place}", value["source_sentence"], model)
         for number, sentence in enumerate(sentences):
-            _check_text(f"sentences[{number}] of {_within(where)}", sentence, model)
+            _check_text(f"sentences[{number}] of {place}", sentence, model)
 
     def texts(self, value: Any) -> Sequence[str]:
         """The source sentence comes first."""
@@ -136,10 +137,6 @@ class SentencesInput(InputForm):
 
     def changed(self, value: Any, change: Callable[[str], str]) -> Any:
         return {"source_sentence": change(value["source_sentence"]), "sentences": [*map(change, value["sentences"])]}
-
-
-def _within(where: str) -> str:
-    return "the input" if where == "The input" else where
 
 
 def _check_text(where: str, text: Any, model: Model) -> None:
