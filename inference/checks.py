@@ -136,6 +136,8 @@ def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
 @register(TAG, deploy=True)
 def check_model_libraries(**_: Any) -> Iterable[CheckMessage]:
     """Imports torch and transformers, so it runs with ``check --deploy`` only."""
+    if not conf.current().backend.startswith("inference.backends.transformers."):
+        return
     for user in transformers_compat.NAMES:
         try:
             transformers_compat.check(user)

@@ -126,4 +126,4 @@ def _plain(value: Any) -> Any:
 def _plain_text(value: Any) -> str:
     if isinstance(value, str):
         return "".join(value)
-    raise TypeError(f"{type(value).__name__} is none")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -69,4 +69,4 @@ def report_modules(*_: object) -> None:
 
 
 signal.signal(REPORT_MODULES, report_modules)
-watchdog.LEAST_S = watchdog.LEAST_OF_ALL_S = 600.0
+watchdog.USUAL_LIMIT_S = watchdog.SHORTEST_LIMIT_S = 600.0

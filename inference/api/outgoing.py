@@ -8,7 +8,7 @@ from typing import Any
 class Outgoing:
     """A queue of frames and the task that sends them.
 
-    Daphne takes everything at once; ``inference.server.backpressure`` bounds what it has not sent. Other servers wait
+    Daphne takes everything at once; ``inference.server.slow_readers`` bounds what it has not sent. Other servers wait
     until their client has read some.
 
     Args:

@@ -180,7 +180,9 @@ class SocketConsumer(AsyncConsumer):
 
     def _too_many(self, reason: str, inputs: int) -> Overloaded:
         """``inputs`` must be answered first."""
-        return Overloaded(f"{reason}; wait for an answer.", retry_after_s=self.service.admission.retry_after_s(inputs))
+        return Overloaded(
+            f"{reason}; wait for an answer.", retry_after_s=self.service.admission.seconds_until_answered(inputs)
+        )
 
     def _say(self, frame: str) -> None:
         if frame:

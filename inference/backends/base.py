@@ -45,7 +45,11 @@ class Stoppable(Protocol):
 
 
 class Pipeline(Protocol):
-    """A pipeline that is loaded and warm. Each method is called on a thread of its own, one call at a time."""
+    """A pipeline that is loaded and warm.
+
+    ``prepare`` is called on the tokenizer's thread and everything else on model threads, each method by one thread at a
+    time unless it says otherwise. One that has the methods of both kinds is run as a ``SteppedPipeline``.
+    """
 
     description: Description
     warm_up_costs: Sequence[tuple[int, int, float]]
@@ -65,7 +69,7 @@ class BatchedPipeline(Pipeline, Protocol):
 
     @property
     def concurrent_batches(self) -> int:
-        """How many batches may run at once."""
+        """How many calls of ``run`` may be under way at once, each on a thread of its own."""
         ...
 
     @property

@@ -6,8 +6,8 @@ import threading
 
 from inference.errors import Internal
 from inference.process import web
-from inference.process.background import BackgroundProcess
 from inference.process.web import WebProcess
+from inference.process.web_thread import WebProcessThread
 
 _lock = threading.Lock()
 _failure: list[str] = []
@@ -38,7 +38,7 @@ def _start() -> None:
     with _lock:
         if web.current() is not None:
             return
-        background = BackgroundProcess(_fail)
+        background = WebProcessThread(_fail)
         try:
             background.start()
         except Exception as error:

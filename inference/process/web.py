@@ -14,7 +14,7 @@ from inference.messaging.layer import ChannelLayer
 from inference.process.embedded_worker import EmbeddedWorker
 from inference.request_log.writer import RequestLog
 from inference.scheduling.dispatcher import Dispatcher
-from inference.serving import service as serving
+from inference.serving import current_service
 from inference.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def start(on_fatal: Callable[[str], None], *, log_requests: bool = True) -> WebP
             process = WebProcess(on_fatal, log_requests=log_requests)
             process.start()
             _current = process
-            serving.use(process.service)
+            current_service.use(process.service)
         return _current
 
 
@@ -103,4 +103,4 @@ async def stop() -> None:
     if _current is not None:
         await _current.drain()
         _current = None
-        serving.use(None)
+        current_service.use(None)

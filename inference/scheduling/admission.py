@@ -94,7 +94,7 @@ class Admission:
         seconds = self._retry_after_s(inputs, reason.earliest_s)
         raise reason.error(f"{reason.reason}; try again in {seconds} s.", retry_after_s=seconds)
 
-    def retry_after_s(self, inputs: int) -> int:
+    def seconds_until_answered(self, inputs: int) -> int:
         """Whole seconds in which ``inputs`` inputs are likely to be answered, from 1 to ``MAX_RETRY_AFTER_S``."""
         return _whole_seconds(self._throughput_estimate.seconds_for(inputs))
 

@@ -26,20 +26,19 @@ from inference.messaging.messages import (
     reply_channel,
 )
 from inference.messaging.receiving import receive_forever
+from inference.scheduling.assignment import Assigner
 from inference.scheduling.awaiting_description import AwaitingDescription
 from inference.scheduling.calls import NO_EVENTS, Answer, Call, Events, PendingJob, Work
 from inference.scheduling.heartbeat import Heartbeat
 from inference.scheduling.replies import ReplyHandler
-from inference.scheduling.sender import Sender
 from inference.scheduling.throughput import ThroughputEstimate
 from inference.scheduling.versions import describe
 from inference.scheduling.worker_registry import WorkerRegistry, WorkerView
 
 logger = logging.getLogger(__name__)
 
-NO_WORKER = "a worker was ready"
-LOSSES_ALLOWED = 2
-"""Workers that may be lost while they run a job alone, before the job is given up."""
+MAX_LOSSES_ALONE = 2
+"""Workers lost while they ran a job alone, after which the job fails."""
 
 
 class Dispatcher:
@@ -53,9 +52,11 @@ class Dispatcher:
         self._health = LayerHealth()
         self.throughput = ThroughputEstimate(self.registry, self._loop.time())
         self._heartbeat = Heartbeat(layer, self.channel, self.registry, self._health, self._end_period)
-        self._sender = Sender(layer, self.channel, self.registry, lambda: self._heartbeat.newest, self._health.failed)
+        self._assigner = Assigner(
+            layer, self.channel, self.registry, lambda: self._heartbeat.newest, self._health.failed
+        )
         self._jobs: dict[int, PendingJob] = {}
-        self._replies = ReplyHandler(self._jobs, self._sender)
+        self._replies = ReplyHandler(self._jobs, self._assigner)
         self._ids = itertools.count(1)
         self.totals = Totals()
         """What all workers have done since this process knows them."""
@@ -68,7 +69,7 @@ class Dispatcher:
         self._spawn(self._heartbeat.run())
 
     async def stop(self) -> None:
-        await cancel_and_wait([*self._tasks, *self._sender.tasks])
+        await cancel_and_wait([*self._tasks, *self._assigner.tasks])
 
     @property
     def pending(self) -> int:
@@ -78,7 +79,7 @@ class Dispatcher:
     @property
     def redispatched(self) -> int:
         """Jobs that went back to the queue since the process started."""
-        return self._sender.redispatched
+        return self._assigner.redispatched
 
     @property
     def dispatched(self) -> int:
@@ -88,7 +89,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Jobs that wait here for a worker with credit."""
-        return self._sender.waiting
+        return self._assigner.waiting
 
     @property
     def queue_depth(self) -> int:
@@ -112,7 +113,7 @@ class Dispatcher:
             async with asyncio.timeout_at(deadline_at):
                 return await self._awaiting_description.wait()
         except TimeoutError:
-            raise DeadlineExceeded(f"The deadline passed before {NO_WORKER}.") from None
+            raise DeadlineExceeded("The deadline passed before a worker was ready.") from None
 
     async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
         """One answer per input, in order. Cancelling the caller cancels the jobs.
@@ -126,7 +127,7 @@ class Dispatcher:
         call.make_jobs(self._ids)
         self._jobs.update((job.job_id, job) for job in call.jobs)
         timer = self._loop.call_at(work.deadline_at, self._expire, call)
-        self._sender.add(call)
+        self._assigner.add(call)
         try:
             await call.future
         finally:
@@ -156,22 +157,22 @@ class Dispatcher:
         was_ready = worker.ready
         self.totals = self.totals.plus(status.totals.since(worker.totals))
         lost = worker.update(status)
-        self._sender.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
+        self._assigner.put_back([job for job_id in lost if (job := self._jobs.get(job_id))])
         worker.pending_cancel.update(job_id for job_id in status.held if job_id not in self._jobs)
         if worker.state == "stopped":
             self.registry.remove(worker)
-            self._sender.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
+            self._assigner.put_back([job for job_id in worker.records if (job := self._jobs.get(job_id))])
         self._on_workers_changed()
         if worker.ready and not was_ready:
             logger.info("Worker %s is ready: %s", worker.id, describe(worker.description))
-        self._sender.dispatch()
+        self._assigner.dispatch()
 
     def _on_workers_changed(self) -> None:
         """A worker sent a status, or was lost."""
         now = self._loop.time()
         self.registry.update_version(now)
         self.throughput.observe_workers(now)
-        for call in self._sender.superseded():
+        for call in self._assigner.superseded():
             call.supersede()
         if self.registry.description is not None:
             self._awaiting_description.resolve(self.registry.description)
@@ -181,7 +182,7 @@ class Dispatcher:
         if worker is not None:
             worker.heard = True
         self._replies.handle(worker, replies)
-        self._sender.dispatch()
+        self._assigner.dispatch()
         if worker in self.registry.serving():
             answered = sum(isinstance(entry, Result | Error) for entry in replies.entries)
             self.throughput.observe_answers(answered, self._loop.time(), backlog=self.waiting > 0)
@@ -200,7 +201,7 @@ class Dispatcher:
             self._lose(worker)
         self._on_workers_changed()
         if lost:
-            self._sender.dispatch()
+            self._assigner.dispatch()
 
     def _lose(self, worker: WorkerView) -> None:
         """Rules 7 and 8: the jobs of a lost worker run again, alone; one that is lost twice while alone fails."""
@@ -210,21 +211,21 @@ class Dispatcher:
             if job is None or not job.wanted:
                 continue
             job.losses += record.go_sent
-            if job.losses >= LOSSES_ALLOWED:
+            if job.losses >= MAX_LOSSES_ALONE:
                 job.call.fail(WorkerLost("Every worker that ran this input was lost; it is not tried again."), job)
                 continue
             job.alone = True
-            self._sender.put_back([job])
+            self._assigner.put_back([job])
 
     def _expire(self, call: Call) -> None:
-        waiting = any(job.waiting for job in call.jobs)
-        where = (
-            "the model had answered" if not waiting else "a worker was free" if self.registry.serving() else NO_WORKER
-        )
+        if not any(job.waiting for job in call.jobs):
+            where = "the model had answered"
+        else:
+            where = "a worker was free" if self.registry.serving() else "a worker was ready"
         call.fail(DeadlineExceeded(f"The deadline passed before {where}."))
 
     def _forget(self, call: Call) -> None:
-        self._sender.discard(call)
+        self._assigner.discard(call)
         for job in call.jobs:
             self._jobs.pop(job.job_id, None)
             for worker in self.registry:
@@ -234,7 +235,7 @@ class Dispatcher:
             self.throughput.end_backlog()
         call.jobs = []  # no reference cycle: its answers, perhaps megabytes, would wait for the garbage collector
         if any(worker.has_pending_control for worker in self.registry):
-            self._sender.dispatch()
+            self._assigner.dispatch()
 
     def _report_once(self, sentence: str) -> None:
         if sentence not in self._reported and len(self._reported) < 1000:

@@ -5,8 +5,8 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 from inference.errors import from_worker
 from inference.messaging.messages import Closing, Error, Replies, Result, Started, Token
+from inference.scheduling.assignment import Assigner
 from inference.scheduling.calls import Answer, PendingJob
-from inference.scheduling.sender import Sender
 from inference.scheduling.worker_registry import WorkerView
 
 
@@ -17,9 +17,9 @@ class ReplyHandler:
         jobs: all jobs without an answer, by id; answered ones are removed.
     """
 
-    def __init__(self, jobs: dict[int, PendingJob], sender: Sender) -> None:
+    def __init__(self, jobs: dict[int, PendingJob], assigner: Assigner) -> None:
         self._jobs = jobs
-        self._sender = sender
+        self._assigner = assigner
 
     def handle(self, worker: WorkerView | None, replies: Replies) -> None:
         """``worker`` is ``None`` if it is not known, or not any more; its results count all the same (rule 4)."""
@@ -60,7 +60,7 @@ class ReplyHandler:
         match entry:
             case Result() if job.completed_by(entry):
                 waited_ms = (job.sent_at - job.call.work.admitted_at) * 1000
-                self._sender.withdraw(
+                self._assigner.withdraw(
                     job
                 )  # it may have been sent again and be answered by the worker that had it first
                 job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
@@ -70,4 +70,4 @@ class ReplyHandler:
             case _:  # returned, or tokens are missing
                 if worker is not None:
                     worker.closed = True
-                self._sender.put_back([job])
+                self._assigner.put_back([job])

@@ -127,7 +127,7 @@ class WaitingRequest(NamedTuple):
 class EarlyRefusal:
     """One per process.
 
-    A ``channel`` is one of ``daphne_http``; ``call_later`` is the reactor's.
+    A ``channel`` is a ``http_connection.Connection``; ``call_later`` is the reactor's.
     """
 
     def __init__(self, call_later: Callable[..., Any], clock: Callable[[], float] = time.monotonic) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from twisted.internet import reactor, tcp
 
 from inference.server import early_refusal
-from inference.server.backpressure import unsent_bytes
 from inference.server.http_limits import LimitedChannel
+from inference.server.slow_readers import unsent_bytes
 
 refuser = early_refusal.EarlyRefusal(reactor.callLater)
 

@@ -11,7 +11,7 @@ from inference.api.dialects import registry
 from inference.errors import HeadersTooLarge, InferenceError, Malformed, PayloadTooLarge, UploadTooSlow
 from inference.models import InferenceRequest
 from inference.server import refusals
-from inference.server.backpressure import Backpressure, discard_unsent
+from inference.server.slow_readers import SlowReaderWatch, discard_unsent
 from inference.server.stalls import LEAST_BYTES_PER_S, StallDetector
 
 HTTP = InferenceRequest.Transport.HTTP
@@ -28,7 +28,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.conf = conf.current()
-        self._backpressure = Backpressure(reactor.callLater, self.conf.stall_s, self.conf.max_reply_bytes)
+        self._reader_watch = SlowReaderWatch(reactor.callLater, self.conf.stall_s, self.conf.max_reply_bytes)
         self._bytes_received = 0
         self._requests_received = 0
         self._timer: Any = None
@@ -134,11 +134,11 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         super().write(data)
-        self._backpressure.wrote(self.transport, len(data), self._disconnect_slow_reader)
+        self._reader_watch.wrote(self.transport, len(data), self._disconnect_slow_reader)
 
     def writeSequence(self, iovec: Any) -> None:
         super().writeSequence(iovec)
-        self._backpressure.wrote(self.transport, sum(map(len, iovec)), self._disconnect_slow_reader)
+        self._reader_watch.wrote(self.transport, sum(map(len, iovec)), self._disconnect_slow_reader)
 
     def loseConnection(self) -> None:
         """Twisted alone would wait without limit until the client has taken the last bytes."""
@@ -146,7 +146,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         super().loseConnection()
 
     def connectionLost(self, reason: Any) -> None:
-        self._backpressure.stop()
+        self._reader_watch.stop()
         self._stop_timer()
         discard_unsent(self.transport)
         super().connectionLost(reason)

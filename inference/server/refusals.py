@@ -1,4 +1,4 @@
-"""Requests that are refused before the application sees them: answered, counted and logged like any other."""
+"""Answers that the server itself writes, to requests that the application does not see: counted and logged like any."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from inference.api.dialects.base import Dialect, Endpoint, Reply
 from inference.api.scope import peer
 from inference.errors import InferenceError, Overloaded
 from inference.observability import tracing
-from inference.serving import service as serving
+from inference.serving import current_service
 from inference.serving.context import RequestContext
 
 logger = logging.getLogger("inference.server")
@@ -24,7 +24,7 @@ def would_refuse(host: str | None, port: int, endpoint: Endpoint, deadline: str)
     Args:
         deadline: value of the endpoint's deadline header, or an empty text.
     """
-    service = serving.current()
+    service = current_service.get()
     if service is None or host is None or service.loop is not asyncio.get_running_loop():
         return False
     try:
@@ -39,7 +39,7 @@ def refusal_after(waited_s: float, host: str, port: int, endpoint: Endpoint, dea
 
     There may be room by now. But after more than ``ADMITTED_WITHIN`` of its deadline it would be answered too late.
     """
-    service = serving.current()
+    service = current_service.get()
     assert service is not None  # noqa: S101 - it refused
     deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
     try:
@@ -48,11 +48,11 @@ def refusal_after(waited_s: float, host: str, port: int, endpoint: Endpoint, dea
         return error
     if waited_s <= ADMITTED_WITHIN * (deadline_s or service.conf.deadline_s):
         return None
-    return Overloaded("There are more requests than this server can even refuse; try again in 1 s.", retry_after_s=1)
+    return Overloaded("There are too many requests to refuse each in time; try again in 1 s.", retry_after_s=1)
 
 
 def draining() -> bool:
-    service = serving.current()
+    service = current_service.get()
     return service is not None and service.draining.is_set()
 
 
@@ -62,7 +62,7 @@ def refuse(dialect: Dialect, context: RequestContext, error: InferenceError, *, 
     Args:
         close: the answer says that the connection is closed after it.
     """
-    service = serving.current()
+    service = current_service.get()
     if service is not None:
         service.refused(context, error)
     reply = dialect.error(context, error)
@@ -90,6 +90,6 @@ def context_of(transport: str, host: str | None, request_id: str = "", tracepare
 def cut_off(transport: str, peer: Any, unsent: int) -> None:
     """Count and log a client that does not read what it is sent."""
     logger.info("A client does not read (%s, %s): cut off with %d bytes unsent", transport, peer, unsent)
-    service = serving.current()
+    service = current_service.get()
     if service is not None:
         service.metrics.cut_off(transport)

@@ -11,7 +11,7 @@ from inference.api.dialects import registry
 from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
 from inference.server import refusals
-from inference.server.backpressure import Backpressure, discard_queued, discard_unsent
+from inference.server.slow_readers import SlowReaderWatch, discard_queued, discard_unsent
 
 WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
 POLICY_VIOLATION = 1008
@@ -32,7 +32,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         limits = conf.current()
-        self._backpressure = Backpressure(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
+        self._reader_watch = SlowReaderWatch(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
         self._most_bytes = limits.max_body_bytes
         self._paused: Any = None
 
@@ -90,16 +90,16 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def sendData(self, data: bytes, *args: Any, **kwargs: Any) -> None:
         super().sendData(data, *args, **kwargs)
         if self.state == self.STATE_OPEN and not self.muted:
-            self._backpressure.wrote(self.transport, len(data), self._disconnect_slow_reader)
+            self._reader_watch.wrote(self.transport, len(data), self._disconnect_slow_reader)
 
     def check_timeouts(self) -> None:
         """Send no ping behind a long answer: its reader would be disconnected for a late pong."""
-        if self._backpressure.watching:
+        if self._reader_watch.watching:
             self.last_ping = time.time()
         super().check_timeouts()
 
     def onAutoPingTimeout(self) -> None:
-        if self._backpressure.watching:
+        if self._reader_watch.watching:
             self.autoPingTimeoutCall = self.autoPingPending = None
         else:
             super().onAutoPingTimeout()
@@ -109,7 +109,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self.sendCloseFrame(code=code or 1000)
 
     def onClose(self, *args: Any) -> None:
-        self._backpressure.stop()
+        self._reader_watch.stop()
         discard_unsent(self.transport)
         if self._paused is not None:
             self._paused.cancel()
@@ -122,7 +122,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self.muted = True
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": POLICY_VIOLATION})
         discard_queued(self.transport)
-        self.closeHandshakeTimeout = QUICK_CLOSE_S if self._backpressure.too_much_stalled() else CLOSE_S
+        self.closeHandshakeTimeout = QUICK_CLOSE_S if self._reader_watch.too_much_stalled() else CLOSE_S
         self.sendCloseFrame(code=POLICY_VIOLATION)
 
 

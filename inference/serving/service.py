@@ -197,17 +197,3 @@ def _events(generation: GenerationResult | None, query: Query, progress: Progres
 def _finish(result: GenerationResult | None, generation: Generation | None) -> None:
     if result is not None and generation is not None:
         result.finish(generation)
-
-
-_current: Service | None = None
-
-
-def current() -> Service | None:
-    """The service of this process, once it has started; for ``inference.server``, which sees no ASGI scope."""
-    return _current
-
-
-def use(service: Service | None) -> None:
-    """Make it the one of this process."""
-    global _current
-    _current = service

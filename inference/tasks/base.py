@@ -32,7 +32,7 @@ class Task:
     example: Any
     """An input that every model of the task can answer; ``{mask}`` stands for its mask token."""
     example_parameters: Mapping[str, Any] = field(default_factory=dict)
-    backend: str = ""
+    transformers_module: str = ""
     """The module that tells the transformers backend how to run it; by default the one that is named like the task."""
 
     @property

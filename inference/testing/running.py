@@ -13,8 +13,8 @@ from django.test import override_settings
 from inference import conf
 from inference.messaging import layer_settings
 from inference.process import web
-from inference.process.background import BackgroundProcess
 from inference.process.web import WebProcess
+from inference.process.web_thread import WebProcessThread
 from inference.testing import backend
 from inference.testing.fake_pipeline import FakePipeline
 
@@ -38,7 +38,7 @@ def running(fake: FakePipeline) -> Iterator[FakePipeline]:
     with ExitStack() as stack:
         stack.enter_context(override_settings(**_settings(fake)))
         stack.enter_context(backend.using(fake))
-        background = BackgroundProcess(_fail, log_requests=False)
+        background = WebProcessThread(_fail, log_requests=False)
         process = background.start()
         stack.callback(background.stop)
         stack.callback(fake.stopping.set)

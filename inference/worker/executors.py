@@ -31,7 +31,9 @@ class ThreadExecutor:
         self._thread.start()
 
     async def run(self, call: Callable[[], T], predicted_ms: float | None = None) -> T:
-        """Raises whatever ``call`` raises. Cancelling does not stop a call that has begun.
+        """Raises whatever ``call`` raises. Does not return if the device is lost, which the watchdog reports.
+
+        Cancelling does not stop a call that has begun.
 
         ``predicted_ms``: how long it should take, if that is known.
         """

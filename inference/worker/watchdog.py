@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-LEAST_S = 5.0
+USUAL_LIMIT_S = 5.0
 TIMES_PREDICTED = 20
-OF_DEADLINE = 1 / 3
+MOST_OF_DEADLINE = 1 / 3
 """Bounds the limit: otherwise all jobs behind the call would miss their deadlines."""
-ALWAYS_PREDICTED = 3
+LEAST_TIMES_PREDICTED = 3
 """Raises the limit: a model that is slow for its deadline does not hang."""
-LEAST_OF_ALL_S = 1.0
+SHORTEST_LIMIT_S = 1.0
 TICK_S = 0.25
 LOST = (
     "device-side assert", "illegal memory access", "unspecified launch failure", "illegal instruction",
@@ -48,7 +48,7 @@ class Watchdog:
     """
 
     def __init__(self, deadline_s: float) -> None:
-        self._most_s = max(LEAST_OF_ALL_S, OF_DEADLINE * deadline_s)
+        self._most_s = max(SHORTEST_LIMIT_S, MOST_OF_DEADLINE * deadline_s)
         self._ticks = 0
         self._numbers = itertools.count()
         self._under_way: dict[int, tuple[str, int, float]] = {}
@@ -59,7 +59,9 @@ class Watchdog:
         """How long a call may take; the longest limit if nothing is predicted."""
         if predicted_s is None:
             return self._most_s
-        return max(min(max(LEAST_S, TIMES_PREDICTED * predicted_s), self._most_s), ALWAYS_PREDICTED * predicted_s)
+        return max(
+            min(max(USUAL_LIMIT_S, TIMES_PREDICTED * predicted_s), self._most_s), LEAST_TIMES_PREDICTED * predicted_s
+        )
 
     @contextmanager
     def watching(self, name: str, predicted_s: float | None) -> Iterator[None]:

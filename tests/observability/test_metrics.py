@@ -250,7 +250,7 @@ async def test_the_queue_is_what_waits_here_and_at_workers():
     service = make_service()
     worker = meet(service.dispatcher.registry, queue_depth=1)
     worker.records = {1: Record(), 2: Record()}
-    service.dispatcher._sender._waiting[""].add(make_call("a", 3))
+    service.dispatcher._assigner._waiting[""].add(make_call("a", 3))
     assert value(service.metrics, "inference_queue_depth") == 3 + 1
     assert value(service.metrics, "inference_dispatched_jobs") == 2
 
@@ -264,7 +264,7 @@ async def test_permits_that_are_taken_are_pending_inputs():
 
 async def test_redispatched_jobs_and_dropped_log_entries_are_counted():
     service = make_service()
-    service.dispatcher._sender.redispatched = 4
+    service.dispatcher._assigner.redispatched = 4
     service._recorder._request_log.dropped = 5
     assert value(service.metrics, "inference_redispatched_jobs_total") == 4
     assert value(service.metrics, "inference_request_log_dropped_requests_total") == 5

@@ -39,7 +39,7 @@ class Queue:
         first = len(self.dispatcher._jobs)
         call = make_call("a", inputs, peer)
         self.dispatcher._jobs |= {first + number: job for number, job in enumerate(call.jobs)}
-        self.dispatcher._sender._waiting[""].add(call)
+        self.dispatcher._assigner._waiting[""].add(call)
 
     def refused(self, inputs: int = 1, peer: Peer = OTHER, deadline_s: float | None = None) -> InferenceError:
         with pytest.raises(InferenceError) as raised, self.admission.permits(inputs, peer, deadline_s):
@@ -137,7 +137,7 @@ async def test_a_deadline_that_no_server_could_meet_is_no_overload():
 async def test_no_wait_is_predicted_while_workers_have_credit():
     queue = Queue()
     queue.fill(100)
-    take(queue.dispatcher._sender._waiting[""])
+    take(queue.dispatcher._assigner._waiting[""])
     assert queue.admission.predicted_wait_s(1) == 0
     assert queue.admits(1, HOG, deadline_s=1)
 
@@ -146,7 +146,7 @@ async def test_jobs_at_workers_count_once_throughput_was_measured():
     """They may take longer than a deadline, even if no job waits here."""
     queue = Queue()
     queue.fill(100)
-    take(queue.dispatcher._sender._waiting[""])
+    take(queue.dispatcher._assigner._waiting[""])
     for tenth in range(20):
         queue.dispatcher.throughput.observe_answers(1, tenth / 10, backlog=True)
     assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)

@@ -20,7 +20,7 @@ async def test_the_requests_own_deadline_counts_at_the_door(
     queue.fill(100)
     service = SimpleNamespace(admission=queue.admission, conf=queue.admission._conf, loop=asyncio.get_running_loop())
     endpoint = NativeEndpoint()
-    monkeypatch.setattr("inference.serving.service.current", lambda: service)
+    monkeypatch.setattr("inference.serving.current_service.get", lambda: service)
 
     assert refusals.would_refuse("hog", 0, endpoint, header) == refused
     assert (

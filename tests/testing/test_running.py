@@ -24,7 +24,7 @@ from inference.errors import (
     WorkerLost,
 )
 from inference.process import web
-from inference.serving import service
+from inference.serving import current_service
 from inference.tasks import TASKS
 from inference.testing import FakePipeline, running
 from inferencesite.asgi import application
@@ -159,7 +159,7 @@ def test_nothing_is_left():
         with running(FakePipeline()):
             assert infer_sync(TEXT)
             assert settings.INFERENCE.backend == "inference.testing.backend"
-        assert (web.current(), service.current()) == (None, None)
+        assert (web.current(), current_service.get()) == (None, None)
         assert (settings.INFERENCE, settings.CHANNEL_LAYERS, set(threading.enumerate())) == before
         assert channel_layers.backends == {}
 

@@ -46,7 +46,7 @@ class TransformersTask:
 
 def find(task: Task) -> TransformersTask | None:
     """How transformers runs a task; ``None`` where no module says so."""
-    name = task.backend or f"{__package__}.{task.name.replace('-', '_')}"
+    name = task.transformers_module or f"{__package__}.{task.name.replace('-', '_')}"
     try:
         declared: TransformersTask = import_module(name).TASK
     except ModuleNotFoundError as error:

@@ -4,12 +4,12 @@ from inference.backends.base import BatchedPipeline
 from inference.backends.transformers.generation.self_check import continuous
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.task import Report, TransformersTask
-from inference.backends.transformers.unbatched import TextGeneration
+from inference.backends.transformers.unbatched import UnbatchedTextGeneration
 from inference.conf import Conf
 
 
 def build(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeline:
-    return continuous(loaded, conf, report) or TextGeneration(loaded)
+    return continuous(loaded, conf, report) or UnbatchedTextGeneration(loaded)
 
 
 TASK = TransformersTask(

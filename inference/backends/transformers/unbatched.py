@@ -99,7 +99,7 @@ class StepCounter(StoppingCriteria):  # type: ignore[misc]
         return torch.full((len(input_ids),), over, dtype=torch.bool, device=input_ids.device)
 
 
-class TextGeneration(Unbatched):
+class UnbatchedTextGeneration(Unbatched):
     """Whole texts, one after the other. Tokens that an earlier worker generated are generated again."""
 
     def _prepare(self, job: Job) -> GenerationJob:

@@ -25,18 +25,18 @@ from inference.worker.job_runner import JobRunner
 
 logger = logging.getLogger(__name__)
 
-WAITING = 4
+EXTRA_CREDIT = 4
 """Jobs that a worker holds beyond its places, so that a free place is taken with the next token."""
 
 
 @dataclass(eq=False, slots=True)
-class Progress:
+class JobProgress:
     """A job in the model. Moments are of the event loop's clock."""
 
     joined_at: float
     first_token_at: float = 0.0
     first_index: int = 0
-    company: int = 0
+    batch_size: int = 0
     """The most jobs that it shared a step with, itself included."""
     model_ms: float = 0.0
     """Its share of the model's time."""
@@ -51,11 +51,11 @@ class ContinuousBatcher(JobRunner):
         self, pipeline: SteppedPipeline, executors: Executors, limits: BatchLimits, replies: JobReplies
     ) -> None:
         super().__init__(pipeline, executors, limits, replies)
-        self._progress: dict[Key, Progress] = {}
+        self._progress: dict[Key, JobProgress] = {}
 
     @property
     def credit(self) -> int:
-        return self._limits.max_batch_size + WAITING
+        return self._limits.max_batch_size + EXTRA_CREDIT
 
     async def _run_forever(self) -> None:
         while True:
@@ -80,7 +80,7 @@ class ContinuousBatcher(JobRunner):
 
     def _join(self, item: Item) -> None:
         self._running[item.key] = self._waiting.pop(item.key)
-        self._progress[item.key] = Progress(self._clock())
+        self._progress[item.key] = JobProgress(self._clock())
         if item.alone or item.job.events:
             self._replies.event(item, Started(item.job.id, len(self._running)))
 
@@ -110,7 +110,7 @@ class ContinuousBatcher(JobRunner):
         """Generate a token for every running job; close those that have ended, expired or been cancelled."""
         items = list(self._running.values())
         for item, outcome in zip(items, await self._outcomes(items), strict=True):
-            self._progress[item.key].company = max(self._progress[item.key].company, len(items))
+            self._progress[item.key].batch_size = max(self._progress[item.key].batch_size, len(items))
             if isinstance(outcome, InferenceError):
                 self._close(item, Error(item.job.id, outcome.code, outcome.message))
             elif outcome is not None:
@@ -142,7 +142,7 @@ class ContinuousBatcher(JobRunner):
         )
         self._note_end(item.tokens + generation.generated_tokens, progress.model_ms)
         queue_ms, inference_ms = (progress.joined_at - item.received_at) * 1000, (now - progress.joined_at) * 1000
-        self._close(item, Result(item.job.id, made.output, queue_ms, inference_ms, progress.company, generation))
+        self._close(item, Result(item.job.id, made.output, queue_ms, inference_ms, progress.batch_size, generation))
 
     async def _outcomes(self, items: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
         """One step; if it fails, only the failing jobs are affected."""

@@ -1,4 +1,7 @@
-"""The batch policy: the next batch as a pure function of waiting jobs, limits, cost model and time."""
+"""The batch policy: the next batch as a pure function of waiting jobs, limits, cost model and time.
+
+It is for pipelines that run a batch in one call; ``continuous_batcher`` decides which generated texts run together.
+"""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass

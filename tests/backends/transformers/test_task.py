@@ -23,7 +23,7 @@ TASK: TransformersTask
 @pytest.fixture
 def toy() -> Iterator[Callable[[str], None]]:
     def register(module: str) -> None:
-        task = Task(name="toy-task", input=TextInput(), output="labels", example="a boat", backend=module)
+        task = Task(name="toy-task", input=TextInput(), output="labels", example="a boat", transformers_module=module)
         tasks.register(task)
 
     with patch.dict(tasks.TASKS), patch.dict(tasks._by_name_or_alias):

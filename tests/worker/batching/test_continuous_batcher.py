@@ -9,7 +9,7 @@ from typing import Any
 from inference.backends.base import FAILED, Generated
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Closing, Error, Event, Job, Result, Returned, Started, Token
-from inference.worker.batching.continuous_batcher import WAITING, ContinuousBatcher
+from inference.worker.batching.continuous_batcher import EXTRA_CREDIT, ContinuousBatcher
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
 from inference.worker.item import Item
@@ -379,4 +379,4 @@ def test_what_a_job_costs_is_its_share_of_the_steps():
     assert abs(b.batcher.cost.job_ms - 8 * STEP_S * 1000 / 4) < 20
     assert (b.batcher.totals.jobs, b.batcher.totals.batches) == (400, 800)
     assert b.batcher.totals.tokens == b.batcher.totals.padded_tokens == 400 * 11
-    assert b.batcher.credit == 4 + WAITING
+    assert b.batcher.credit == 4 + EXTRA_CREDIT

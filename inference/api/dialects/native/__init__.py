@@ -1,10 +1,15 @@
-"""The dialect of ``/`` and ``/ws/``: plain text, the JSON of Hugging Face's Inference API, our own WebSocket frames."""
+"""Runs in web processes: the dialect of ``/`` and ``/ws/``.
+
+In: plain text, the JSON of Hugging Face's Inference API, or our own WebSocket frames. Out: the pipeline's answer as
+JSON, server-sent events or frames.
+"""
 
 from collections.abc import Callable, Mapping
 
 from inference.api.dialects.base import Endpoint, Reply, Socket
+from inference.api.dialects.native.answers import write_error, write_headers
 from inference.api.dialects.native.frames import NativeSocket
-from inference.api.dialects.native.http import NativeEndpoint, write_error, write_headers
+from inference.api.dialects.native.http import NativeEndpoint
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
 from inference.serving.result import Times

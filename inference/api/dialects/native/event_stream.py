@@ -1,4 +1,4 @@
-"""Generated text as server-sent events, and its ``details``.
+"""Generated text as server-sent events.
 
 The format is that of text-generation-inference, which ``huggingface_hub.InferenceClient.text_generation`` reads:
 https://huggingface.co/docs/text-generation-inference/messages_api and ``TextGenerationStreamOutput`` there.
@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Headers
+from inference.api.dialects.native.answers import error_fields, token_fields
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.context import RequestContext
-from inference.serving.generation_result import GenerationResult
 from inference.serving.result import RequestResult
 
 
@@ -45,30 +45,13 @@ class EventWriter:
         return write_token(generation.tokens[-1], generated_text=text, details=details)
 
     def error(self, error: InferenceError) -> bytes:
-        return _event({"error": error.message, "error_type": error.code})
+        return _event(error_fields(error))
 
 
 def write_token(token: Token, **end: Any) -> bytes:
     """An event; that of the last token has the ``end`` as well."""
-    fields = {"index": token.index + 1, "token": _token(token), "generated_text": None, "details": None, **end}
+    fields = {"index": token.index + 1, "token": token_fields(token), "generated_text": None, "details": None, **end}
     return _event(fields)
-
-
-def write_details(generation: GenerationResult, output: bytes) -> bytes:
-    """The pipeline's answer to one input, with its tokens and why it ended."""
-    details = {
-        "finish_reason": generation.finish_reason,
-        "generated_tokens": len(generation.tokens),
-        "seed": generation.seed,
-        "prefill": [],
-        "tokens": [_token(token) for token in generation.tokens],
-    }
-    answer = msgspec.json.decode(output)[0]
-    return msgspec.json.encode([answer | {"details": details}])
-
-
-def _token(token: Token) -> dict[str, Any]:
-    return {"id": token.token, "text": token.text, "logprob": token.logprob, "special": token.special}
 
 
 def _event(fields: dict[str, Any]) -> bytes:

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Cancel, Rejected, Say, Start
-from inference.api.dialects.native.fields import decode_object, read_deadline, read_query
-from inference.api.dialects.native.http import write_outputs
+from inference.api.dialects.native.answers import write_outputs
+from inference.api.dialects.native.requests import decode_object, read_deadline, read_query
 from inference.errors import Cancelled, InferenceError, Invalid
 from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext

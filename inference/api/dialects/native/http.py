@@ -4,17 +4,14 @@ Source: https://huggingface.co/docs/api-inference/tasks/fill-mask and the pipeli
 https://huggingface.co/docs/transformers/pipeline_webserver
 """
 
-from collections.abc import Sequence
-
-import msgspec
-
-from inference.api.dialects.base import Head, Headers, Reply, Writer
-from inference.api.dialects.native.event_stream import EventWriter, write_details
-from inference.api.dialects.native.fields import EXAMPLE, decode_object, read_deadline, read_query
-from inference.errors import EmptyInput, InferenceError, Malformed, UnsupportedMediaType
+from inference.api.dialects.base import Head, Reply, Writer
+from inference.api.dialects.native.answers import write_details, write_headers, write_outputs
+from inference.api.dialects.native.event_stream import EventWriter
+from inference.api.dialects.native.requests import EXAMPLE, decode_object, read_deadline, read_query
+from inference.errors import EmptyInput, Malformed, UnsupportedMediaType
 from inference.serving.context import RequestContext
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Times
+from inference.serving.result import RequestResult
 
 DEADLINE_HEADER = "x-request-timeout-seconds"
 _LITERALLY = " To send the text literally, use Content-Type: text/plain."
@@ -66,27 +63,3 @@ def read_body(body: bytes, content_type: str, deadline_s: float | None) -> Query
     if not text.strip():
         raise EmptyInput('The body is empty; send a text, or JSON such as {"inputs": "a text"}.')
     return Query(inputs=[text], many=False, deadline_s=deadline_s)
-
-
-def write_outputs(outputs: Sequence[bytes], *, many: bool) -> bytes:
-    """What the pipeline returns; for a list of inputs, a list in the same order. ``outputs`` are JSON."""
-    return b"[" + b",".join(outputs) + b"]" if many else outputs[0]
-
-
-def write_error(error: InferenceError) -> bytes:
-    return msgspec.json.encode({"error": error.message, "error_type": error.code})
-
-
-def write_headers(request_id: str, times: Times, error: InferenceError | None = None) -> Headers:
-    """Of every answer that is not streamed; times are in milliseconds."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"x-request-id", request_id.encode()),
-        (b"x-queue-time", b"%.3f" % times.queue_ms),
-        (b"x-inference-time", b"%.3f" % times.inference_ms),
-        (b"x-total-time", b"%.3f" % times.total_ms),
-        (b"x-batch-size", b"%d" % times.batch_size),
-    ]
-    if error is not None and error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % error.retry_after_s))
-    return headers

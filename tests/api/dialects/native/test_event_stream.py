@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub.errors import OverloadedError, TextGenerationError, ValidationError
 from huggingface_hub.inference._common import _format_text_generation_stream_output as read_event
 
-from inference.api.dialects.native import event_stream
+from inference.api.dialects.native import answers, event_stream
 from inference.errors import DeadlineExceeded, InferenceError, Invalid, Overloaded
 from inference.messaging.messages import Generation, Token
 from inference.serving.context import RequestContext
@@ -88,7 +88,7 @@ def test_an_error_is_raised_by_the_stock_client(error: InferenceError, raised: t
 
 
 def test_details_are_put_beside_the_pipelines_answer():
-    written = json.loads(event_stream.write_details(finished(), b'[{"generated_text": "a b c"}]'))
+    written = json.loads(answers.write_details(finished(), b'[{"generated_text": "a b c"}]'))
     assert written[0]["generated_text"] == "a b c"
     details = written[0]["details"]
     assert (details["finish_reason"], details["generated_tokens"], details["seed"]) == ("stop_sequence", 2, 5)

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.api.dialects.base import Head
-from inference.api.dialects.native import frames, http
-from inference.api.dialects.native.fields import decode_object, read_deadline, read_query
-from inference.api.dialects.native.http import write_headers, write_outputs
+from inference.api.dialects.native import answers, frames, http
+from inference.api.dialects.native.answers import write_headers, write_outputs
+from inference.api.dialects.native.requests import decode_object, read_deadline, read_query
 from inference.errors import (
     Cancelled,
     EmptyInput,
@@ -121,7 +121,7 @@ def test_any_body_is_a_query_or_an_error_of_one_sentence(body: bytes, content_ty
         return
     assert error.status in (400, 422)
     assert is_one_sentence(error.message)
-    assert json.loads(http.write_error(error))["error"] == error.message
+    assert json.loads(answers.write_error(error))["error"] == error.message
 
 
 # HTTP: what JSON may say
@@ -337,7 +337,7 @@ def test_joined_outputs_are_what_was_joined(values: list[Any]):
 
 
 def test_an_error_says_what_and_its_code():
-    body = http.write_error(Invalid('It has "quotes", é and \n.'))
+    body = answers.write_error(Invalid('It has "quotes", é and \n.'))
     assert json.loads(body) == {"error": 'It has "quotes", é and \n.', "error_type": "validation"}
 
 

@@ -1,4 +1,4 @@
-"""The sending half of the dispatcher: assigns waiting jobs to workers and sends all messages to workers.
+"""Which worker gets which job: assigns waiting jobs to workers with credit and sends them.
 
 The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
@@ -15,7 +15,7 @@ from inference.scheduling.fair_queue import FairQueue
 from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerView
 
 
-class Sender:
+class Assigner:
     """Assigns jobs to workers with credit, as late as possible. At most one send per worker is in progress.
 
     Args:

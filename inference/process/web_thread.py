@@ -11,7 +11,7 @@ from inference.process.web import WebProcess
 STOP_S = 10.0
 
 
-class BackgroundProcess:
+class WebProcessThread:
     """Args as those of ``WebProcess``."""
 
     def __init__(self, on_fatal: Callable[[str], None], *, log_requests: bool = True) -> None:

@@ -37,7 +37,7 @@ def _descriptor(transport: Any) -> Any:
     return transport
 
 
-class Backpressure:
+class SlowReaderWatch:
     """Watches one connection while much of it is unsent, and disconnects a client that takes next to nothing.
 
     A client that takes what it gets may be slow (see ``StallDetector``). One that stalls is disconnected, and so is
@@ -45,7 +45,7 @@ class Backpressure:
     client that disconnects.
     """
 
-    _stalled: ClassVar[dict["Backpressure", int]] = {}
+    _stalled: ClassVar[dict["SlowReaderWatch", int]] = {}
     """Of the whole process: bytes unsent on each connection that made no progress at its last check, or that was
     disconnected and is not lost yet."""
 

@@ -1,14 +1,14 @@
 import pytest
 from twisted.internet.task import Clock
 
-from inference.server.backpressure import UNWATCHED_BYTES, Backpressure
+from inference.server.slow_readers import UNWATCHED_BYTES, SlowReaderWatch
 from inference.server.stalls import LEAST_BYTES_PER_S
 
 
 @pytest.fixture(autouse=True)
 def _no_stalls() -> None:
     """Stalled bytes are counted for the whole process."""
-    Backpressure._stalled.clear()
+    SlowReaderWatch._stalled.clear()
 
 
 class Transport:
@@ -27,7 +27,7 @@ class Connection:
     def __init__(self, *, stall_s: float = 10.0, most_bytes: int = 10**9) -> None:
         self.clock = Clock()
         self.transport = Transport()
-        self.backpressure = Backpressure(self.clock.callLater, stall_s, most_bytes)
+        self.backpressure = SlowReaderWatch(self.clock.callLater, stall_s, most_bytes)
         self.disconnected: list[int] = []
         """Bytes unsent when it was disconnected."""
 
