@@ -38,7 +38,7 @@ def only_counting() -> Iterator[None]:
         ("fill_mask", "FillMask", False),
         ("fill_mask", "PlainFillMask", True),
         ("llama", "Generator", False),
-        ("bloom", "TextGeneration", False),
+        ("bloom", "UnbatchedTextGeneration", False),
     ],
 )
 def test_a_pipeline_that_is_closed_holds_nothing(
@@ -56,7 +56,7 @@ def test_a_pipeline_that_is_closed_holds_nothing(
         Conf(model=str(getattr(tiny_models, name)(tmp_path / name)), threads=1), lambda progress: None
     )
     assert type(pipeline).__name__ == kind
-    assert hasattr(pipeline, "layout") is (kind not in ("Generator", "TextGeneration"))
+    assert hasattr(pipeline, "layout") is (kind not in ("Generator", "UnbatchedTextGeneration"))
     on_cpu = pipeline.description.device == "cpu"
     assert not hasattr(pipeline, "layout") or pipeline.pads is not (ragged and on_cpu)
     pipeline.run(pipeline.prepare([asked(pipeline)]))
