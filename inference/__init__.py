@@ -1,20 +1,31 @@
 """Serve a Hugging Face pipeline to many clients at once.
 
 Other Django code calls the model through ``infer``, ``infer_sync`` and ``stream``, which are those of
-``inference.python_api``.
+``inference.python_api``. They may be imported before Django is set up.
 """
 
+from collections.abc import AsyncGenerator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from inference.python_api import infer, infer_sync, stream
-
-__all__ = ["infer", "infer_sync", "stream"]
+from typing import Any
 
 
-def __getattr__(name: str) -> Any:
-    """Imported when it is used: Django's apps must be loaded before."""
-    if name in __all__:
-        return getattr(import_module("inference.python_api"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+    """See ``inference.python_api.infer``."""
+    return await _api().infer(inputs, parameters, deadline_s)
+
+
+def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+    """See ``inference.python_api.infer_sync``."""
+    return _api().infer_sync(inputs, parameters, deadline_s)
+
+
+def stream(
+    inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None
+) -> AsyncGenerator[str]:
+    """See ``inference.python_api.stream``."""
+    pieces: AsyncGenerator[str] = _api().stream(inputs, parameters, deadline_s)
+    return pieces
+
+
+def _api() -> Any:
+    return import_module("inference.python_api")

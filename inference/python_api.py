@@ -65,7 +65,7 @@ async def stream(
         with suppress(RuntimeError):  # the caller's loop is closed
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-    work = _generate(process.service, put, _query(inputs, parameters, deadline_s, stream=True, tokens_for="stream"))
+    work = _generate(process.service, put, _query(inputs, parameters, deadline_s, stream=True))
     working = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
     try:
         while (piece := await pieces.get()) is not None:

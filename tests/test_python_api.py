@@ -1,4 +1,4 @@
-"""The door for other Python code, in processes of its own; and what a web process says at its start."""
+"""``infer``, ``infer_sync`` and ``stream`` in processes of their own."""
 
 import asyncio
 import json
@@ -229,7 +229,7 @@ def test_infer_sync_says_that_this_process_cannot_be_set_up(refusing: Refusing):
         inference.infer_sync(TEXT)
 
 
-# The door, token by token
+# Token by token
 
 
 @pytest.mark.timeout(DEADLINE_S + 30)
@@ -240,3 +240,8 @@ def test_tokens_come_to_other_code_too(generation: dict[str, str]):
     assert [{"generated_text": "".join(pieces)}] == answer
     assert ended.lines[1].startswith("validation 'stream' is for one input")
     assert [row["code"] for row in ended.rows] == ["", "", "cancelled", "validation"]
+
+
+def test_it_can_be_imported_before_django_is_set_up():
+    script = "from inference import infer, infer_sync, stream; import inference.errors"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=processes.ROOT, env={"PATH": "/usr/bin"})

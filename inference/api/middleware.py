@@ -7,7 +7,7 @@ from inference.api import security_headers
 from inference.api.dialects import registry
 from inference.api.routing import Application
 from inference.api.scope import http_context, path_of
-from inference.errors import Internal
+from inference.serving.bug import log_bug
 
 logger = logging.getLogger("inference.server")
 
@@ -42,11 +42,11 @@ def complete_http(application: Application) -> Application:
         response = _Response(scope, receive, send)
         try:
             await application(scope, response.receive, response.send)
-        except Exception:
-            logger.exception("HTTP %s %s", scope["method"], scope["path"])
+        except Exception as error:
+            context = http_context(scope)
+            bug = log_bug(error, context.id, context.traceparent)
             if not response.started:
-                bug = Internal("This server has a bug; its log has the details.")
-                reply = registry.of_path(path_of(scope)).error(http_context(scope), bug)
+                reply = registry.of_path(path_of(scope)).error(context, bug)
                 await response.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
                 await response.send({"type": "http.response.body", "body": reply.body})
         if not (response.ended or response.disconnected):

@@ -11,6 +11,6 @@ from inference.serving.context import RequestContext
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404 in the dialect of the path; a page of your own may take its place."""
     error = NotFound("There is nothing at this path; the model answers POST /.")
-    reply = registry.of_path(request.path).error(RequestContext(transport=Transport.HTTP), error)
+    reply = registry.of_path(request.path_info).error(RequestContext(transport=Transport.HTTP), error)
     headers = {name.decode(): value.decode() for name, value in reply.headers}
     return HttpResponse(reply.body, status=reply.status, headers=headers)

@@ -14,6 +14,7 @@ from inference.api.outgoing import Outgoing
 from inference.api.scope import Transport, client_address, websocket_context
 from inference.errors import InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messaging.messages import Started, Token
+from inference.serving.bug import log_bug
 from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
 from inference.serving.query import Query
@@ -162,7 +163,10 @@ class SocketConsumer(AsyncConsumer):
                 frames = [request.writer.error(error)]
             except asyncio.CancelledError:
                 frames = [request.writer.cancelled(request.query, request.generation)]
-            del self._open[start.id]
+            except Exception as unexpected:
+                frames = [request.writer.error(log_bug(unexpected, context.id, context.traceparent))]
+            finally:
+                del self._open[start.id]
             for frame in frames:
                 self._say(frame)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from inference.backends.base import BatchedPipeline, LoadFailed, SteppedPipeline
+from inference.backends.base import BatchedPipeline, Load, LoadFailed, SteppedPipeline
 from inference.conf import Conf
 
 
@@ -14,11 +14,10 @@ def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline | Stepped
         LoadFailed: there is no such backend, or it cannot serve the pipeline.
     """
     try:
-        backend = import_module(conf.backend)
-    except ImportError as error:
+        load_with_backend: Load = import_module(conf.backend).load
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise LoadFailed(
-            f"INFERENCE_BACKEND is {conf.backend!r}, which cannot be imported ({error}); "
+            f"INFERENCE_BACKEND is {conf.backend!r}, which is no backend ({error}); "
             "it must be the dotted path of a module with a function load(conf, report)."
         ) from error
-    pipeline: BatchedPipeline | SteppedPipeline = backend.load(conf, report)
-    return pipeline
+    return load_with_backend(conf, report)

@@ -3,11 +3,15 @@
 The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
 
-from inference.errors import from_worker
-from inference.messaging.messages import Closing, Error, Replies, Result, Started, Token
+import logging
+
+from inference.errors import Internal, from_worker
+from inference.messaging.messages import Closing, Error, Event, Replies, Result, Started, Token
 from inference.scheduling.assignment import Assigner
 from inference.scheduling.calls import Answer, PendingJob
 from inference.scheduling.worker_registry import WorkerView
+
+logger = logging.getLogger(__name__)
 
 
 class ReplyHandler:
@@ -24,12 +28,20 @@ class ReplyHandler:
     def handle(self, worker: WorkerView | None, replies: Replies) -> None:
         """``worker`` is ``None`` if it is not known, or not any more; its results count all the same (rule 4)."""
         for entry in replies.entries:
-            if isinstance(entry, Started):
-                self._on_started(worker, entry)
-            elif isinstance(entry, Token):
-                self._on_token(worker, entry)
-            else:
-                self._on_closing(worker, replies.worker, entry)
+            try:
+                self._handle_entry(worker, replies.worker, entry)
+            except Exception:
+                logger.exception("A reply to job %d could not be passed on", entry.id)
+                if job := self._jobs.get(entry.id):  # the other entries are of other clients
+                    job.call.fail(Internal("This server has a bug; its log has the details."))
+
+    def _handle_entry(self, worker: WorkerView | None, worker_id: str, entry: Event | Closing) -> None:
+        if isinstance(entry, Started):
+            self._on_started(worker, entry)
+        elif isinstance(entry, Token):
+            self._on_token(worker, entry)
+        else:
+            self._on_closing(worker, worker_id, entry)
 
     def _on_started(self, worker: WorkerView | None, event: Started) -> None:
         job = self._jobs.get(event.id)
@@ -60,9 +72,8 @@ class ReplyHandler:
         match entry:
             case Result() if job.completed_by(entry):
                 waited_ms = (job.sent_at - job.call.work.admitted_at) * 1000
-                self._assigner.withdraw(
-                    job
-                )  # it may have been sent again and be answered by the worker that had it first
+                # It may have been sent again, and be answered by the worker that had it first.
+                self._assigner.withdraw(job)
                 job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
                 del self._jobs[entry.id]  # others of its call may still wait
             case Error():

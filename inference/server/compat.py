@@ -28,7 +28,7 @@ class Use(NamedTuple):
 
 
 USES = [
-    # backpressure.py
+    # slow_readers.py
     Use(
         "twisted.internet.abstract:FileDescriptor",
         "the limit on unsent bytes",
@@ -48,7 +48,7 @@ USES = [
     Use(
         "twisted.web.http:HTTPChannel",
         "the limits on the size and speed of requests",
-        "length requests persistent maxHeaders totalHeadersSize _buffer _handlingRequest _receivedHeaderCount "
+        "length requests persistent maxHeaders totalHeadersSize _path _buffer _handlingRequest _receivedHeaderCount "
         "_receivedHeaderSize _respondToBadRequestAndDisconnect allHeadersReceived allContentReceived lineReceived "
         "rawDataReceived lineLengthExceeded",
     ),
@@ -93,7 +93,7 @@ USES = [
     Use(
         "autobahn.websocket.protocol:WebSocketServerProtocol",
         "the answer to a handshake that fails",
-        "sendHttpErrorResponse",
+        "sendHttpErrorResponse http_request_path",
     ),
     # access_log.py
     Use("daphne.access:AccessLogGenerator", "the access log", "stream write_entry"),

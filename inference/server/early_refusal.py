@@ -66,7 +66,7 @@ def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> Reque
         forwarded_for: name of the header in which a proxy gives the client's address, if there is a proxy.
     """
     line = data.find(b"\r\n", 0, LONGEST_LINE)
-    found = _endpoints().get(data[:line])
+    found = _endpoints().get(data[:line]) if line > 0 else None
     end = data.find(b"\r\n\r\n", 0, LARGEST)
     if end < 0 or found is None:
         return None
@@ -178,7 +178,7 @@ class EarlyRefusal:
         close = isinstance(error, Draining)
         context = refusals.context_of(InferenceRequest.Transport.HTTP, host, head.request_id, head.traceparent)
         reply = refusals.refuse(head.dialect, context, error, close=close)
-        status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES[reply.status])
+        status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES.get(reply.status, b""))
         channel.answer(
             b"\r\n".join([status, *(b"%s: %s" % header for header in reply.headers), b"", reply.body]), close=close
         )

@@ -19,6 +19,10 @@ logger = logging.getLogger("inference.server")
 LISTEN_BACKLOG = 1024
 """Connections that wait in the kernel to be accepted; the system may allow fewer (``somaxconn``)."""
 
+DAPHNE_SERVES = frozenset({"daphne.cli", "daphne.management.commands.runserver"})
+"""Modules of which one is imported where Daphne is the server."""
+_installed = False
+
 CloseConnections = Callable[[], Awaitable[None]]
 Drain = Callable[[CloseConnections], Awaitable[None]]
 
@@ -33,10 +37,14 @@ def install(start: Callable[[], object], drain: Drain) -> None:
     Raises:
         SystemExit: Daphne or a library below it lacks a name that a limit depends on; the message says which.
     """
-    if "daphne" not in sys.modules:
+    global _installed
+    if "daphne" not in sys.modules or _installed:
         return
     if missing := compat.missing():
+        if DAPHNE_SERVES.isdisjoint(sys.modules):
+            return  # another server, in a project that has Daphne installed
         raise SystemExit("\n".join(missing))
+    _installed = True
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one, if Daphne has not
 
     from inference.server import access_log, http, websocket  # noqa: PLC0415

@@ -34,6 +34,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self._timer: Any = None
         """Checks the upload; after a refusal, ends the connection."""
         self._refused = False
+        self._path = b"/"
 
     # Requests
 
@@ -88,7 +89,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         status, headers, body = refusals.refuse(registry.of_path(self.request_path()), context, error)
         self.setTimeout(None)
         self.transport.unregisterProducer()
-        self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES[status], headers)
+        self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES.get(status, b""), headers)
         self.write(body)
         getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)()  # TLS cannot close one half
         self._stop_timer()
@@ -96,7 +97,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def request_path(self) -> str:
         """Of the request that is being received; ``/`` where it is not known."""
-        target = getattr(self, "_path", b"/") if self.requests else b"/"
+        target: bytes = self._path if self.requests else b"/"
         return str(target.partition(b"?")[0].decode("latin-1"))
 
     def _receiving(self) -> bool:

@@ -35,6 +35,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self._reader_watch = SlowReaderWatch(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
         self._most_bytes = limits.max_body_bytes
         self._paused: Any = None
+        self.http_request_path = "/"
 
     def onConnect(self, request: Any) -> Any:
         self.maxMessagePayloadSize = self.maxFramePayloadSize = 0  # no limit
@@ -50,8 +51,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         else:
             error = Internal("This server has a bug; its log has the details.")
         context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
-        path = getattr(self, "http_request_path", "/ws/")
-        reply = refusals.refuse(registry.of_path(path), context, error)
+        reply = refusals.refuse(registry.of_path(self.http_request_path), context, error)
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
 

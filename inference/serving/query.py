@@ -17,8 +17,12 @@ class Query:
     stream: bool = False
     """Each token is sent as it is generated."""
     tokens_for: str | None = None
-    """The client's field that asks for single tokens, if one does; errors name it."""
+    """The client's field that asks for single tokens, if one does, for errors; of a stream, ``stream`` by default."""
     deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.stream and self.tokens_for is None:
+            object.__setattr__(self, "tokens_for", "stream")
 
     @classmethod
     def of(cls, inputs: Any, **fields: Any) -> Self:

@@ -9,7 +9,6 @@ from functools import partial
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge, WorkerLost
 from inference.messaging.messages import Generation, Token
-from inference.observability import tracing
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
@@ -17,6 +16,7 @@ from inference.scheduling.calls import Answer, Events, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.versions import describe
 from inference.serving import validation
+from inference.serving.bug import log_bug
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.metrics import read_metrics
@@ -67,9 +67,8 @@ class Service:
         except asyncio.CancelledError:
             error = Cancelled("The client cancelled the request or went away.")
             raise
-        except Exception:
-            error = Internal(f"This server has a bug; its log has the details under request {context.id}.")
-            logger.exception("Request %s", context.id, extra=tracing.fields(context.id, context.traceparent))
+        except Exception as unexpected:
+            error = log_bug(unexpected, context.id, context.traceparent)
             raise error from None
         finally:
             self._open -= 1

@@ -3,6 +3,7 @@
 It loads the pipeline of the test that runs; outside of tests, one with the default answers of ``INFERENCE_TASK``.
 """
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,6 +19,7 @@ from inference.messaging.messages import FinishReason, Job
 from inference.serving.generation_result import pipeline_output
 from inference.testing.fake_pipeline import FakePipeline
 
+logger = logging.getLogger(__name__)
 _current: FakePipeline | None = None
 _threads: list[threading.Thread] = []
 
@@ -39,6 +41,8 @@ def load(conf: Conf, report: Callable[[str], None]) -> "FakeBatchedPipeline | Fa
     """Raises ``LoadFailed`` for an unknown task."""
     if _current is not None:
         _threads.append(threading.current_thread())
+    else:
+        logger.warning("Answers are those of a fake pipeline: INFERENCE_BACKEND is %s", conf.backend)
     try:
         fake = _current or FakePipeline(conf.task or "fill-mask")
     except ValueError as error:

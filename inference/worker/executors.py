@@ -48,9 +48,8 @@ class ThreadExecutor:
                     raise
                 lost = error.with_traceback(None)
             finally:
-                del (
-                    future
-                )  # its exception's traceback refers to this frame: the cycle would keep the failed call's tensors
+                # Its exception's traceback refers to this frame: the cycle would keep the failed call's tensors.
+                del future
             return await self.watchdog.lose(lost)
 
     def close(self, last: Callable[[], object] | None = None) -> None:

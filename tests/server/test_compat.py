@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -117,6 +118,9 @@ def test_a_server_does_not_start_without_a_name(monkeypatch: pytest.MonkeyPatch)
 
     async def drain(_: object) -> None: ...
 
+    monkeypatch.setattr(hooks, "_installed", False)
+    hooks.install(lambda: None, drain)  # another server, beside which Daphne is installed
+    monkeypatch.setitem(sys.modules, "daphne.cli", ModuleType("daphne.cli"))
     with pytest.raises(SystemExit, match=r"has no twisted\.web\.http\.HTTPChannel\._respondToBadRequestAndDisconnect"):
         hooks.install(lambda: None, drain)
 

@@ -100,7 +100,7 @@ class Connection:
         return self.name, 0
 
     def answer(self, data: bytes, *, close: bool) -> None:
-        assert data.startswith(b"HTTP/1.1 503 ")
+        assert data.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 529 "))
         self.told.append("refused, closed" if close else "refused")
 
     def parse(self, data: bytes) -> None:
@@ -229,3 +229,8 @@ def test_a_process_that_stops_refuses_all_that_wait(server: Server):
     server.pass_time(0.0)
     assert all(connection.told == ["refused, closed", "read on"] for connection in waiting)
     assert not server.timers
+
+
+def test_a_dialect_may_use_any_status(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(refusals, "refuse", lambda *_, **__: Reply(529, [], b""))
+    assert server.ask("a").told == ["refused"]

@@ -6,6 +6,7 @@ from importlib import import_module
 from inference.api import dialects
 from inference.api.dialects.base import Dialect, Endpoint
 
+RESERVED = ("/health/", "/metrics")
 _dialects: list[Dialect] = []
 
 
@@ -13,16 +14,26 @@ def register(dialect: Dialect) -> None:
     """Serve another dialect. Call before ``inference.asgi.wrap``.
 
     Raises:
-        ValueError: one of its paths is served already.
+        ValueError: one of its paths or prefixes is served already, or is not for dialects.
     """
-    taken = {(endpoint.method, endpoint.path) for known in _dialects for endpoint in known.endpoints}
-    taken |= {("WebSocket", path) for known in _dialects for path in known.sockets}
-    wanted = {(endpoint.method, endpoint.path) for endpoint in dialect.endpoints}
-    wanted |= {("WebSocket", path) for path in dialect.sockets}
-    if twice := taken & wanted:
-        method, path = min(twice)
-        raise ValueError(f"The dialect {dialect.name} serves {method} {path}, which another dialect serves already.")
+    taken = [use for known in _dialects for use in _uses(known)]
+    for use in _uses(dialect):
+        kind, path = use
+        if use in taken:
+            raise ValueError(f"The dialect {dialect.name} serves {kind} {path}, which is served already.")
+        if path.startswith(RESERVED):
+            raise ValueError(f"The dialect {dialect.name} serves {kind} {path}; {' and '.join(RESERVED)} are reserved.")
+        taken.append(use)
     _dialects.append(dialect)
+
+
+def _uses(dialect: Dialect) -> list[tuple[str, str]]:
+    """What it needs for itself, each with its path."""
+    return [
+        *((endpoint.method, endpoint.path) for endpoint in dialect.endpoints),
+        *(("WebSocket", path) for path in dialect.sockets),
+        *(("prefix", prefix) for prefix in dialect.prefixes),
+    ]
 
 
 def served() -> tuple[Dialect, ...]:
@@ -30,7 +41,9 @@ def served() -> tuple[Dialect, ...]:
 
 
 def of_path(path: str) -> Dialect:
-    """The one that writes the errors of a path."""
+    """The one that writes the errors of a path; that of ``/`` for request targets that are no path (``*``)."""
+    if not path.startswith("/"):
+        path = "/"
     known = [(prefix, dialect) for dialect in _dialects for prefix in dialect.prefixes if path.startswith(prefix)]
     return max(known, key=lambda entry: len(entry[0]))[1]
 

@@ -70,15 +70,17 @@ def check_pipeline(pipe: Any) -> None:
 
 
 def lookup(name: str) -> Any:
-    """What a dotted name stands for; its modules are imported. Raises ``Missing``."""
+    """What a dotted name stands for; its modules are imported. Raises ``Missing``, or what the import raises."""
     first, *others = name.split(".")
     try:
         found, path = import_module(first), first
         for part in others:
             path = f"{path}.{part}"
             found = getattr(found, part) if hasattr(found, part) else import_module(path)
-    except ImportError:
-        raise Missing(_sentence(name)) from None
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise Missing(_sentence(name)) from None
+        raise
     return found
 
 

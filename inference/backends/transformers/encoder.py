@@ -18,7 +18,16 @@ from inference.backends.base import FAILED, Outcome
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.rows import Layout, Padded, Row, TokenizedJob, check_length, groups, tokenized
+from inference.backends.transformers.rows import (
+    Layout,
+    Padded,
+    Row,
+    TokenizedJob,
+    check_length,
+    groups,
+    parts,
+    tokenized,
+)
 from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messaging.messages import Job
@@ -91,9 +100,9 @@ class Encoder:
         return [outcomes[id(item)] for item in batch]
 
     def run_group(self, group: list[TokenizedJob]) -> list[Outcome]:
-        """The jobs of one forward pass."""
+        """Jobs that run together: in one forward pass, unless one of them alone has too many rows for it."""
         rows = [row for item in group for row in item.rows]
-        outputs = self.forward(rows)
+        outputs = [output for part in parts(rows, self._max_tokens, pads=self.pads) for output in self.forward(part)]
         finished: list[Outcome] = []
         first = 0
         for item in group:

@@ -130,6 +130,17 @@ def groups(jobs: Sequence[TokenizedJob], max_tokens: int, *, pads: bool) -> list
     return made
 
 
+def parts(rows: Sequence[Row], max_tokens: int, *, pads: bool) -> list[list[Row]]:
+    """Split in order so that no part has more than ``max_tokens``, unless one row does."""
+    made: list[list[Row]] = [[]]
+    for row in rows:
+        lengths = [*(other.length for other in made[-1]), row.length]
+        if made[-1] and (len(lengths) * max(lengths) if pads else sum(lengths)) > max_tokens:
+            made.append([])
+        made[-1].append(row)
+    return made
+
+
 def tokenized(
     texts: Sequence[str], tokenize: Callable[[Sequence[str]], Mapping[str, Sequence[Sequence[int]]]]
 ) -> list[Row]:

@@ -1,7 +1,9 @@
 """Adding a dialect is adding a file: all that clients see of a server on its paths is written by it."""
 
+import re
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ from inference.api.dialects import registry
 from inference.api.dialects.native import DIALECT
 from tests import conftest, processes
 from tests.processes import Web
+from tests.toydialect import ToyDialect, ToyEndpoint
 
 TOY = "text/x-toy"
 TOO_MUCH = 3000
@@ -87,6 +90,15 @@ def test_a_head_that_is_no_http_is_refused_in_the_dialect_of_its_path(server: We
         assert b"\r\n\r\n! validation: " in connection.recv(4096)
 
 
+@pytest.mark.parametrize("target", ["*", "foo", "http://localhost/toy/"])
+@pytest.mark.parametrize("length", [1, TOO_MUCH])
+def test_a_target_that_is_no_path_gets_an_answer(server: Web, target: str, length: int):
+    head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=conftest.CLIENT_S) as connection:
+        connection.sendall(head.encode() + length * b"a")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 404 " if length == 1 else b"HTTP/1.1 413 ")
+
+
 def test_overload_is_refused_in_the_dialect(server: Web, http: httpx.Client):
     """By the server, before the application sees the request."""
     with server.hold(), connect(f"ws://127.0.0.1:{server.port}/toy/ws/") as other:
@@ -121,8 +133,31 @@ def test_a_handshake_that_fails_is_refused_in_the_dialect(http: httpx.Client):
 
 
 def test_two_dialects_cannot_serve_one_path():
-    with pytest.raises(ValueError, match=r"^The dialect native serves POST /, which another dialect serves already\.$"):
+    with pytest.raises(ValueError, match=r"^The dialect native serves POST /, which is served already\.$"):
         registry.register(DIALECT)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/health/mine", "The dialect toy serves POST /health/mine; /health/ and /metrics are reserved."),
+        ("/toy/", "The dialect toy serves POST /toy/, which is served already."),
+    ],
+)
+def test_a_dialect_cannot_serve_a_path_twice_nor_a_reserved_one(path: str, sentence: str):
+    class Elsewhere(ToyEndpoint):
+        pass
+
+    Elsewhere.path = path
+    wrong: Any = ToyDialect()
+    wrong.endpoints = (ToyEndpoint(), Elsewhere())
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        registry.register(wrong)
+
+
+@pytest.mark.parametrize("target", ["*", "", "foo", "http://localhost/", "/", "/other"])
+def test_a_target_that_is_no_path_has_the_native_dialect(target: str):
+    assert registry.of_path(target) is DIALECT
 
 
 def test_the_dialects_of_the_package_are_found():

@@ -157,3 +157,13 @@ def test_the_front_page_shows_a_request_that_works(served: Web) -> None:
         assert [json.loads(each)["inputs"] for each in shown] == [[TASKS[NAME].example]]
         assert len(http.post("/", json=json.loads(shown[0])).json()[0]) == 2
     assert 'curl -X POST -d "' not in page, "a text alone is no input"
+
+
+def test_an_input_with_more_rows_than_fit_into_a_batch_runs_in_parts(
+    tmp_path: Path, models: Any, make_texts: Callable[..., list[str]]
+):
+    """As many rows as one batch may have tokens for, whatever one input asks for."""
+    folder = models.feature_extraction(tmp_path / "model")
+    [asked] = [compare(*[text.replace("[MASK]", "stone") for text in make_texts(20, 3, 12)])]
+    whole, parts = (run(load(folder, task=NAME, max_batch_tokens=most), [(asked, {})]) for most in (16_384, 40))
+    assert whole[0] == pytest.approx(parts[0], abs=1e-5)

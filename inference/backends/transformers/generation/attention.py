@@ -6,6 +6,7 @@ one. Here each text attends to its own keys and values only.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -146,8 +147,7 @@ def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attentio
     """``[1, heads, tokens, size]`` in, ``[1, tokens, heads, size]`` out. Without ``spans`` it equals ``sdpa``."""
     spans: Sequence[Span] | ShapeFinder | None = kwargs.pop("spans", None)
     if spans is None:
-        sdpa: Attention = compat.lookup("transformers.integrations.sdpa_attention.sdpa_attention_forward")
-        return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+        return _sdpa()(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     if unknown := [name for name in UNKNOWN if kwargs.get(name) is not None]:
         raise ValueError(f"its attention needs {', '.join(unknown)}")
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
@@ -159,6 +159,12 @@ def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attentio
         for span in spans:
             result[span.tokens] = span.attend(inputs.of(span.tokens))
     return result[None], None
+
+
+@cache
+def _sdpa() -> Attention:
+    found: Attention = compat.lookup("transformers.integrations.sdpa_attention.sdpa_attention_forward")
+    return found
 
 
 def register() -> None:

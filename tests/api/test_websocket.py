@@ -1,0 +1,63 @@
+"""The WebSocket consumer with a dialect that fails."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from inference import conf
+from inference.api.dialects.base import Start
+from inference.api.websocket import SocketConsumer
+from inference.errors import InferenceError
+from inference.serving.context import RequestContext
+from inference.serving.query import Query
+from inference.serving.result import RequestResult, Times
+
+QUERY = Query(inputs=["a"], many=False)
+
+
+class FailingWriter:
+    """Cannot write a result."""
+
+    def end(self, result: RequestResult) -> Iterable[str]:
+        yield "the first frame"
+        raise ValueError("a bug of the dialect")
+
+    def error(self, error: InferenceError) -> str:
+        return error.code
+
+
+class FailingSocket:
+    def receive(self, frame: str, longest_s: float) -> Start:
+        return Start(frame, lambda: QUERY)
+
+    def writer(self, client_id: str, context: RequestContext) -> FailingWriter:
+        return FailingWriter()
+
+
+class Service:
+    """Answers at once."""
+
+    def __init__(self) -> None:
+        self.conf = conf.Conf()
+        self.draining = asyncio.Event()
+
+    async def answer(self, *_: Any) -> RequestResult:
+        return RequestResult(query=QUERY, outputs=[b"1"], times=Times(total_ms=1.0))
+
+
+async def test_a_request_whose_last_frame_cannot_be_written_ends_in_an_error(settings: Any, caplog: Any):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    events, sent = asyncio.Queue[dict[str, Any]](), asyncio.Queue[dict[str, Any]]()
+    scope = {"type": "websocket", "headers": [(b"host", b"localhost")], "service": (service := Service())}
+    consumer: Any = SocketConsumer.as_asgi(make_socket=FailingSocket)
+    serving = asyncio.ensure_future(consumer(scope, events.get, sent.put))
+    events.put_nowait({"type": "websocket.connect"})
+    assert (await sent.get())["type"] == "websocket.accept"
+    for _ in range(2):  # its id is free again
+        events.put_nowait({"type": "websocket.receive", "text": "1"})
+        assert (await sent.get())["text"] == "internal"
+    service.draining.set()
+    assert (await sent.get()) == {"type": "websocket.close", "code": 1012}
+    events.put_nowait({"type": "websocket.disconnect", "code": 1012})
+    await serving
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["a bug of the dialect"] * 2
