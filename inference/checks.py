@@ -4,12 +4,14 @@ import difflib
 import os
 from collections.abc import Iterable
 from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.management import get_commands
 
@@ -18,6 +20,8 @@ from inference.backends.transformers import compat as transformers_compat
 from inference.server import compat as server_compat
 
 TAG = "inference"
+BLOCKING_READ_S = 5
+"""See https://github.com/django/channels_redis/issues/422."""
 
 
 @register(TAG)
@@ -114,6 +118,29 @@ def check_names(**_: Any) -> Iterable[CheckMessage]:
             hint=f"Did you mean {conf.PREFIX}{close[0]}?" if close else "",
             id="inference.W001",
         )
+
+
+@register(TAG)
+def check_redis_layer(**_: Any) -> Iterable[CheckMessage]:
+    """Channels' documented configuration, with a redis-py whose reads time out before those of channels_redis."""
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get("default", {})
+    if not layer.get("BACKEND", "").startswith("channels_redis.core.") or not _reads_time_out():
+        return
+    hosts = layer.get("CONFIG", {}).get("hosts", [None])
+    if any((host.get("socket_timeout") or 0) <= BLOCKING_READ_S if isinstance(host, dict) else True for host in hosts):
+        yield Error(
+            f"Idle processes would lose their channel layer: redis-py ends reads after {BLOCKING_READ_S} s, for which "
+            "channels_redis waits as long.",
+            hint="Give each of its hosts a socket_timeout of 15, as inference.messaging.layer_settings.redis() does.",
+            id="inference.E013",
+        )
+
+
+def _reads_time_out() -> bool:
+    try:
+        return int(version("redis").partition(".")[0]) >= 8
+    except PackageNotFoundError:
+        return False
 
 
 @register(TAG)

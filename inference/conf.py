@@ -3,12 +3,17 @@
 ``Conf`` is an immutable value that is passed to the code that needs it; only ``current()`` reads Django's settings.
 """
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from environs import Env, EnvError
 
 BUNDLED_MODEL = str(Path(__file__).resolve().parent / "bundled_model")
@@ -89,13 +94,28 @@ def expectation(option_field: "Field[Any]") -> str:
     return f"{kind} from {allowed.low} to {allowed.high}"
 
 
-def from_env(env: Env) -> Conf:
-    """Read and check the environment.
+def from_env(env: Env, given: Mapping[str, Any] | None = None) -> Conf:
+    """Read and check ``given``, by upper-case names such as ``MODEL``, and the environment for what it does not have.
 
     Raises:
-        ImproperlyConfigured: a value is not allowed; one sentence names the variable, its value and what is allowed.
+        ImproperlyConfigured: a value is not allowed, or a name is unknown; one sentence says what would be right.
     """
-    return Conf(**{f.name: _read(env, f) for f in fields(Conf)})
+    given = given or {}
+    known = {f.name.upper(): f for f in fields(Conf)}
+    for name in given.keys() - known.keys():
+        close = difflib.get_close_matches(str(name), known, 1)
+        hint = f"perhaps {close[0]!r} is meant." if close else f"known are {', '.join(known)}."
+        raise ImproperlyConfigured(f"INFERENCE has {name!r}, but there is no such setting; {hint}")
+    return Conf(**{f.name: _given(given[name], f) if name in given else _read(env, f) for name, f in known.items()})
+
+
+def _given(value: Any, option_field: "Field[Any]") -> Any:
+    """A value of ``settings.INFERENCE``: of the right type, a whole number for a number, or a path for a text."""
+    if option_field.type is float and type(value) is int:
+        value = float(value)
+    if isinstance(value, Path):
+        value = str(value)
+    return _checked(value if type(value) is option_field.type else None, value, option_field)
 
 
 def _read(env: Env, option_field: "Field[Any]") -> Any:
@@ -107,12 +127,30 @@ def _read(env: Env, option_field: "Field[Any]") -> Any:
         value = raw if option_field.type is str else getattr(env, cast("type", option_field.type).__name__)(name)
     except EnvError:
         value = None
+    return _checked(value, raw, option_field)
+
+
+def _checked(value: Any, shown: Any, option_field: "Field[Any]") -> Any:
     allowed = option_field.metadata["allowed"]
     if value is None or (allowed is not None and value not in allowed):
-        raise ImproperlyConfigured(f"{name} is {raw!r}; it must be {expectation(option_field)}.")
+        name = variable(option_field)
+        raise ImproperlyConfigured(f"{name} is {shown!r}; it must be {expectation(option_field)}.")
     return value
 
 
 def current() -> Conf:
-    """The settings in force (``settings.INFERENCE``)."""
-    return settings.INFERENCE
+    """The settings in force: ``settings.INFERENCE``, which is a ``Conf``, or a dictionary beside the environment."""
+    given = getattr(settings, "INFERENCE", None)
+    return given if isinstance(given, Conf) else _of_project()
+
+
+@cache
+def _of_project() -> Conf:
+    return from_env(Env(), getattr(settings, "INFERENCE", None))
+
+
+@receiver(setting_changed)
+def _forget(setting: str, **_: Any) -> None:
+    """So that ``override_settings`` works."""
+    if setting == "INFERENCE":
+        _of_project.cache_clear()

@@ -3,5 +3,9 @@
 from django.contrib import admin
 from django.urls import path
 
+admin.site.site_header = admin.site.site_title = "Inference server"
+admin.site.index_title = "Administration"
+admin.site.enable_nav_sidebar = False  # the table of the request log needs the width
+
 handler404 = "inference.api.not_found.not_found"
 urlpatterns = [path("admin/", admin.site.urls)]

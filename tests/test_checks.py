@@ -224,3 +224,20 @@ def test_workers_of_other_channels_are_those_of_channels(monkeypatch: pytest.Mon
     monkeypatch.setattr(ChannelsCommand, "worker_class", Recorded)
     call_command("runworker", "thumbnails", "mails")
     assert ran == [["thumbnails", "mails"]]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "wrong"),
+    [
+        ([("localhost", 6379)], True),
+        (["redis://localhost"], True),
+        ([{"address": "redis://localhost"}], True),
+        ([{"address": "redis://localhost", "socket_timeout": 5}], True),
+        ([{"address": "redis://localhost", "socket_timeout": 15}], False),
+    ],
+    ids=str,
+)
+def test_hosts_whose_reads_end_too_early_are_found(settings: Any, hosts: Any, wrong: bool):
+    config = {"hosts": hosts, "expiry": 200}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}
+    assert ("inference.E013" in found()) == wrong

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 from environs import Env
 
+from inference import conf
 from inference.conf import BUNDLED_MODEL, Conf, expectation, from_env, variable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,3 +177,46 @@ def test_a_wrong_value_ends_manage_py_with_one_sentence():
 def expected(option) -> str:
     kind = "a whole number" if option.type is int else "a number"
     return f"{kind} from {option.metadata['allowed'].low} to {option.metadata['allowed'].high}"
+
+
+# As a dictionary, in a project of somebody else
+
+
+def test_a_dictionary_is_taken_before_the_environment(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INFERENCE_MAX_INPUTS", "7")
+    monkeypatch.setenv("INFERENCE_TASK", "fill-mask")
+    settings.INFERENCE = {"MAX_INPUTS": 5, "DEADLINE_S": 10, "MODEL": Path("/srv/model")}
+    current = conf.current()
+    assert (current.max_inputs, current.deadline_s, current.model) == (5, 10.0, "/srv/model")
+    assert current.task == "fill-mask"
+
+
+def test_it_may_be_overridden(settings: Any):
+    settings.INFERENCE = {"MAX_INPUTS": 5}
+    assert conf.current().max_inputs == 5
+    with override_settings(INFERENCE={"MAX_INPUTS": 6}):
+        assert conf.current().max_inputs == 6
+    assert conf.current().max_inputs == 5
+
+
+def test_it_may_be_absent(settings: Any):
+    del settings.INFERENCE
+    assert conf.current() == conf.from_env(Env())
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"MAX_INPUTS": 0}, "INFERENCE_MAX_INPUTS is 0; it must be a whole number from 1 to 10000."),
+        ({"MAX_INPUTS": "5"}, "INFERENCE_MAX_INPUTS is '5'; it must be a whole number from 1 to 10000."),
+        ({"MAX_INPUTS": True}, "INFERENCE_MAX_INPUTS is True; it must be a whole number from 1 to 10000."),
+        ({"DTYPE": "int8"}, "INFERENCE_DTYPE is 'int8'; it must be one of auto, float32, bfloat16, float16."),
+        ({"MODLE": "a"}, "INFERENCE has 'MODLE', but there is no such setting; perhaps 'MODEL' is meant."),
+        ({"xyz": "a"}, "INFERENCE has 'xyz', but there is no such setting; known are MODEL, TASK, "),
+    ],
+    ids=str,
+)
+def test_a_wrong_dictionary_is_one_sentence(settings: Any, given: dict[str, Any], sentence: str):
+    settings.INFERENCE = given
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(sentence)}"):
+        conf.current()

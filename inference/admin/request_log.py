@@ -34,11 +34,6 @@ PERIODS = {
     "7d": ("Past 7 days", timedelta(days=7)),
 }
 
-admin.site.site_header = "Inference server"
-admin.site.site_title = "Inference server"
-admin.site.index_title = "Administration"
-admin.site.enable_nav_sidebar = False  # the table needs the width
-
 
 def duration(ms: float | None) -> str:
     """A readable time: ``3.1 ms``, ``1.24 s``; a dash for ``None``."""

@@ -12,11 +12,12 @@ from inference.api.dialects.base import Endpoint, Head, Headers, Reply
 from inference.api.hosts import allowed_host, allowed_origin
 from inference.api.scope import header, http_context, path_of
 from inference.api.streaming import StreamedAnswer
-from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed
+from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, NotFound
 from inference.serving.query import Query
 from inference.serving.service import Service
 
 SAFE_METHODS = ("GET", "HEAD")
+NOTHING_HERE = "There is nothing at this path; the model answers POST /."
 
 
 class HttpConsumer(AsyncHttpConsumer):
@@ -73,6 +74,13 @@ class HttpConsumer(AsyncHttpConsumer):
         body = b"" if self.scope["method"] == "HEAD" else reply.body
         length = (b"content-length", b"%d" % len(reply.body))
         await self.send_response(reply.status, body, headers=[*reply.headers, *self.trace_headers(), length])
+
+
+class NotFoundConsumer(HttpConsumer):
+    """404 for every other path below the prefix."""
+
+    def check(self) -> None:
+        raise NotFound(NOTHING_HERE)
 
 
 class EndpointConsumer(HttpConsumer):

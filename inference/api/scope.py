@@ -63,5 +63,10 @@ def websocket_context(scope: dict[str, Any], traceparent: object = None) -> Requ
 
 
 def path_of(scope: dict[str, Any]) -> str:
-    """Without the prefix that the server has mounted us at."""
-    return str(scope["path"]).removeprefix(scope.get("root_path", "").rstrip("/"))
+    """Below the prefix that the application is mounted at."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", "").rstrip("/")) or "/"
+
+
+def is_below(path: str, prefix: str) -> bool:
+    """At a segment boundary: ``/inference/ws/`` is below ``/inference``, and ``/inferences`` is not."""
+    return not prefix or path == prefix or path.startswith(f"{prefix}/")

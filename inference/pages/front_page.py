@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
 
 from inference.api.dialects.base import Reply
 from inference.api.http import HttpConsumer
@@ -19,19 +20,29 @@ class FrontPage(HttpConsumer):
 
     async def respond(self) -> None:
         registry = self.service.dispatcher.registry
-        host = header(self.scope, b"host") or "localhost:8000"
+        address = (header(self.scope, b"host") or "localhost:8000") + self.scope.get("root_path", "")
         context = {
             "description": registry.description,
             "workers": len(registry.serving()),
             "unready": self.service.unready(),
             "different": self.service.different(),
-            "host": host,
+            "address": address,
+            "root": self.scope.get("root_path", ""),
+            "admin": _admin(),
             "conf": self.service.conf,
             **_example(registry.description),
         }
         page = render_to_string("inference/front_page.html", context).encode()
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]
         await self.answer(Reply(200, headers, page))
+
+
+def _admin() -> str:
+    """Path of the Django admin; empty in a project that has none."""
+    try:
+        return reverse("admin:index")
+    except NoReverseMatch:
+        return ""
 
 
 def _example(description: Description | None) -> dict[str, Any]:
