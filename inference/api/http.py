@@ -50,11 +50,11 @@ class HttpConsumer(AsyncHttpConsumer):
         """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``, ``Forbidden``."""
         method, allowed = self.scope["method"], self.allowed_methods()
         if not self.allowed_host():
-            raise Malformed("This Host is not served here; see DJANGO_ALLOWED_HOSTS.")
+            raise Malformed("This Host is not served here; see ALLOWED_HOSTS.")
         if method not in allowed:
             raise MethodNotAllowed(f"{method} is not allowed here; use {', '.join(allowed)}.")
         if method not in SAFE_METHODS and not allowed_origin(self.scope):
-            raise Forbidden("A page of this Origin may not ask here; see DJANGO_ALLOWED_HOSTS.")
+            raise Forbidden("A page of this Origin may not ask here; see ALLOWED_HOSTS.")
 
     def allowed_methods(self) -> tuple[str, ...]:
         return self.methods

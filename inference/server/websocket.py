@@ -45,7 +45,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         """Answer and log a handshake that fails like any other refused request."""
         error: InferenceError
         if code == 403:
-            error = Forbidden("No WebSocket from this Origin, to this Host or at this path; see DJANGO_ALLOWED_HOSTS.")
+            error = Forbidden("No WebSocket from this Origin, to this Host or at this path; see ALLOWED_HOSTS.")
         elif code < 500:
             error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
         else:
