@@ -25,6 +25,9 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     Daphne starts the application when the whole body has arrived, and limits neither its size nor its speed.
     """
 
+    _path = b"/"
+    """Twisted has it only while a request is being received."""
+
     def __init__(self) -> None:
         super().__init__()
         self.conf = conf.current()
@@ -34,7 +37,6 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self._timer: Any = None
         """Checks the upload; after a refusal, ends the connection."""
         self._refused = False
-        self._path = b"/"
 
     # Requests
 
@@ -97,8 +99,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def request_path(self) -> str:
         """Of the request that is being received; ``/`` where it is not known."""
-        target: bytes = self._path if self.requests else b"/"
-        return str(target.partition(b"?")[0].decode("latin-1"))
+        return str(self._path.partition(b"?")[0].decode("latin-1"))
 
     def _receiving(self) -> bool:
         """Whether part of a request has arrived."""

@@ -39,6 +39,6 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         """Write Daphne's own errors like those of the application."""
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
         context = refusals.context_of(HTTP, getattr(self.channel.getPeer(), "host", None))
-        status, headers, payload = refusals.refuse(registry.of_path(self.channel.request_path()), context, error)
+        status, headers, payload = refusals.refuse(registry.of_path(self.path.decode("latin-1")), context, error)
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": payload})

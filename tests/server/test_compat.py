@@ -35,7 +35,7 @@ DOCUMENTED = {
         "writeHeaders",
         "writeSequence",
     ),
-    *("onClose", "onConnect", "onMessage"),
+    *("onClose", "onConnect", "onMessage", "path"),
 }
 """Names in the documentation of Twisted and autobahn."""
 

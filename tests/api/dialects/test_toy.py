@@ -90,6 +90,17 @@ def test_a_head_that_is_no_http_is_refused_in_the_dialect_of_its_path(server: We
         assert b"\r\n\r\n! validation: " in connection.recv(4096)
 
 
+@pytest.mark.parametrize(("path", "mark"), [("/toy/", b"! validation: "), ("/", b'"error_type":"validation"')])
+def test_a_header_that_daphne_refuses_is_refused_in_the_dialect_of_its_path(server: Web, path: str, mark: bytes):
+    """It has read the whole request by then."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nCookie: \x1c\r\nContent-Length: 1\r\n\r\na"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=conftest.CLIENT_S) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert mark in answer
+
+
 @pytest.mark.parametrize("target", ["*", "foo", "http://localhost/toy/"])
 @pytest.mark.parametrize("length", [1, TOO_MUCH])
 def test_a_target_that_is_no_path_gets_an_answer(server: Web, target: str, length: int):
