@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 from inference import conf
-from inference.messaging import layer_settings
+from inference.messaging import layer_settings, redis_layer_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -93,7 +93,7 @@ TEMPLATES = [
 REDIS_URL = env.str("REDIS_URL", "")
 LAYER_EXPIRY_S = int(max(60, INFERENCE.max_deadline_s + 10))
 CHANNEL_LAYERS = {
-    "default": layer_settings.redis(REDIS_URL, INFERENCE.layer_prefix, LAYER_EXPIRY_S)
+    "default": redis_layer_settings.redis(REDIS_URL, INFERENCE.layer_prefix, LAYER_EXPIRY_S)
     if REDIS_URL
     else layer_settings.in_memory(LAYER_EXPIRY_S),
 }

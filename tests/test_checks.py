@@ -11,12 +11,12 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
 from inference import checks, conf
-from inference.messaging import layer_settings
+from inference.messaging import layer_settings, redis_layer_settings
 from inference.tasks import TASKS
 
 LAYERS = {
     "in memory": layer_settings.in_memory,
-    "Redis": lambda expiry_s: layer_settings.redis("redis://127.0.0.1:1", "test", expiry_s),
+    "Redis": lambda expiry_s: redis_layer_settings.redis("redis://127.0.0.1:1", "test", expiry_s),
 }
 """Nothing listens on port 1; making a layer opens no connection."""
 

@@ -1,10 +1,6 @@
-"""The channel layer for each of the two ways to run."""
+"""The channel layer where everything runs in one process."""
 
 from typing import Any
-
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 CAPACITY = 10_000
 """Messages in one channel. Never reached, because credit bounds the jobs under way."""
@@ -12,22 +8,3 @@ CAPACITY = 10_000
 
 def in_memory(expiry_s: int) -> dict[str, Any]:
     return {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": CAPACITY, "expiry": expiry_s}}
-
-
-def redis(url: str, prefix: str, expiry_s: int) -> dict[str, Any]:
-    """One Redis host.
-
-    channels_redis blocks 5 s in BZPOPMIN, which is redis-py 8's default read timeout: without a longer one every
-    idle process dies (https://github.com/django/channels_redis/issues/422). It builds its clients without retries,
-    so a Redis restart would kill every reader; and redis-py 8 stops at 100 connections.
-    """
-    host = {
-        "address": url,
-        "socket_timeout": 15,
-        "socket_connect_timeout": 5,
-        "max_connections": 1000,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 10),
-        "retry_on_error": [RedisConnectionError],
-    }
-    config = {"hosts": [host], "prefix": prefix, "capacity": CAPACITY, "expiry": expiry_s, "group_expiry": 60}
-    return {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.messaging import layer_settings
+from inference.messaging import redis_layer_settings
 from inference.messaging.codec import TYPES, VERSION, UnknownMessage, decode, encode, size
 from inference.messaging.messages import (
     Cancel,
@@ -148,7 +148,7 @@ def test_the_in_memory_layer_changes_nothing(message: Message):
 @steady
 @given(ANY)
 def test_the_redis_layer_makes_the_same_of_a_message_as_the_in_memory_layer(message: Message):
-    config = layer_settings.redis("redis://127.0.0.1:1", "test", 60)
+    config = redis_layer_settings.redis("redis://127.0.0.1:1", "test", 60)
     redis_layer = import_string(config["BACKEND"])(**config["CONFIG"])
     assert redis_layer.deserialize(redis_layer.serialize(encode(message))) == encode(message)
 
