@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.2.0"
+
 
 async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
     """See ``inference.python_api.infer``."""
