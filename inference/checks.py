@@ -131,7 +131,7 @@ def check_redis_layer(**_: Any) -> Iterable[CheckMessage]:
         yield Error(
             f"Idle processes would lose their channel layer: redis-py ends reads after {BLOCKING_READ_S} s, for which "
             "channels_redis waits as long.",
-            hint="Give each of its hosts a socket_timeout of 15, as inference.messaging.layer_settings.redis() does.",
+            hint="Give each host a socket_timeout of 15, as inference.messaging.redis_layer_settings.redis() does.",
             id="inference.E013",
         )
 
