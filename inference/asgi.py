@@ -26,7 +26,7 @@ def wrap(application: Application, prefix: str = "") -> Application:
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise ValueError(f"The prefix is {prefix!r}; it must begin with a slash and not end with one: '/inference'.")
-    hooks.install(_start, _drain)
+    hooks.install(_start, _drain, prefix)
     others = NotFoundConsumer.as_asgi() if prefix else application
     http = complete_http(http_routes(others, {"/": FrontPage.as_asgi()}))
     websocket = complete_websocket(websocket_routes())

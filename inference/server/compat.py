@@ -48,9 +48,9 @@ USES = [
     Use(
         "twisted.web.http:HTTPChannel",
         "the limits on the size and speed of requests",
-        "length requests persistent maxHeaders totalHeadersSize _path _buffer _handlingRequest _receivedHeaderCount "
-        "_receivedHeaderSize _respondToBadRequestAndDisconnect allHeadersReceived allContentReceived lineReceived "
-        "rawDataReceived lineLengthExceeded",
+        "length requests requestDone persistent maxHeaders totalHeadersSize _path _buffer _handlingRequest "
+        "_receivedHeaderCount _receivedHeaderSize _respondToBadRequestAndDisconnect allHeadersReceived "
+        "allContentReceived lineReceived rawDataReceived lineLengthExceeded",
     ),
     Use("twisted.web.http:HTTPFactory", "the time limit for the last bytes of a connection", "timeOut"),
     # http_connection.py
@@ -93,8 +93,11 @@ USES = [
     Use(
         "autobahn.websocket.protocol:WebSocketServerProtocol",
         "the answer to a handshake that fails",
-        "sendHttpErrorResponse http_request_path",
+        "sendHttpErrorResponse http_status_line",
     ),
+    # http_limits.py, websocket.py: paths below Daphne's own prefix
+    Use("daphne.http_protocol:WebRequest.process", "the prefix of the limits", "root_path"),
+    Use("daphne.ws_protocol:WebSocketFactory", "the prefix of the limits", "server_class"),
     # access_log.py
     Use("daphne.access:AccessLogGenerator", "the access log", "stream write_entry"),
     # event_loop.py

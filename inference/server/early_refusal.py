@@ -18,7 +18,7 @@ from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint
 from inference.errors import Draining
 from inference.models import InferenceRequest
-from inference.server import refusals
+from inference.server import mount, refusals
 
 SHARE_OF_LOOP = 0.25
 """CPU time of one core that refusals may take."""
@@ -53,7 +53,7 @@ class RequestHead(NamedTuple):
 def _endpoints() -> dict[bytes, tuple[Dialect, Endpoint]]:
     """By request line."""
     return {
-        f"{endpoint.method} {endpoint.path} HTTP/1.1".encode(): (dialect, endpoint)
+        f"{endpoint.method} {mount.public_path(endpoint.path)} HTTP/1.1".encode(): (dialect, endpoint)
         for dialect, endpoint in registry.endpoints()
     }
 

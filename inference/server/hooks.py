@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from inference.server import compat
+from inference.server import compat, mount
 from inference.server.event_loop import limit_events
 
 logger = logging.getLogger("inference.server")
@@ -27,12 +27,13 @@ CloseConnections = Callable[[], Awaitable[None]]
 Drain = Callable[[CloseConnections], Awaitable[None]]
 
 
-def install(start: Callable[[], object], drain: Drain) -> None:
+def install(start: Callable[[], object], drain: Drain, prefix: str = "") -> None:
     """Hook into the reactor that runs when this process is a Daphne server; no effect under other servers.
 
     Args:
         start: called on the event loop when the server starts.
         drain: awaited when the process is told to stop, with the function that ends the server's connections.
+        prefix: of the paths that the limits are for, such as ``/inference``; empty for all paths.
 
     Raises:
         SystemExit: Daphne or a library below it lacks a name that a limit depends on; the message says which.
@@ -49,6 +50,7 @@ def install(start: Callable[[], object], drain: Drain) -> None:
 
     from inference.server import access_log, http, websocket  # noqa: PLC0415
 
+    mount.use(prefix)
     http.install()
     websocket.install()
     access_log.install()

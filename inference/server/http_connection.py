@@ -63,9 +63,9 @@ class Connection(LimitedChannel):
         idle = not (self._handlingRequest or self.requests or self._buffer or self._dataBuffer)
         return idle and bool(self.persistent)
 
-    def request_path(self) -> str:
+    def target(self) -> str:
         if not self._incomplete:
-            return super().request_path()
+            return super().target()
         _, target, *_ = self._incomplete.split(b" ", 2)
         return target.decode("latin-1")
 

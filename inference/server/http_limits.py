@@ -8,9 +8,10 @@ from twisted.web.http_headers import Headers
 
 from inference import conf
 from inference.api.dialects import registry
+from inference.api.dialects.base import Dialect
 from inference.errors import HeadersTooLarge, InferenceError, Malformed, PayloadTooLarge, UploadTooSlow
 from inference.models import InferenceRequest
-from inference.server import refusals
+from inference.server import mount, refusals
 from inference.server.slow_readers import SlowReaderWatch, discard_unsent
 from inference.server.stalls import LEAST_BYTES_PER_S, StallDetector
 
@@ -20,13 +21,10 @@ LINGER_S = 5.0
 
 
 class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
-    """Refuses a request that is too large, too slow or invalid as soon as that is known.
+    """Refuses a request for our mount that is too large, too slow or invalid as soon as that is known.
 
     Daphne starts the application when the whole body has arrived, and limits neither its size nor its speed.
     """
-
-    _path = b"/"
-    """Twisted has it only while a request is being received."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +35,9 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self._timer: Any = None
         """Checks the upload; after a refusal, ends the connection."""
         self._refused = False
+        self.ours = True
+        """Whether the request that is received or answered is for our mount; also until its path is known."""
+        self._target = "/"
 
     # Requests
 
@@ -53,15 +54,20 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
-        if not self._refused:
-            super().lineReceived(line)
+        if self._refused:
+            return
+        first = not self.requests
+        super().lineReceived(line)
+        if first and self.requests and not self._refused:
+            self._target = self._path.decode("latin-1")
+            self.ours = mount.is_ours(self._target, self.factory.server.root_path)
 
     def rawDataReceived(self, data: bytes) -> None:
         if not self._refused:
             super().rawDataReceived(data)
 
     def allHeadersReceived(self) -> None:
-        if self.length is not None and self.length > self.conf.max_body_bytes:
+        if self.ours and self.length is not None and self.length > self.conf.max_body_bytes:
             self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {self.conf.max_body_bytes} are allowed."))
         else:
             super().allHeadersReceived()
@@ -71,12 +77,22 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         if not self._refused:
             super().allContentReceived()
 
+    def requestDone(self, request: Any) -> None:
+        if self.persistent:
+            self.ours, self._target = True, "/"
+        super().requestDone(request)
+
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._receivedHeaderSize += len(line)
-        self._respondToBadRequestAndDisconnect()
+        if self.ours:
+            self._receivedHeaderSize += len(line)
+            self._respondToBadRequestAndDisconnect()
+        else:
+            super().lineLengthExceeded(line)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
+        if not self.ours:
+            super()._respondToBadRequestAndDisconnect()
+        elif self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
             limits = f"{self.totalHeadersSize} bytes and {self.maxHeaders} headers"
             self.refuse(HeadersTooLarge(f"The request line and headers are too large; {limits} are allowed."))
         else:
@@ -88,7 +104,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             return
         self._refused = True
         context = refusals.context_of(HTTP, getattr(self.transport.getPeer(), "host", None))
-        status, headers, body = refusals.refuse(registry.of_path(self.request_path()), context, error)
+        status, headers, body = refusals.refuse(self.dialect(), context, error)
         self.setTimeout(None)
         self.transport.unregisterProducer()
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES.get(status, b""), headers)
@@ -97,13 +113,19 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self._stop_timer()
         self._timer = reactor.callLater(LINGER_S, self.transport.abortConnection)
 
-    def request_path(self) -> str:
-        """Of the request that is being received; ``/`` where it is not known."""
-        return str(self._path.partition(b"?")[0].decode("latin-1"))
+    def target(self) -> str:
+        """Of the request that is received or answered; ``/`` where it is not known."""
+        return self._target
+
+    def dialect(self) -> Dialect:
+        """For errors of the request that is received or answered."""
+        return registry.of_path(mount.local_path(self.target(), self.factory.server.root_path))
 
     def _receiving(self) -> bool:
-        """Whether part of a request has arrived."""
-        return not self._refused and not self._handlingRequest and bool(self.requests or self._buffer)
+        """Whether part of a request for our mount has arrived."""
+        if self._refused or self._handlingRequest or not self.ours:
+            return False
+        return bool(self.requests or self._buffer)
 
     def _check_later(self, detector: StallDetector, number: int) -> None:
         self._timer = reactor.callLater(detector.interval_s, self._check_upload, detector, number)
@@ -130,21 +152,28 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         """Close the connection after an answer with ``Connection: close``."""
-        if isinstance(headers, Headers) and b"close" in headers.getRawHeaders(b"connection", ()):
+        if self.ours and isinstance(headers, Headers) and b"close" in headers.getRawHeaders(b"connection", ()):
             self.persistent = False
         super().writeHeaders(version, code, reason, headers)
 
     def write(self, data: bytes) -> None:
         super().write(data)
-        self._reader_watch.wrote(self.transport, len(data), self._disconnect_slow_reader)
+        self._wrote(len(data))
 
     def writeSequence(self, iovec: Any) -> None:
         super().writeSequence(iovec)
-        self._reader_watch.wrote(self.transport, sum(map(len, iovec)), self._disconnect_slow_reader)
+        self._wrote(sum(map(len, iovec)))
+
+    def _wrote(self, size: int) -> None:
+        if self.ours:
+            self._reader_watch.wrote(self.transport, size, self._disconnect_slow_reader)
+        else:
+            self._reader_watch.wrote_unwatched(self.transport, size)
 
     def loseConnection(self) -> None:
         """Twisted alone would wait without limit until the client has taken the last bytes."""
-        self.setTimeout(self.factory.timeOut)
+        if self.ours:
+            self.setTimeout(self.factory.timeOut)
         super().loseConnection()
 
     def connectionLost(self, reason: Any) -> None:

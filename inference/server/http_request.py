@@ -4,7 +4,6 @@ from typing import Any
 
 from daphne import http_protocol
 
-from inference.api.dialects import registry
 from inference.errors import Internal, Malformed, PayloadTooLarge
 from inference.server import refusals
 from inference.server.http_limits import HTTP
@@ -18,16 +17,19 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         self._size = 0
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Limit a body whose length was not declared."""
+        """Limit a body for our mount whose length was not declared."""
         self._size += len(data)
         limit = self.channel.conf.max_body_bytes
-        if self._size > limit:
+        if self._size > limit and self.channel.ours:
             self.channel.refuse(PayloadTooLarge(f"The body has more than {limit} bytes; {limit} are allowed."))
         else:
             super().handleContentChunk(data)
 
     def handle_exception(self, exception: BaseException) -> None:
-        """Close the connection if the application fails within an answer: the client must see that it is incomplete."""
+        """Close the connection if an application fails within an answer: the client must see that it is incomplete.
+
+        At every path: Daphne would raise here, and from then on end no application that fails or takes too long.
+        """
         if not self._response_started:
             super().handle_exception(exception)
         elif self.chunked or self.responseHeaders.hasHeader(b"content-length"):
@@ -36,9 +38,12 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
             self.channel.transport.abortConnection()
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Write Daphne's own errors like those of the application."""
+        """Write Daphne's own errors at our mount like those of the application."""
+        if not self.channel.ours:
+            super().basic_error(status, status_text, body)
+            return
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
         context = refusals.context_of(HTTP, getattr(self.channel.getPeer(), "host", None))
-        status, headers, payload = refusals.refuse(registry.of_path(self.path.decode("latin-1")), context, error)
+        status, headers, payload = refusals.refuse(self.channel.dialect(), context, error)
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": payload})

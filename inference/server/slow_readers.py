@@ -71,6 +71,12 @@ class SlowReaderWatch:
         elif self._timer is None and unsent > UNWATCHED_BYTES:
             self._check_later(transport, StallDetector(self._stall_s, self._written - unsent), disconnect)
 
+    def wrote_unwatched(self, transport: Any, size: int) -> None:
+        """Call after each write that is not for our mount: only what was written before stays watched."""
+        self._written += size
+        if self._timer is not None and unsent_bytes(transport) - size <= UNWATCHED_BYTES:
+            self.stop()
+
     def stop(self) -> None:
         """Call when the connection is lost."""
         self._stalled.pop(self, None)

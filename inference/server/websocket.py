@@ -10,7 +10,7 @@ from inference import conf
 from inference.api.dialects import registry
 from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
-from inference.server import refusals
+from inference.server import mount, refusals
 from inference.server.slow_readers import SlowReaderWatch, discard_queued, discard_unsent
 
 WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
@@ -23,7 +23,7 @@ PAUSE_S = 0.01
 
 
 class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
-    """One WebSocket.
+    """One WebSocket for our mount.
 
     A message that is too large is discarded, and the consumer gets its size as ``too_large`` and answers it. Daphne's
     own limit would close the connection; and it raises for a message to the client that is larger.
@@ -35,14 +35,22 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self._reader_watch = SlowReaderWatch(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
         self._most_bytes = limits.max_body_bytes
         self._paused: Any = None
-        self.http_request_path = "/"
+        self.http_status_line = ""
 
     def onConnect(self, request: Any) -> Any:
+        """A socket for another path becomes one of Daphne's own class."""
+        if not mount.is_ours(request.path, self.factory.server_class.root_path):
+            self.__class__ = ws_protocol.WebSocketProtocol
+            return self.onConnect(request)
         self.maxMessagePayloadSize = self.maxFramePayloadSize = 0  # no limit
         return super().onConnect(request)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """Answer and log a handshake that fails like any other refused request."""
+        target, root_path = self._target(), self.factory.server_class.root_path
+        if target and not mount.is_ours(target, root_path):
+            super().sendHttpErrorResponse(code, reason, responseHeaders)
+            return
         error: InferenceError
         if code == 403:
             error = Forbidden("No WebSocket from this Origin, to this Host or at this path; see ALLOWED_HOSTS.")
@@ -51,9 +59,13 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         else:
             error = Internal("This server has a bug; its log has the details.")
         context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
-        reply = refusals.refuse(registry.of_path(self.http_request_path), context, error)
+        reply = refusals.refuse(registry.of_path(mount.local_path(target, root_path)), context, error)
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
+
+    def _target(self) -> str:
+        """Of the handshake; empty where its first line has not been read."""
+        return str(self.http_status_line.partition(" ")[2].partition(" ")[0])
 
     # Received messages
 

@@ -114,3 +114,27 @@ def test_one_large_stall_or_a_slow_reader_is_not_many() -> None:
 
     assert not alone.disconnected
     assert not slow.disconnected
+
+
+def test_answers_that_are_not_watched_count_only_behind_one_that_is() -> None:
+    connection = Connection()
+
+    def write_unwatched(size: int) -> None:
+        connection.transport.write(size)
+        connection.backpressure.wrote_unwatched(connection.transport, size)
+
+    write_unwatched(10**6)
+    assert not connection.clock.getDelayedCalls()
+    connection.transport.take(10**6)
+
+    connection.write(10**6)
+    connection.advance(5, taking=10**5)
+    write_unwatched(10**6)
+    connection.advance(5, taking=10**5)
+    assert not connection.disconnected, "what was written meanwhile is no stall"
+    write_unwatched(10**6)
+    assert connection.backpressure.watching
+
+    connection.transport.take(connection.transport._tempDataLen)
+    write_unwatched(10**6)
+    assert not connection.backpressure.watching
