@@ -43,7 +43,7 @@ def check_command(command: list[str]) -> None:
         assert command[2] in get_commands()
 
 
-def test_the_image_runs_as_nobody_special() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     assert DOCKERFILE.index("\nUSER app\n") > max(DOCKERFILE.rindex(f"\n{step} ") for step in ("COPY", "RUN"))
     assert "useradd" in steps("RUN")[0]
 

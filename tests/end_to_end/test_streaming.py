@@ -323,7 +323,7 @@ async def test_a_hundred_clients_that_leave_free_every_place(generating: Web, ht
     assert generated(http, return_full_text=False)
 
 
-async def test_who_does_not_read_delays_nobody(generating: Web, http: httpx.Client) -> None:
+async def test_a_client_that_does_not_read_delays_no_other(generating: Web, http: httpx.Client) -> None:
     expected = generated(http)
     async with open_socket(generating) as slow, open_socket(generating) as other:
         slow.connection.transport.pause_reading()

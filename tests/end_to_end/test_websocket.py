@@ -249,7 +249,7 @@ async def test_closing_the_socket_cancels_its_requests(server: Web, make_texts: 
         ('{"type": "cancel"}', "validation", "'id' is null"),
     ],
 )
-async def test_a_bad_frame_gets_an_error_and_the_socket_lives(
+async def test_a_bad_frame_gets_an_error_and_the_socket_stays_open(
     socket: Socket, frame: str | bytes, code: str, words: str
 ) -> None:
     await socket.connection.send(frame)

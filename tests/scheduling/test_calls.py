@@ -152,7 +152,7 @@ async def test_whether_it_runs_alone_travels(alone: bool):
     assert job.as_job(0.0).alone == alone
 
 
-async def test_events_are_asked_for_only_by_who_listens():
+async def test_events_are_asked_for_only_with_a_listener():
     assert make_call(1, Events(started=lambda event: None)).jobs[0].as_job(0.0).events
     assert not make_call(1).jobs[0].as_job(0.0).events
 
@@ -178,7 +178,7 @@ def result(generated: int) -> Result:
     return Result(100, b"[]", 1.0, 2.0, 3, Generation("length", 1, generated, 1.0, 1.0, None))
 
 
-async def test_tokens_are_asked_for_only_by_who_listens():
+async def test_tokens_are_asked_for_only_with_a_listener():
     assert hearing()[0].as_job(0.0).tokens
     assert not make_call(1, Events(started=lambda event: None)).jobs[0].as_job(0.0).tokens
 
@@ -206,5 +206,5 @@ async def test_a_result_brings_the_token_after_those_that_were_told(generated: i
     assert hearing("a", "b")[0].completed_by(result(generated)) is right
 
 
-async def test_any_result_is_right_for_who_does_not_listen():
+async def test_any_result_is_right_without_a_listener():
     assert make_call(1).jobs[0].completed_by(result(5))

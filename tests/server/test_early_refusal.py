@@ -158,7 +158,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server(monkeypatch)
 
 
-def test_whoever_is_not_refused_goes_on_to_twisted(server: Server):
+def test_a_request_that_is_not_refused_goes_on_to_twisted(server: Server):
     server.error = None
     server.exhaust()
     assert server.ask("a").told == ["let in"]
@@ -187,7 +187,7 @@ def test_a_single_refusal_that_took_long_stops_no_others(server: Server):
     assert [server.ask(str(number)).told for number in range(10)] == [["refused"]] * 10
 
 
-def test_nobody_overtakes_those_that_wait(server: Server):
+def test_connections_are_let_in_in_the_order_of_arrival(server: Server):
     server.exhaust()
     waiting = server.ask("a")
     server.now += 3 * BURST_S / SHARE_OF_LOOP
@@ -196,7 +196,7 @@ def test_nobody_overtakes_those_that_wait(server: Server):
     assert waiting.told == ["refused", "read on"]
 
 
-def test_whoever_waits_is_let_in_when_there_is_room(server: Server):
+def test_a_waiting_connection_is_let_in_when_there_is_room(server: Server):
     server.exhaust()
     waiting = server.ask("a")
     server.error = None
@@ -204,7 +204,7 @@ def test_whoever_waits_is_let_in_when_there_is_room(server: Server):
     assert waiting.told == ["let in", "read on"]
 
 
-def test_whoever_has_left_costs_nothing(server: Server):
+def test_a_connection_that_was_lost_costs_nothing(server: Server):
     server.exhaust()
     gone, other = server.ask("a"), server.ask("b")
     gone.lost = True
@@ -212,7 +212,7 @@ def test_whoever_has_left_costs_nothing(server: Server):
     assert (gone.told, other.told) == ([], ["refused", "read on"])
 
 
-def test_one_that_fails_holds_up_nobody(server: Server):
+def test_a_connection_that_fails_delays_no_other(server: Server):
     server.exhaust()
     broken, other = server.ask("a"), server.ask("b")
     broken.answer = None  # type: ignore[assignment]

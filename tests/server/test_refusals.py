@@ -12,7 +12,7 @@ from tests.scheduling.test_admission import Queue
 @pytest.mark.parametrize(
     ("header", "refused"), [("10", True), ("20", False), ("", False), ("soon", False), ("0", False)]
 )
-async def test_the_requests_own_deadline_counts_at_the_door(
+async def test_the_requests_own_deadline_counts_on_arrival(
     monkeypatch: pytest.MonkeyPatch, header: str, refused: bool
 ) -> None:
     """Ten seconds of work wait. A deadline that cannot be read is told by the application."""

@@ -72,7 +72,7 @@ class Counting(Progress):
         self.admissions += 1
 
 
-def test_whoever_waits_for_the_first_worker_is_answered_before_the_process_ends():
+def test_requests_that_wait_for_the_first_worker_are_answered_before_the_process_ends():
     async def scenario():
         service = service_of(Dispatcher(RecordingLayer()))
         asking = asyncio.create_task(ask(service, query()))

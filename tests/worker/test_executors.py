@@ -112,7 +112,7 @@ async def test_what_would_end_more_than_the_call_becomes_an_ordinary_error(
 
 
 @pytest.mark.parametrize("error", [ValueError(), StopIteration(), SystemExit(), KeyboardInterrupt()], ids=repr)
-async def test_the_thread_outlives_a_call_that_fails(thread: ThreadExecutor, error: BaseException):
+async def test_the_thread_goes_on_after_a_call_that_fails(thread: ThreadExecutor, error: BaseException):
     before = await thread.run(threading.current_thread)
     with pytest.raises((ValueError, RuntimeError)):
         await thread.run(lambda: raise_it(error))

@@ -572,7 +572,7 @@ def test_a_worker_is_empty_when_the_layer_has_taken_everything():
     run(main())
 
 
-def test_a_worker_that_nobody_spoke_to_is_empty():
+def test_a_worker_without_messages_is_empty():
     async def main() -> None:
         async with worker() as w:
             await asyncio.wait_for(w.intake.emptied(), 1)

@@ -360,7 +360,7 @@ def test_text_classification_is_served(classifier: Web, models: Any, folder_of: 
     assert "48" in too_long.json()["error"]
 
 
-def test_an_input_on_which_the_model_fails_harms_nobody(
+def test_an_input_on_which_the_model_fails_leaves_the_others_answered(
     classifier: Web, models: Any, folder_of: Callable[[Make], Path]
 ) -> None:
     """It fails in the forward pass, and so with its batch; its mates get their answers all the same."""

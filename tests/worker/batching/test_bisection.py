@@ -37,7 +37,7 @@ async def outcomes(model: Model, count: int = 64) -> list[int | None]:
     return [None if isinstance(outcome, InferenceError) else outcome for outcome in made]
 
 
-async def test_one_culprit_costs_nobody_an_answer():
+async def test_one_culprit_costs_no_other_input_its_answer():
     model = Model({17})
     assert await outcomes(model) == [None if n == 17 else n for n in range(64)]
     assert model.calls == 13

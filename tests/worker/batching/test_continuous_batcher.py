@@ -192,7 +192,7 @@ def test_tokens_are_said_in_order_and_the_last_with_the_result():
     assert b.result(0).output == b"[4]"
 
 
-def test_whoever_wants_no_tokens_hears_of_none():
+def test_no_tokens_are_sent_where_none_were_asked_for():
     async def play(b: Bench) -> None:
         b.add(0, 4, tokens=False)
         await b.closed(0)
@@ -283,7 +283,7 @@ def test_who_joins_is_decided_by_what_the_pipelines_cache_takes():
     assert b.pipeline.steps == [[0, 1]] * 2 + [[2, 3]] * 2 + [[4]] * 2
 
 
-def test_a_step_that_fails_costs_its_culprit_and_nobody_else():
+def test_a_step_that_fails_fails_its_culprit_alone():
     async def play(b: Bench) -> None:
         for job_id in range(5):
             b.add(job_id, 6, fault="raises" if job_id == 3 else "")

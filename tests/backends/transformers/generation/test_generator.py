@@ -91,7 +91,7 @@ def test_a_newcomers_first_token_comes_with_its_first_step(llama: Any) -> None:
 # Places
 
 
-def test_whoever_leaves_frees_place_and_memory_with_the_next_step(llama: Any) -> None:
+def test_a_text_that_leaves_frees_its_row_and_memory_with_the_next_step(llama: Any) -> None:
     texts = [one(llama, job(WORDS, number, max_new_tokens=60)) for number in range(100)]
     while any(outcome is None for outcome in llama.step(texts)):
         pass

@@ -52,7 +52,7 @@ def text(made: KVCache, tokens: int) -> Any:
         )
     ),
 )
-def test_whoever_joins_and_leaves_what_is_allocated_is_what_was_said_and_within_the_bound(
+def test_memory_is_as_predicted_and_within_the_bound_whatever_joins_and_leaves(
     most: int, steps: list[tuple[str, int]]
 ) -> None:
     made, texts = cache(most), list[Any]()
