@@ -53,7 +53,10 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
     layer = get_channel_layer()
     if layer is None:
         yield Error(
-            "There is no default channel layer.", hint="Define 'default' in CHANNEL_LAYERS.", id="inference.E004"
+            "There is no default channel layer.",
+            hint="Define 'default' in CHANNEL_LAYERS; for one process as "
+            f"inference.messaging.layer_settings.in_memory(expiry_s={conf.current().max_deadline_s + 10:.0f}).",
+            id="inference.E004",
         )
         return
     if "PubSub" in type(layer).__name__:
@@ -68,7 +71,7 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
         yield Error(
             f"The channel layer drops messages after {expiry} s, before the longest deadline "
             f"({conf.current().max_deadline_s:g} s) has passed.",
-            hint="Raise the layer's expiry above INFERENCE_MAX_DEADLINE_S.",
+            hint="In CHANNEL_LAYERS, raise the layer's expiry above INFERENCE_MAX_DEADLINE_S.",
             id="inference.E006",
         )
 

@@ -89,4 +89,5 @@ def _sentence(name: str) -> str:
     try:
         return f"{library} {version(library)} has no {name}; install {library} {TESTED[library]}, which is tested."
     except PackageNotFoundError:
-        return f"{library} is not installed; install {library} {TESTED[library]}, which is tested."
+        tested = f"install {library} {TESTED[library]}, which is tested"
+        return f"{library} is not installed; {tested}, or django-inference-server[worker], which brings it."

@@ -31,8 +31,8 @@ class Command(ChannelsCommand):
         layer = get_channel_layer(options["layer"])
         if layer is None or isinstance(layer, InMemoryChannelLayer):
             raise CommandError(
-                "A worker process needs a channel layer that reaches other processes: set REDIS_URL. "
-                "Without it the worker runs inside the web process."
+                "A worker process needs a channel layer that reaches other processes: set REDIS_URL, or name "
+                "channels_redis in CHANNEL_LAYERS. Without one the worker runs inside the web process."
             )
         try:
             worker.run(cast("ChannelLayer", layer))
