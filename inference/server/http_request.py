@@ -6,7 +6,7 @@ from daphne import http_protocol
 
 from inference.errors import Internal, Malformed, PayloadTooLarge
 from inference.server import refusals
-from inference.server.http_limits import HTTP
+from inference.server.http_limits import HTTP, LimitedChannel
 
 
 class Request(http_protocol.WebRequest):  # type: ignore[misc]
@@ -16,11 +16,15 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         super().__init__(*args, **kwargs, parsePOSTFormSubmission=False)
         self._size = 0
 
+    @property
+    def _limited(self) -> bool:
+        """Whether it is for our mount, and came by HTTP/1: what comes by HTTP/2 is not limited here."""
+        return isinstance(self.channel, LimitedChannel) and self.channel.ours
+
     def handleContentChunk(self, data: bytes) -> None:
         """Limit a body for our mount whose length was not declared."""
         self._size += len(data)
-        limit = self.channel.conf.max_body_bytes
-        if self._size > limit and self.channel.ours:
+        if self._limited and self._size > (limit := self.channel.conf.max_body_bytes):
             self.channel.refuse(PayloadTooLarge(f"The body has more than {limit} bytes; {limit} are allowed."))
         else:
             super().handleContentChunk(data)
@@ -32,6 +36,8 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         """
         if not self._response_started:
             super().handle_exception(exception)
+        elif not isinstance(self.channel, LimitedChannel):
+            self.channel.abortConnection()  # resets the stream of HTTP/2
         elif self.chunked or self.responseHeaders.hasHeader(b"content-length"):
             self.channel.loseConnection()
         else:
@@ -39,7 +45,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Write Daphne's own errors at our mount like those of the application."""
-        if not self.channel.ours:
+        if not self._limited:
             super().basic_error(status, status_text, body)
             return
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
