@@ -135,6 +135,7 @@ class TestHttp:
             )
             mounted.wait_for(lambda: "A client does not read (http" in mounted.log(), "the client is disconnected")
             assert read_to_the_end(ours)[1]
+            time.sleep(STALL_S)
             received = 0
             while received < LARGE:
                 received += len(host.recv(2**20)) or pytest.fail("it was cut")
