@@ -1,9 +1,13 @@
 import socket
 from contextlib import closing
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from twisted.web.test.requesthelper import DummyChannel
 
+from inference.server.http_request import Request
 from tests.conftest import CLIENT_S, client
 from tests.processes import Web
 from tests.server.raw import read_to_the_end
@@ -27,3 +31,15 @@ def test_an_answer_without_any_sign_of_its_end_ends_in_a_reset(strict: Web) -> N
         connection.settimeout(CLIENT_S)
         connection.sendall(b"GET /fails HTTP/1.0\r\nHost: localhost\r\n\r\n")
         assert read_to_the_end(connection)[1]
+
+
+def test_a_body_by_http_2_is_read() -> None:
+    """Its channel is a stream (``twisted.web._http2.H2Stream``), which has none of our limits."""
+    stream = DummyChannel()
+    stream.factory = SimpleNamespace(server=Mock())
+    request = Request(stream)
+    request.gotLength(None)
+    with request.content as content:
+        request.handleContentChunk(b"a body")
+        content.seek(0)
+        assert content.read() == b"a body"
