@@ -30,4 +30,5 @@ def stream(
 
 
 def _api() -> Any:
+    import_module("inference.apps").require()
     return import_module("inference.python_api")

@@ -1,20 +1,17 @@
 """Start and stop of the web process under Daphne, which has no ASGI lifespan and drains nothing on SIGTERM."""
 
 import asyncio
+import atexit
 import gc
-import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from inference.server import compat, mount
 from inference.server.event_loop import limit_events
-
-logger = logging.getLogger("inference.server")
+from inference.server.signals import drain_first
 
 LISTEN_BACKLOG = 1024
 """Connections that wait in the kernel to be accepted; the system may allow fewer (``somaxconn``)."""
@@ -63,9 +60,8 @@ def _begin(reactor: Any, start: Callable[[], object], drain: Drain) -> None:
     gc.freeze()  # a full collection would walk all that is imported by now: 60 ms on the event loop
     loop.call_soon(start)
     reactor.callLater(0, _extend_backlog, reactor)
-    if threading.current_thread() is threading.main_thread():
-        # Twisted installs its own handlers after this hook has run.
-        reactor.callLater(0, _handle_signals, loop, partial(_drain_and_exit, reactor, drain))
+    # Twisted installs its own handlers after this hook has run.
+    reactor.callLater(0, drain_first, partial(_drain, reactor, drain))
 
 
 def _extend_backlog(reactor: Any) -> None:
@@ -77,38 +73,23 @@ def _extend_backlog(reactor: Any) -> None:
             port.socket.listen(LISTEN_BACKLOG)
 
 
-def _handle_signals(loop: asyncio.AbstractEventLoop, drain_and_exit: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    stopping = False
-    draining: list[asyncio.Task[None]] = []  # an event loop has only weak references to its tasks
-
-    def drain() -> None:
-        draining.append(loop.create_task(drain_and_exit()))
-
-    def stop(signum: int, _frame: object) -> None:
-        nonlocal stopping
-        if stopping:
-            os._exit(128 + signum)  # the second signal ends the process at once
-        stopping = True
-        loop.call_soon_threadsafe(drain)
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
-
-
-async def _drain_and_exit(reactor: Any, drain: Drain) -> None:
-    """Drain, then end without Daphne's own shutdown.
-
-    That fails on connections in mid-upload (KeyError in ``kill_all_applications``, then a crash while pending tasks
-    are collected), and a model thread that hangs must not hold the process.
-    """
+async def _drain(reactor: Any, drain: Drain) -> None:
     from inference.server.closing import close_connections  # noqa: PLC0415 - a server that is not Daphne has no Twisted
 
-    code = 0
-    try:
-        await drain(lambda: close_connections(reactor))
-    except Exception:
-        logger.exception("Draining failed")
-        code = 1
-    logging.shutdown()
+    atexit.register(_exit, 1)
+    await drain(lambda: close_connections(reactor))
+    atexit.unregister(_exit)
+    atexit.register(_exit, 0)
+
+
+def _exit(code: int) -> None:
+    """As Python ends, and before all other exit functions: run those, then end the process.
+
+    Otherwise Python would collect what is left, and crash: on tasks of unfinished uploads, which Daphne does not cancel
+    (``KeyError`` in ``kill_all_applications``), or under a model thread that is still running (decision 0004).
+    """
+    atexit.unregister(_exit)
+    atexit._run_exitfuncs()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)

@@ -1,0 +1,91 @@
+"""The ASGI application: our routes around the project's own application, and the web process that serves them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from inference.api.http import NotFoundConsumer
+from inference.api.middleware import complete_http, complete_websocket
+from inference.api.routing import Application, http_routes, websocket_routes
+from inference.api.scope import is_below, path_of
+from inference.loops import run_here, run_on
+from inference.pages.front_page import FrontPage
+from inference.process import web
+from inference.server import hooks
+from inference.server.signals import drain_first
+
+
+class InferenceApplication:
+    """Args as those of ``inference.asgi.wrap``. Raises ``ValueError`` if the prefix is not like ``/inference``."""
+
+    def __init__(self, application: Application, prefix: str) -> None:
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(
+                f"The prefix is {prefix!r}; it must begin with a slash and not end with one: '/inference'."
+            )
+        self._application = application
+        self._prefix = prefix
+        others = NotFoundConsumer.as_asgi() if prefix else application
+        self._http = complete_http(http_routes(others, {"/": FrontPage.as_asgi()}))
+        self._websocket = complete_websocket(websocket_routes())
+        hooks.install(_start, _drain, prefix)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] in ("http", "websocket") and is_below(path_of(scope), self._prefix):
+            process = _start()
+            if process.loop is not asyncio.get_running_loop():
+                receive, send = run_here(receive), run_here(send)
+            root_path = scope.get("root_path", "").rstrip("/") + self._prefix
+            answer = self._http if scope["type"] == "http" else self._websocket
+            ours = scope | {"root_path": root_path, "service": process.service}
+            await run_on(process.loop, answer, ours, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI's lifespan: ours around that of the project, which Django and Channels do not have."""
+        startup = [await receive()]
+        answered = False
+        _start()
+        drain_first(_answer_accepted)
+
+        async def receive_after_us() -> Any:
+            if startup:
+                return startup.pop()
+            shutdown = await receive()
+            await _drain()
+            return shutdown
+
+        async def send_and_note(message: Any) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._application(scope, receive_after_us, send_and_note)
+        except Exception:
+            if answered:
+                raise
+        if not answered:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await _drain()
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+def _start() -> web.WebProcess:
+    return web.start(web.exit_fatally)
+
+
+async def _answer_accepted() -> None:
+    process = web.current()
+    if process is not None:
+        await run_on(process.loop, process.service.drain, process.conf.drain_s)
+
+
+async def _drain(close_connections: Callable[[], Awaitable[None]] | None = None) -> None:
+    process = web.current()
+    if process is not None:
+        await run_on(process.loop, process.drain, close_connections and run_here(close_connections))
