@@ -1,7 +1,8 @@
 """Serve a Hugging Face pipeline to many clients at once.
 
 Other Django code calls the model through ``infer``, ``infer_sync`` and ``stream``, which are those of
-``inference.python_api``. They may be imported before Django is set up.
+``inference.python_api``, and answers with what it streams through ``event_stream_response``, which is that of
+``inference.event_stream``. They may be imported before Django is set up.
 """
 
 from collections.abc import AsyncGenerator
@@ -27,6 +28,11 @@ def stream(
     """See ``inference.python_api.stream``."""
     pieces: AsyncGenerator[str] = _api().stream(inputs, parameters, deadline_s)
     return pieces
+
+
+async def event_stream_response(pieces: AsyncGenerator[str]) -> Any:
+    """See ``inference.event_stream.event_stream_response``."""
+    return await import_module("inference.event_stream").event_stream_response(pieces)
 
 
 def _api() -> Any:

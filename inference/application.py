@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from channels.layers import InMemoryChannelLayer
+
 from inference.api.http import NotFoundConsumer
 from inference.api.middleware import complete_http, complete_websocket
 from inference.api.routing import Application, http_routes, websocket_routes
 from inference.api.scope import is_below, path_of
 from inference.loops import run_here, run_on
+from inference.messaging.layer import configured
 from inference.pages.front_page import FrontPage
-from inference.process import web
+from inference.process import single, web
 from inference.server import hooks
 from inference.server.signals import drain_first
 
@@ -76,6 +79,8 @@ class InferenceApplication:
 
 
 def _start() -> web.WebProcess:
+    if web.current() is None and isinstance(configured(), InMemoryChannelLayer) and not single.claim():
+        web.exit_fatally(single.REFUSAL)
     return web.start(web.exit_fatally)
 
 

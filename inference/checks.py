@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
@@ -9,17 +10,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.layers import InMemoryChannelLayer
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.management import get_commands
+from django.utils.module_loading import import_string
 
 from inference import conf, tasks
 from inference.backends.transformers import compat as transformers_compat
+from inference.messaging.layer import configured
 from inference.server import compat as server_compat
 
 TAG = "inference"
+"""Checks that servers and workers run as well when they start."""
+PROJECT = "inference_project"
+"""Checks that only ``manage.py`` runs."""
 BLOCKING_READ_S = 5
 """See https://github.com/django/channels_redis/issues/422."""
 
@@ -50,11 +56,12 @@ def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
 
 @register(TAG)
 def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
-    layer = get_channel_layer()
+    alias = conf.current().channel_layer
+    layer = configured()
     if layer is None:
         yield Error(
-            "There is no default channel layer.",
-            hint="Define 'default' in CHANNEL_LAYERS; for one process as "
+            f"There is no channel layer {alias!r}.",
+            hint=f"Define {alias!r} in CHANNEL_LAYERS; for one process as "
             f"inference.messaging.layer_settings.in_memory(expiry_s={conf.current().max_deadline_s + 10:.0f}).",
             id="inference.E004",
         )
@@ -84,7 +91,7 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
     if c.model.startswith(("/", ".", "~")) and not Path(c.model).is_dir():
         message = f"INFERENCE_MODEL is {c.model!r}, but there is no such folder."
         hint = "Give the absolute path of a folder (~ is not expanded), or a model on the Hub as owner/name."
-        if isinstance(get_channel_layer(), InMemoryChannelLayer):
+        if isinstance(configured(), InMemoryChannelLayer):
             yield Error(message, hint=hint, id="inference.E009")
         else:
             yield Warning(message, hint=f"{hint} Ignore this where only workers read the folder.", id="inference.W002")
@@ -94,7 +101,7 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
 def check_backend(**_: Any) -> Iterable[CheckMessage]:
     """In embedded mode: other web processes need not have it installed."""
     name = conf.current().backend
-    if isinstance(get_channel_layer(), InMemoryChannelLayer) and not _exists(name):
+    if isinstance(configured(), InMemoryChannelLayer) and not _exists(name):
         yield Error(
             f"INFERENCE_BACKEND is {name!r}, and there is no such module.",
             hint="Name a module with a function load(conf, report) by its dotted path.",
@@ -126,7 +133,7 @@ def check_names(**_: Any) -> Iterable[CheckMessage]:
 @register(TAG)
 def check_redis_layer(**_: Any) -> Iterable[CheckMessage]:
     """Channels' documented configuration, with a redis-py whose reads time out before those of channels_redis."""
-    layer = getattr(settings, "CHANNEL_LAYERS", {}).get("default", {})
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(conf.current().channel_layer, {})
     if not layer.get("BACKEND", "").startswith("channels_redis.core.") or not _reads_time_out():
         return
     hosts = layer.get("CONFIG", {}).get("hosts", [None])
@@ -149,10 +156,35 @@ def _reads_time_out() -> bool:
 @register(TAG)
 def check_app_order(**_: Any) -> Iterable[CheckMessage]:
     if get_commands().get("runworker") == "channels":
-        yield Error(
-            "The runworker command is that of Channels, which loads no model.",
-            hint="Put 'inference' before 'channels' in INSTALLED_APPS.",
-            id="inference.E007",
+        yield Warning(
+            "The runworker command is that of Channels; `runworker inference` would load no model.",
+            hint="Put 'inference' before 'channels' in INSTALLED_APPS, or use `manage.py inference_worker`.",
+            id="inference.W005",
+        )
+
+
+@register(PROJECT)
+def check_application(**_: Any) -> Iterable[CheckMessage]:
+    """Imports the project's ASGI application, so it is left to ``manage.py``: a server has imported it."""
+    name = getattr(settings, "ASGI_APPLICATION", None)
+    if not name:
+        yield Warning(
+            "ASGI_APPLICATION is not set, so nothing says which application is served.",
+            hint="Set it to the application with wrap(): 'mysite.asgi.application', for example.",
+            id="inference.W004",
+        )
+        return
+    try:
+        import_string(name)
+    except Exception as error:
+        yield Error(f"ASGI_APPLICATION is {name!r}, and it cannot be imported: {error!r}.", id="inference.E014")
+        return
+    if "inference.application" not in sys.modules:
+        yield Warning(
+            "The project's ASGI application does not serve inference.",
+            hint=f"In {name.rpartition('.')[0]}: `from inference.asgi import wrap`, and as the last line "
+            '`application = wrap(application, prefix="/inference")`.',
+            id="inference.W004",
         )
 
 

@@ -68,6 +68,7 @@ class Conf:
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
+    channel_layer: str = option("default", "alias in `CHANNEL_LAYERS` of the layer between web processes and workers")
     layer_prefix: str = option("inference", "prefix of every Redis key; models that share a Redis need different ones")
     backend: str = option(
         "inference.backends.transformers.backend", "dotted path of the module whose `load` makes the pipeline"

@@ -10,6 +10,8 @@ from inference.asgi import wrap
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "inferencesite.settings")
 
 try:
-    application = wrap(get_asgi_application())
+    django_application = get_asgi_application()
 except ImproperlyConfigured as error:
     raise SystemExit(f"Configuration: {error}") from None
+
+application = wrap(django_application)

@@ -1,14 +1,19 @@
 """Inference below a prefix, beside an application of somebody else."""
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 
+from inference import application as ours
 from inference.asgi import wrap
 from inference.testing import FakePipeline, running
+from tests.processes import ROOT
 
 HOST = (b"host", b"localhost")
 TEXT = b"The sky is [MASK]."
@@ -110,3 +115,98 @@ def test_a_prefix_that_cannot_be_is_one_sentence(prefix: str):
         ValueError, match=rf"^The prefix is '{prefix}'; it must begin with a slash and not end with one: "
     ):
         wrap(shop, prefix=prefix)
+
+
+# Lifespan
+
+
+class Lifespan:
+    """A server's side of it: what the application sends after each event."""
+
+    def __init__(self, application: Any) -> None:
+        self.sent: asyncio.Queue[Any] = asyncio.Queue()
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        self._running = asyncio.ensure_future(application({"type": "lifespan"}, self._events.get, self.sent.put))
+
+    async def __call__(self, event: str) -> Any:
+        await self._events.put({"type": f"lifespan.{event}"})
+        sending = asyncio.ensure_future(self.sent.get())
+        await asyncio.wait([sending, self._running], return_when=asyncio.FIRST_COMPLETED)
+        return await sending if sending.done() else await self._running
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What we do, in order."""
+    events: list[str] = []
+
+    async def drain() -> None:
+        events.append("we drain")
+
+    monkeypatch.setattr(ours, "_start", lambda: events.append("we start"))
+    monkeypatch.setattr(ours, "_drain", drain)
+    monkeypatch.setattr(ours, "drain_first", lambda _: None)
+    return events
+
+
+async def does_not_know_it(scope: Any, receive: Any, send: Any) -> None:
+    raise ValueError("only HTTP")
+
+
+async def returns_at_once(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+async def reads_and_fails(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    raise KeyError("type")
+
+
+@pytest.mark.parametrize("project", [does_not_know_it, returns_at_once, reads_and_fails])
+async def test_a_project_need_not_know_lifespan(events: list[str], project: Any):
+    lifespan = Lifespan(wrap(project, "/inference"))
+    assert await lifespan("startup") == {"type": "lifespan.startup.complete"}
+    assert events == ["we start"]
+    assert await lifespan("shutdown") == {"type": "lifespan.shutdown.complete"}
+    assert events == ["we start", "we drain"]
+
+
+async def test_the_lifespan_of_a_project_is_within_ours(events: list[str]):
+    async def project(scope: Any, receive: Any, send: Any) -> None:
+        for event in ("startup", "shutdown"):
+            assert (await receive())["type"] == f"lifespan.{event}"
+            events.append(f"{event} of the project")
+            await send({"type": f"lifespan.{event}.complete"})
+
+    lifespan = Lifespan(wrap(project, "/inference"))
+    assert await lifespan("startup") == {"type": "lifespan.startup.complete"}
+    assert await lifespan("shutdown") == {"type": "lifespan.shutdown.complete"}
+    assert events == ["we start", "startup of the project", "we drain", "shutdown of the project"]
+
+
+async def test_a_project_that_fails_to_start_says_so_to_the_server(events: list[str]):
+    async def project(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no stock"})
+
+    assert (await Lifespan(wrap(project))("startup"))["message"] == "no stock"
+
+
+# Before Django is ready
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("from inference.asgi import wrap; wrap(None)", "Inference is used before Django is set up: in asgi.py call"),
+        ("import inference; inference.stream('a')", "Inference is used before Django is set up: in asgi.py call"),
+        (
+            "import django, inference; from django.conf import settings; settings.configure(); django.setup(); "
+            "inference.infer_sync('a')",
+            "Inference is used, but 'inference' is not in INSTALLED_APPS.",
+        ),
+    ],
+    ids=["wrap", "stream", "not installed"],
+)
+def test_what_is_used_too_early_says_so(code: str, sentence: str):
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1].startswith(f"django.core.exceptions.ImproperlyConfigured: {sentence}")

@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -170,9 +171,43 @@ def test_every_setting_is_a_known_name(configure: Set, monkeypatch: pytest.Monke
     assert not found()
 
 
-def test_channels_own_runworker_in_front_of_ours_is_an_error(configure: Set, monkeypatch: pytest.MonkeyPatch):
+def test_channels_own_runworker_in_front_of_ours_is_a_warning(configure: Set, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(checks, "get_commands", lambda: {"runworker": "channels"})
-    assert list(found()) == ["inference.E007"]
+    assert list(found()) == ["inference.W005"]
+
+
+def of_project(settings: Any, application: str | None) -> list[CheckMessage]:
+    settings.ASGI_APPLICATION = application
+    return run_checks(tags=[checks.PROJECT])
+
+
+def test_an_application_that_serves_inference_is_fine(settings: Any):
+    assert of_project(settings, "inferencesite.asgi.application") == []
+
+
+def test_an_application_without_ours_is_a_warning(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "inference.application", raising=False)
+    (message,) = of_project(settings, "inferencesite.urls.urlpatterns")
+    assert (message.id, message.is_serious()) == ("inference.W004", False)
+    assert str(message.hint).startswith("In inferencesite.urls: `from inference.asgi import wrap`")
+
+
+def test_no_application_is_a_warning(settings: Any):
+    assert [message.id for message in of_project(settings, None)] == ["inference.W004"]
+
+
+def test_an_application_that_cannot_be_imported_is_an_error(settings: Any):
+    (message,) = of_project(settings, "no_such.asgi.application")
+    assert message.is_serious()
+    assert message.msg.startswith("ASGI_APPLICATION is 'no_such.asgi.application', and it cannot be imported: Module")
+
+
+def test_the_layer_may_have_an_alias_of_its_own(configure: Set, settings: Any):
+    settings.CHANNEL_LAYERS = {"ours": LAYERS["in memory"](130)}
+    configure(channel_layer="ours")
+    assert not found()
+    configure(channel_layer="none")
+    assert found()["inference.E004"].msg == "There is no channel layer 'none'."
 
 
 def test_a_server_that_starts_without_manage_py_finds_the_same(configure: Set, monkeypatch: pytest.MonkeyPatch):

@@ -78,6 +78,16 @@ async def main():
 
 asyncio.run(main())
 """
+FORKED = """
+import os, sys
+from inference import infer_sync
+
+print(infer_sync("of the parent [MASK]")[0]["sequence"], flush=True)
+if (child := os.fork()) == 0:
+    print(infer_sync("of the child [MASK]")[0]["sequence"])
+    sys.exit()
+print(os.waitpid(child, 0)[1], infer_sync("of the parent [MASK]")[0]["sequence"])
+"""
 NO_MODEL = """
 from inference import infer_sync
 from inference.python_api import CannotServe
@@ -170,6 +180,13 @@ def test_infer_says_why_this_process_cannot_serve(tmp_path: Path):
     first, second = ended.lines[-2:]
     assert first == second
     assert str(tmp_path) in first
+
+
+def test_a_forked_child_serves_itself():
+    """As the workers of Celery and the processes of gunicorn are made. None of the parent's threads is in the child."""
+    ended = run_python(FORKED, INFERENCE_BACKEND="inference.testing.backend")
+    assert ended.lines == ["of the parent word", "of the child word", "0 of the parent word"]
+    assert [row["status"] for row in ended.rows] == ["ok"] * 3
 
 
 # On a running loop

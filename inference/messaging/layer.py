@@ -1,8 +1,11 @@
 """The channel layer: the part of its interface that this project uses, and a single send."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from channels.layers import get_channel_layer
+
+from inference import conf
 from inference.messaging.codec import encode
 from inference.messaging.messages import Message
 
@@ -21,6 +24,11 @@ class ChannelLayer(Protocol):
     async def group_add(self, group: str, channel: str) -> None: ...
     async def group_discard(self, group: str, channel: str) -> None: ...
     async def group_send(self, group: str, message: dict[str, Any]) -> None: ...
+
+
+def configured(alias: str | None = None) -> ChannelLayer | None:
+    """The layer of this alias, by default of ``INFERENCE_CHANNEL_LAYER``; ``None`` if there is none."""
+    return cast("ChannelLayer | None", get_channel_layer(alias or conf.current().channel_layer))
 
 
 async def send(layer: ChannelLayer, channel: str, message: Message) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import os
 import threading
 
 from inference.errors import Internal
@@ -43,7 +44,12 @@ def _start() -> None:
             background.start()
         except Exception as error:
             raise CannotServe(f"This process could not be set up for inference: {error!r}.") from error
-        atexit.register(background.drain)
+        atexit.register(_drain, background, os.getpid())
+
+
+def _drain(background: WebProcessThread, pid: int) -> None:
+    if os.getpid() == pid:  # a forked child has none of its parent's threads
+        background.drain()
 
 
 def _fail(sentence: str) -> None:

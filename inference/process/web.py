@@ -7,10 +7,10 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.layers import InMemoryChannelLayer, channel_layers
 
 from inference import checks, conf
-from inference.messaging.layer import ChannelLayer
+from inference.messaging.layer import ChannelLayer, configured
 from inference.process.embedded_worker import EmbeddedWorker
 from inference.request_log.writer import RequestLog
 from inference.scheduling.dispatcher import Dispatcher
@@ -30,7 +30,7 @@ class WebProcess:
     """
 
     def __init__(self, on_fatal: Callable[[str], None], *, log_requests: bool = True) -> None:
-        layer = cast("ChannelLayer", get_channel_layer())
+        layer = cast("ChannelLayer", configured())
         embedded = isinstance(layer, InMemoryChannelLayer)
         self.conf = conf.current()
         self.loop = asyncio.get_running_loop()
@@ -95,6 +95,19 @@ def start(on_fatal: Callable[[str], None], *, log_requests: bool = True) -> WebP
             _current = process
             current_service.use(process.service)
         return _current
+
+
+def _forget_in_child() -> None:
+    """A child process, forked by Celery for example, has the memory of its parent, but none of its threads."""
+    global _current, _starting
+    _starting = threading.Lock()
+    if _current is not None:
+        _current = None
+        current_service.use(None)
+        channel_layers.backends.clear()  # their queues and connections are those of the parent
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 async def stop() -> None:

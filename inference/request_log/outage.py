@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError
 
+from inference.models import InferenceRequest
+
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.1
+MIGRATE = " Is the database migrated? `manage.py migrate` does that."
 
 
 @dataclass(slots=True)
@@ -24,9 +27,10 @@ class DatabaseOutage:
     def begin(cls, error: Exception, dropped: int) -> "DatabaseOutage":
         """Report that writing failed. ``dropped`` is the number of requests dropped so far."""
         logger.error(
-            "The request log cannot be written (%s: %s). Entries are buffered, and writing is retried.",
+            "The request log cannot be written (%s: %s). Entries are buffered, and writing is retried.%s",
             type(error).__name__,
             error,
+            MIGRATE if InferenceRequest._meta.db_table in str(error) else "",
             exc_info=None if isinstance(error, DatabaseError) else error,
         )
         return cls(time.monotonic(), dropped)

@@ -6,8 +6,9 @@ It loads the pipeline of the test that runs; outside of tests, one with the defa
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 
 import msgspec
@@ -58,7 +59,7 @@ class FakeJob:
     job: Job
     tokens: int
     sequences: int = 1
-    pieces: list[str] | None = None
+    pieces: list[str | Exception] | None = None
     generated: int = 0
 
     @property
@@ -121,12 +122,16 @@ class FakeSteppedPipeline:
 
     def _next(self, text: FakeJob) -> Generated | InferenceError:
         job = text.job
-        if text.pieces is None:
-            try:
-                text.pieces = words(self._fake.answer_to(job.input, job.parameters))
-            except InferenceError as error:
-                return error
-        index, text.generated = text.generated, text.generated + 1
+        try:
+            if text.pieces is None:
+                text.pieces = pieces(self._fake.answer_to(job.input, job.parameters))
+            index = text.generated
+            piece = text.pieces[index]
+            if isinstance(piece, Exception):
+                raise copy(piece)
+        except InferenceError as error:
+            return error
+        text.generated += 1
         limit = job.parameters.get("max_new_tokens", len(text.pieces))
         reason: FinishReason | None = None
         if text.generated >= len(text.pieces):
@@ -136,12 +141,17 @@ class FakeSteppedPipeline:
         return Generated(
             index=index,
             token=index,
-            text=text.pieces[index],
+            text=piece,
             logprob=0.0,
             special=False,
             finish_reason=reason,
-            output=_output(job, "".join(text.pieces[: text.generated])) if reason else b"",
+            output=_output(job, "".join(map(str, text.pieces[: text.generated]))) if reason else b"",
         )
+
+
+def pieces(answer: str | Iterable[str | Exception]) -> list[str | Exception]:
+    """The tokens of a continuation. At least one."""
+    return [*(words(answer) if isinstance(answer, str) else answer)] or [""]
 
 
 def words(text: str) -> list[str]:

@@ -29,7 +29,8 @@ class FakePipeline:
         self.answer: Answer | Any = default_answer(self.description) if answer is None else answer
         """What an input is answered, as a JSON value: a function of input and parameters, or the same for all.
 
-        For ``text-generation`` it is the continuation, a text. If a function raises an ``InferenceError``, that is the
+        For ``text-generation`` it is the continuation: a text, whose words are the tokens, or a list of tokens, among
+        which an exception fails the rest. If a function raises an ``InferenceError``, or the list has one, that is the
         error of its input; any other exception makes the call fail, as one of a model does.
         """
         self.delay_s = delay_s

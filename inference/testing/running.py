@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from django.conf import settings
 from django.test import override_settings
 
 from inference import conf
@@ -27,7 +28,7 @@ DRAIN_S = 1.0
 def running(fake: FakePipeline) -> Iterator[FakePipeline]:
     """Serve with this pipeline in this process: ``infer`` and its kin, HTTP and WebSocket.
 
-    The event loop of the service is on a thread of its own. The channel layer is in memory, whatever the settings say;
+    The event loop of the service is on a thread of its own. Its channel layer is in memory, whatever the settings say;
     nothing is written to the database. At the end of the block, all threads have ended.
 
     Raises:
@@ -54,7 +55,8 @@ def _settings(fake: FakePipeline) -> dict[str, Any]:
         current, backend=backend.__name__, model=description.model, task=description.task, drain_s=DRAIN_S
     )
     layer = layer_settings.in_memory(expiry_s=int(current.max_deadline_s) + 10)
-    return {"INFERENCE": changed, "CHANNEL_LAYERS": {"default": layer}}
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    return {"INFERENCE": changed, "CHANNEL_LAYERS": {**layers, current.channel_layer: layer}}
 
 
 def _fail(sentence: str) -> None:

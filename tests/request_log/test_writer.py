@@ -366,3 +366,16 @@ def test_a_stop_gives_up_on_a_dead_database_and_says_so(make_log: MakeLog, caplo
     assert "without 60 requests" in caplog.messages[-1]
     wait_until(lambda: not log._thread or not log._thread.is_alive())
     rename_table("elsewhere", TABLE)
+
+
+def test_what_was_asked_while_a_project_was_tested_is_not_written_to_its_database(make_log: MakeLog, tmp_path: Path):
+    """Django's tests put the name of another database into the settings, and take it out again at the end."""
+    settings = connections["default"].settings_dict
+    real = settings["NAME"]
+    settings["NAME"] = str(tmp_path / "test_log.sqlite3")
+    log = make_log()
+    log.start()
+    settings["NAME"] = real
+    log.record(entry())
+    wait_until(lambda: log.dropped == 1)
+    assert InferenceRequest.objects.count() == 0
