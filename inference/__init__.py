@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator
 from importlib import import_module
 from typing import Any
 
+from django.core.checks import CheckMessage, Error, register
+
 __version__ = "0.2.0"
 
 
@@ -38,3 +40,14 @@ async def event_stream_response(pieces: AsyncGenerator[str]) -> Any:
 def _api() -> Any:
     import_module("inference.apps").require()
     return import_module("inference.python_api")
+
+
+@register("inference_project")
+def check_installed(**_: Any) -> list[CheckMessage]:
+    """Registered by the import, since an app that is not installed registers nothing."""
+    apps = import_module("inference.apps")
+    try:
+        apps.require()
+    except apps.ImproperlyConfigured as error:
+        return [Error(str(error), id="inference.E015")]
+    return []

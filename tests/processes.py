@@ -58,8 +58,11 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = W
 class Process:
     """A process in a group of its own, its output in a file. ``start`` may be called again after it ended."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], env: Environment | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], env: Environment | None = None, folder: Path = ROOT
+    ) -> None:
         self.name = name
+        self._folder = folder
         self._command = [str(part) for part in command]
         self._env = dict(env or {})
         self._log = scratch() / f"{name}-{secrets.token_hex(4)}.log"
@@ -72,7 +75,7 @@ class Process:
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self._command,
-                cwd=ROOT,
+                cwd=self._folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -186,6 +189,14 @@ class Process:
         assert code == 0, f"{self.name} stopped with exit code {code}"
 
 
+def answers(url: str) -> bool:
+    """Whether a GET gives 200."""
+    try:
+        return httpx.get(url, trust_env=False, verify=False, timeout=20).status_code == 200  # noqa: S501
+    except httpx.TransportError:
+        return False
+
+
 class Redis(Process):
     """A Redis server without persistence."""
 
@@ -228,10 +239,7 @@ class Web(Process):
 
     def answers(self, path: str) -> bool:
         """Whether a GET of the path gives 200."""
-        try:
-            return httpx.get(self.url + path, trust_env=False, verify=False, timeout=20).status_code == 200  # noqa: S501
-        except httpx.TransportError:
-            return False
+        return answers(self.url + path)
 
     @property
     def hold(self) -> Hold:

@@ -42,15 +42,6 @@ def run(*command: str | Path, cwd: Path, python_path: str = "") -> str:
     return ran.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by pip without a network, by the build backend that is installed."""
-    folder = tmp_path_factory.mktemp("wheel")
-    run("-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder, ".", cwd=ROOT)
-    (built,) = folder.iterdir()
-    return built
-
-
 # Contents
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
-get_asgi_application()
-
 from inference.asgi import wrap
+
+get_asgi_application()
 
 PREFIX = "/inference"
 

@@ -1,0 +1,32 @@
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.host.site import Site, fresh_python
+from tests.processes import Redis
+
+
+@pytest.fixture(scope="session")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with the wheel, installed by pip, which finds everything that it requires."""
+    interpreter = fresh_python(tmp_path_factory.mktemp("venv"))
+    install = ["-m", "pip", "install", "--quiet", "--no-index", f"{wheel}[daphne,redis]"]
+    subprocess.run([interpreter, *install], check=True)
+    return interpreter
+
+
+@pytest.fixture
+def make_site(python: Path, redis: Redis, tmp_path: Path) -> Callable[[str], Site]:
+    """Makes copies of the project, without the edits."""
+    return lambda name: Site(tmp_path / name, python, redis)
+
+
+@pytest.fixture(scope="session")
+def site(python: Path, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """The project with the edits and its tables."""
+    site = Site(tmp_path_factory.mktemp("hosts") / "site", python, redis)
+    site.edit()
+    site.manage("migrate")
+    return site

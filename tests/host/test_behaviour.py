@@ -1,0 +1,35 @@
+"""The host project behaves as before, under every server, from its first request to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.host.behaviour import observe
+from tests.host.site import SERVERS, Site
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def behaviour(site: Site, name: str, ready: str) -> dict[str, Any]:
+    """What clients see, then how the process ends."""
+    server, worker = site.server(name), site.worker()
+    with worker.runs(lambda: None), server.runs(lambda: server.wait_until_ready(ready)):
+        observed = observe(server, server.log)
+        observed["exit code"] = server.terminate()
+        worker.kill()  # Channels' worker would end with the signal's code
+    tracebacks = server.log().partition("Traceback")[2]
+    return observed | {"end": sorted(site.ends.read_text().splitlines()), "tracebacks": tracebacks}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_project_behaves_as_before(make_site: Callable[[str], Site], name: str) -> None:
+    before, after = make_site("before"), make_site("after")
+    after.edit()
+    for each in (before, after):
+        each.manage("migrate")
+    expected = behaviour(before, name, "/ticks/")
+    assert behaviour(after, name, "/inference/health/ready") == expected
+    assert expected["upload"][2] == b"2000000 bytes"
+    assert expected["chat"] == (2_000_000, "hello", 4001)
+    assert expected["end"][0] == "exit function"

@@ -1,0 +1,110 @@
+"""What the host project serves below its prefix, and what depends on the server."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from inference.process import single
+from tests.conftest import CLIENT_S
+from tests.host.site import SERVERS, STALL_S, Server, Site
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest, site: Site) -> Iterator[Server]:
+    server = site.server(request.param)
+    server.start()
+    try:
+        server.wait_until_ready("/inference/health/ready")
+        yield server
+        assert "Traceback" not in server.log()
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def http(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=CLIENT_S) as client:
+        yield client
+
+
+def test_the_model_answers(server: Server, http: httpx.Client) -> None:
+    assert http.post("/inference/", content="test [MASK]").json()[0]["sequence"] == "test word"
+    assert http.post("/inference/", content="no mask").json()["error_type"] == "validation"
+    with connect(f"ws://127.0.0.1:{server.port}/inference/ws/", proxy=None) as socket:
+        socket.send(json.dumps({"type": "infer", "id": "1", "inputs": "test [MASK]"}))
+        while (frame := json.loads(socket.recv(CLIENT_S)))["type"] != "result":
+            assert frame["type"] in {"accepted", "started"}
+        assert frame["output"][0]["sequence"] == "test word"
+
+
+def test_its_own_views_call_the_model(http: httpx.Client) -> None:
+    assert http.get("/guess/", params={"sentence": "test"}).json() == {"word": "word"}
+    refused = http.get("/tell/", params={"beginning": "once"})
+    assert (refused.status_code, list(refused.json())) == (422, ["error"]), "this model generates no text"
+
+
+def test_a_large_body_is_refused_in_any_case(http: httpx.Client) -> None:
+    assert http.post("/inference/", content=b"x" * 2_000_000).status_code == 413
+
+
+def test_only_under_daphne_is_a_slow_upload_cut(server: Server) -> None:
+    with closing(socket.create_connection(("127.0.0.1", server.port))) as connection:
+        connection.settimeout(CLIENT_S)
+        connection.sendall(b"POST /inference/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\n")
+        for letter in b"test [MASK]":
+            time.sleep(STALL_S / 4)
+            connection.sendall(bytes([letter]))
+        status = connection.recv(4096).split()[1]
+    assert status == (b"408" if server.name == "daphne" else b"200")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_stop_answers_what_was_accepted(site: Site, name: str) -> None:
+    """Of both, a view and our mount; the first signal is passed on when the model has answered."""
+    server = site.server(name)
+    accepted = threading.Barrier(3)
+
+    def ask(path: str) -> int:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=CLIENT_S) as client:
+            client.get("/ticks/")
+            accepted.wait()
+            if path == "/guess/":
+                return client.get(path, params={"sentence": "slow"}).status_code
+            return client.post(path, content="slow [MASK]").status_code
+
+    try:
+        server.start().wait_until_ready("/inference/health/ready")
+        with ThreadPoolExecutor() as threads:
+            asked = [threads.submit(ask, path) for path in ("/guess/", "/inference/")]
+            accepted.wait()
+            server.wait_for(lambda: in_flight(server) == 2, "both are accepted")
+            server.signal(signal.SIGTERM)
+            assert [each.result() for each in asked] == [200, 200]
+        assert server.wait() == {"daphne": 0, "uvicorn": -signal.SIGTERM, "hypercorn": 0}[name]
+    finally:
+        server.kill()
+
+
+def in_flight(server: Server) -> float:
+    metrics = httpx.get(f"{server.url}/inference/metrics", trust_env=False, timeout=CLIENT_S).text
+    return next(float(line.split()[1]) for line in metrics.splitlines() if line.startswith("inference_pending_inputs "))
+
+
+def test_a_second_process_of_a_server_is_refused_in_memory(site: Site) -> None:
+    server = site.server("uvicorn", "--workers", "2")
+    try:
+        server.start().wait_until_ready("/inference/health/ready")
+        server.wait_for(lambda: f"Cannot serve: {single.REFUSAL}" in server.log(), "it is refused")
+    finally:
+        server.kill()
