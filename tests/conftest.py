@@ -26,6 +26,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+MOUNTED = "tests.server.mounted:application"
 CLIENT_S = 90.0
 """How long a client waits for an answer: longer than a server may, which has a deadline."""
 CLOSE = 1e-4
@@ -145,6 +146,14 @@ def shared_worker(redis: Redis) -> Iterator[Worker]:
 def distributed(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
     """A web server whose worker is a process of its own."""
     with processes.web(redis, shared_worker.hold.env) as server:
+        yield server
+        _check_log(server)
+
+
+@pytest.fixture(scope="session")
+def below_a_prefix(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
+    """In the project of ``tests/server/mounted.py``, with the same worker as ``distributed``."""
+    with processes.web(redis, shared_worker.hold.env, application=MOUNTED, prefix="/inference") as server:
         yield server
         _check_log(server)
 

@@ -221,21 +221,37 @@ class Redis(Process):
 
 
 class Web(Process):
-    """A Daphne server, its database, and what its request log says."""
+    """A Daphne server, its database, and what its request log says.
 
-    def __init__(self, env: Environment, database: Path, port: int) -> None:
+    Args:
+        application: as Daphne takes it.
+        prefix: of our paths in the application, such as ``/inference``.
+        options: of Daphne.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        database: Path,
+        port: int,
+        *,
+        application: str = "inferencesite.asgi:application",
+        prefix: str = "",
+        options: Sequence[str] = (),
+    ) -> None:
         self.port = port
         self.database = database
-        options = ["-b", "127.0.0.1", "-p", str(port)]
-        super().__init__("web", [sys.executable, "-m", "daphne", *options, "inferencesite.asgi:application"], env)
+        self._prefix = prefix
+        address = ["-b", "127.0.0.1", "-p", str(port)]
+        super().__init__("web", [sys.executable, "-m", "daphne", *address, *options, application], env)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self._prefix}"
 
     @property
     def socket_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/ws/"
+        return f"ws://127.0.0.1:{self.port}{self._prefix}/ws/"
 
     def answers(self, path: str) -> bool:
         """Whether a GET of the path gives 200."""
@@ -300,6 +316,7 @@ def web(
     wait_for: str | None = "/health/ready",
     database: Path | None = None,
     port: int | None = None,
+    **options: Any,
 ) -> Iterator[Web]:
     """A web server: distributed if there is a Redis, otherwise with its worker embedded.
 
@@ -307,9 +324,10 @@ def web(
         env: settings of this server; nothing of ours is taken from the caller's environment.
         wait_for: path that must give 200 before the block begins; ``None`` does not wait.
         database: an SQLite file with the tables; otherwise the server gets a new one.
+        options: of ``Web``.
     """
     database = database or new_database()
-    server = Web(environment(redis, database, env), database, port or free_port())
+    server = Web(environment(redis, database, env), database, port or free_port(), **options)
     with server.runs(lambda: server.wait_until_answers(wait_for) if wait_for else None):
         yield server
 

@@ -1,4 +1,4 @@
-"""``POST /``, health and errors, as DESIGN promises them; on an embedded and on a distributed server."""
+"""``POST /``, health and errors, as docs/protocol.md has them: embedded, distributed, and in a project below a prefix."""
 
 import asyncio
 import json
@@ -12,7 +12,10 @@ import pytest
 from tests.conftest import CLIENT_S, Reference
 from tests.processes import Web
 
-pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
+pytestmark = [
+    pytest.mark.timeout(600),  # the first test that needs a server waits for its start
+    pytest.mark.parametrize("server", ["embedded", "distributed", "below_a_prefix"], indirect=True),
+]
 
 TEXT = "test [MASK]"
 JSON = {"content-type": "application/json"}
@@ -337,7 +340,7 @@ def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client, method: str, 
     assert reply.headers["allow"] == allow
 
 
-@pytest.mark.parametrize("path", ["/predict", "/ws", "/ws/", "/health", "/health/live/", "/%00", "/../etc/passwd"])
+@pytest.mark.parametrize("path", ["/predict", "/ws", "/ws/", "/health", "/health/live/", "/%00", "/..%2fetc/passwd"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_paths(http: httpx.Client, method: str, path: str) -> None:
     reply = http.request(method, path)

@@ -14,7 +14,10 @@ from websockets.exceptions import InvalidStatus
 from tests.conftest import CLIENT_S, Reference
 from tests.processes import Web
 
-pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
+pytestmark = [
+    pytest.mark.timeout(600),  # the first test that needs a server waits for its start
+    pytest.mark.parametrize("server", ["embedded", "distributed", "below_a_prefix"], indirect=True),
+]
 
 TEXT = "test [MASK]"
 Frame = dict[str, Any]

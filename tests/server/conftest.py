@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import processes
+from tests.conftest import MOUNTED
 from tests.processes import Web
 from tests.server.raw import STALL_S
 
@@ -18,20 +19,14 @@ def strict() -> Iterator[Web]:
         yield server
 
 
-class MountedWeb(Web):
-    """A server of ``mounted.application``."""
-
-    def __init__(self) -> None:
-        database = processes.new_database()
-        more = {"INFERENCE_STALL_S": str(STALL_S), "DJANGO_SETTINGS_MODULE": "inferencesite.settings"}
-        super().__init__(processes.environment(None, database, more), database, processes.free_port())
-        sizes = [f"--websocket-max-{what}-size={MOST_OF_HOST}" for what in ("message", "frame")]
-        self._command[-1:] = [*sizes, "tests.server.mounted:application"]
-
-
 @pytest.fixture(scope="package")
 def mounted() -> Iterator[Web]:
-    """A server that disconnects slow clients of our mount early."""
-    server = MountedWeb()
-    with server.runs(lambda: server.wait_until_answers("/inference/health/ready")):
+    """A server of ``mounted.application`` that disconnects slow clients of our mount early."""
+    sizes = [f"--websocket-max-{what}-size={MOST_OF_HOST}" for what in ("message", "frame")]
+    with processes.web(
+        env={"INFERENCE_STALL_S": str(STALL_S), "DJANGO_SETTINGS_MODULE": "inferencesite.settings"},
+        wait_for="/inference/health/ready",
+        application=MOUNTED,
+        options=sizes,
+    ) as server:
         yield server
