@@ -1,4 +1,4 @@
-"""``POST /``, health and errors, as docs/protocol.md has them: embedded, distributed, and in a project below a prefix."""
+"""``POST /``, health and errors of docs/protocol.md: embedded, distributed, and in a project below a prefix."""
 
 import asyncio
 import json

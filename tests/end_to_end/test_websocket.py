@@ -1,4 +1,4 @@
-"""``/ws/``, as DESIGN promises it; on an embedded and on a distributed server."""
+"""``/ws/`` of docs/protocol.md: embedded, distributed, and in a project below a prefix."""
 
 import asyncio
 import json
