@@ -6,8 +6,10 @@ PORT ?= 8000
 HOST ?= 127.0.0.1
 BIN := .venv/bin
 TESTS ?= tests
+NEWEST_PYTHON ?= python3.12
+NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test check bench soak format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-newest check bench soak format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,6 +33,13 @@ help: ## This list
 	@.venv-bench/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
+.venv-newest/.done: pyproject.toml requirements.txt
+	$(NEWEST_PYTHON) -m venv --clear .venv-newest
+	@echo '*' > .venv-newest/.gitignore
+	@.venv-newest/bin/pip install --quiet --disable-pip-version-check $(NEWEST) ".[daphne,redis]"
+	@.venv-newest/bin/pip uninstall --quiet --yes django-inference-server  # the tests install the wheel
+	@touch $@
+
 .env:
 	@umask 077; $(PYTHON) -c "import secrets; print('DJANGO_SECRET_KEY=' + secrets.token_urlsafe(50))" > .env
 	@echo "Wrote a secret key to .env"
@@ -45,6 +54,9 @@ serve: .venv/.serve .env ## The server with the bundled model on PORT (8000)
 
 test: .venv/.dev .env ## The whole suite (TESTS=tests/test_x.py for a part)
 	$(BIN)/python -m pytest $(TESTS)
+
+test-newest: .venv/.dev .env .venv-newest/.done ## Projects around ours on the newest Django (NEWEST_PYTHON=python3.13)
+	HOST_PYTHON=$(CURDIR)/.venv-newest/bin/python $(BIN)/python -m pytest tests/host
 
 check: .venv/.dev .env format lint types layers django-checks migrations-check test ## Everything that CI checks
 
@@ -74,4 +86,4 @@ soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 8 min
 	@$(BIN)/python -m tests.soak $(SOAK)
 
 clean: ## Remove the virtual environment and caches; data and .env stay
-	rm -rf .venv .venv-bench .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-newest .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

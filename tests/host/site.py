@@ -50,7 +50,7 @@ class Site:
         ran = subprocess.run(
             [self._python, "manage.py", *arguments],
             cwd=self.folder,
-            env=self._env,
+            env={**self._env, "SHOP_ENDS": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -93,8 +93,12 @@ class Server(Process):
 
 
 def fresh_python(folder: Path) -> Path:
-    """An interpreter of a new virtual environment, beside whose packages are those of this one."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    """An interpreter of a new virtual environment, which sees the packages of ``HOST_PYTHON`` (this one)."""
+    base = os.environ.get("HOST_PYTHON", sys.executable)
+    subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
+    path = subprocess.run(
+        [base, "-c", "import site; print(*site.getsitepackages())"], stdout=subprocess.PIPE, check=True
+    )
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    (site_packages / "dependencies.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    (site_packages / "dependencies.pth").write_bytes(path.stdout)
     return folder / "bin/python"
