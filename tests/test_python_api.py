@@ -17,6 +17,7 @@ import inference
 from inference.python_api import CannotServe
 from tests import processes
 from tests.conftest import Reference
+from tests.processes import Redis, Worker
 
 TEXT = "Paris is the capital of [MASK]."
 OTHER = "The [MASK] is blue."
@@ -88,6 +89,14 @@ if (child := os.fork()) == 0:
     sys.exit()
 print(os.waitpid(child, 0)[1], infer_sync("of the parent [MASK]")[0]["sequence"])
 """
+ELSEWHERE = """
+import sys
+from inference import infer_sync
+from inference.process import web
+
+print(infer_sync("test [MASK]", {"top_k": 1})[0]["sequence"])
+print("torch" in sys.modules, web.current().embedded_worker)
+"""
 NO_MODEL = """
 from inference import infer_sync
 from inference.python_api import CannotServe
@@ -109,14 +118,14 @@ class Ended:
     rows: list[dict[str, Any]]
 
 
-def run_python(code: str, **env: str) -> Ended:
+def run_python(code: str, redis: Redis | None = None, /, **env: str) -> Ended:
     """In a process that serves nothing; it must end by itself, and well."""
     database = processes.new_database()
     command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
     ended = subprocess.run(
         command,
         cwd=processes.ROOT,
-        env=processes.environment(None, database, {"INFERENCE_DEADLINE_S": "100", **env}),
+        env=processes.environment(redis, database, {"INFERENCE_DEADLINE_S": "100", **env}),
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
@@ -180,6 +189,11 @@ def test_infer_says_why_this_process_cannot_serve(tmp_path: Path):
     first, second = ended.lines[-2:]
     assert first == second
     assert str(tmp_path) in first
+
+
+def test_where_workers_are_processes_a_call_loads_no_model(redis: Redis, shared_worker: Worker, reference: Reference):
+    ended = run_python(ELSEWHERE, redis)
+    assert ended.lines == [reference.answer("test [MASK]", top_k=1)[0]["sequence"], "False None"]
 
 
 def test_a_forked_child_serves_itself():
