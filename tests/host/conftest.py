@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +18,23 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter
 
 
-@pytest.fixture
-def make_site(python: Path, redis: Redis, tmp_path: Path) -> Callable[[str], Site]:
-    """Makes copies of the project, without the edits."""
-    return lambda name: Site(tmp_path / name, python, redis)
-
-
 @pytest.fixture(scope="session")
 def site(python: Path, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The project with the edits and its tables."""
     site = Site(tmp_path_factory.mktemp("hosts") / "site", python, redis)
     site.edit()
     site.manage("migrate")
+    shutil.copy(site.database, site.database.with_name("empty.sqlite3"))
     return site
+
+
+@pytest.fixture
+def make_site(site: Site, tmp_path: Path) -> Callable[[str], Site]:
+    """Makes copies of the project without the edits, but with all tables."""
+
+    def make(name: str) -> Site:
+        made = Site(tmp_path / name, site.python, site.redis)
+        shutil.copy(site.database.with_name("empty.sqlite3"), made.database)
+        return made
+
+    return make

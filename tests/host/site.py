@@ -34,9 +34,10 @@ class Site:
     def __init__(self, folder: Path, python: Path, redis: Redis) -> None:
         self.folder = folder
         self.redis = redis
+        self.database = folder / "shop.sqlite3"
         self.ends = folder / "ends.txt"
         """What ran when its processes ended."""
-        self._python = python
+        self.python = python
         shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     def edit(self, settings: str = SETTINGS_EDIT + OF_THE_TEST, asgi: str = ASGI_EDIT) -> None:
@@ -48,7 +49,7 @@ class Site:
     def manage(self, *arguments: str) -> str:
         """Output and errors of ``manage.py``."""
         ran = subprocess.run(
-            [self._python, "manage.py", *arguments],
+            [self.python, "manage.py", *arguments],
             cwd=self.folder,
             env={**self._env, "SHOP_ENDS": ""},
             stdout=subprocess.PIPE,
@@ -65,11 +66,11 @@ class Site:
     def server(self, name: str, *more: str) -> "Server":
         port = processes.free_port()
         module, *options = (part.format(port=port) for part in SERVERS[name])
-        command = [str(self._python), "-m", module, *options, *more, "shop.asgi:application"]
+        command = [str(self.python), "-m", module, *options, *more, "shop.asgi:application"]
         return Server(name, command, self._env, self.folder, port)
 
     def _process(self, name: str, arguments: list[str]) -> Process:
-        return Process(name, [str(self._python), *arguments], self._env, self.folder)
+        return Process(name, [str(self.python), *arguments], self._env, self.folder)
 
     @property
     def _env(self) -> dict[str, str]:

@@ -34,8 +34,6 @@ def behaviour(site: Site, name: str, ready: str) -> dict[str, Any]:
 def test_the_project_behaves_as_before(make_site: Callable[[str], Site], name: str) -> None:
     before, after = make_site("before"), make_site("after")
     after.edit()
-    for each in (before, after):
-        each.manage("migrate")
     expected = behaviour(before, name, "/ticks/")
     assert behaviour(after, name, "/inference/health/ready") == expected
     assert expected["upload"][2] == b"2000000 bytes"

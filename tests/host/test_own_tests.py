@@ -11,9 +11,8 @@ from tests.host.site import Site
 def test_they_pass_without_a_model_and_leave_no_rows(make_site: Callable[[str], Site]) -> None:
     site = make_site("site")
     site.edit()
-    site.manage("migrate")
     output = site.manage("test")
     assert re.search(r"^Ran 10 tests in [\d.]+s\n\nOK$", output, re.MULTILINE), output
     assert "Traceback" not in output
-    with closing(sqlite3.connect(site.folder / "shop.sqlite3")) as database:
+    with closing(sqlite3.connect(site.database)) as database:
         assert database.execute("SELECT COUNT(*) FROM inference_inferencerequest").fetchone() == (0,)
