@@ -47,7 +47,9 @@ class Conf:
         "`auto` is float32 on a CPU and the checkpoint's own elsewhere",
         ("auto", "float32", "bfloat16", "float16"),
     )
-    threads: int = option(0, "CPU threads of the model; 0 uses every core", Range(0, 1024))
+    threads: int = option(
+        0, "CPU threads of the model; 0 uses every core, or as many as a container may", Range(0, 1024)
+    )
     max_batch_size: int = option(32, "inputs in one batch", Range(1, 4096))
     max_batch_tokens: int = option(
         16384,

@@ -5,7 +5,6 @@ without an error, and answers nonsense; so the parts are loaded one by one, chec
 """
 
 import io
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import transformers
 from tqdm import tqdm
 
 from inference.backends.base import LoadFailed
-from inference.backends.transformers import compat
+from inference.backends.transformers import compat, cores
 from inference.backends.transformers.checkpoint import identity
 from inference.backends.transformers.checkpoint_checks import check_tokenizer, check_weights
 from inference.backends.transformers.checkpoint_task import task_of
@@ -31,7 +30,7 @@ REPORT_EVERY_S = 2.0
 
 def load_pipeline(conf: Conf, report: Report) -> Loaded:
     """Raises ``LoadFailed``."""
-    threads = conf.threads or len(os.sched_getaffinity(0))
+    threads = conf.threads or cores.available()
     _set_up_libraries(threads)
     name = _display_name(conf.model)
     report(f"reading {name} from {'the folder' if Path(conf.model).is_dir() else 'the Hub'}")
