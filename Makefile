@@ -9,7 +9,7 @@ TESTS ?= tests
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-newest check bench soak format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-newest check compose-check bench soak format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ coverage: .venv/.dev .env ## The suite under coverage, server processes included
 
 bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 minutes (BENCH="--help" for parts)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes (needs docker.io, docker-compose, debootstrap)
+	@$(BIN)/python -m tests.compose
 
 soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 8 minutes (SOAK="--help" for parts)
 	@$(BIN)/python -m tests.soak $(SOAK)

@@ -16,9 +16,16 @@ from tests.processes import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "inference-server"}
+PROXY = (ROOT / "deploy/compose/nginx.conf").read_text()
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 OF_OTHERS = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "HF_TOKEN"}
+NOT_PASSED_ON = {
+    "INFERENCE_BACKEND",  # another image
+    "INFERENCE_CHANNEL_LAYER",  # of settings.py, which has one
+    "DATABASE_URL",
+    "REDIS_URL",
+}
 
 
 def steps(instruction: str) -> list[str]:
@@ -33,30 +40,35 @@ def seconds(duration: str) -> int:
 def check_command(command: list[str]) -> None:
     if command[0] == "daphne":
         assert command[1:5] == ["-b", "0.0.0.0", "-p", "8000"]  # noqa: S104 - inside of the container
-        module, _, name = command[5].partition(":")
+        assert command[5:-1] in ([], ["--proxy-headers"])
+        module, _, name = command[-1].partition(":")
         source = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
         assert name in {
             ast.unparse(target) for step in source.body if isinstance(step, ast.Assign) for target in step.targets
         }
     else:
-        assert command[:2] == ["python", "manage.py"]
-        assert command[2] in get_commands()
+        if command[0] == "sh":
+            command = re.findall(r"python manage.py \w+", command[2])[0].split()
+        python, manage, name = command[:3]
+        assert (python, manage) == ("python", "manage.py")
+        assert name in get_commands()
 
 
 def test_the_image_runs_as_an_unprivileged_user() -> None:
-    assert DOCKERFILE.index("\nUSER app\n") > max(DOCKERFILE.rindex(f"\n{step} ") for step in ("COPY", "RUN"))
-    assert "useradd" in steps("RUN")[0]
+    assert DOCKERFILE.index("\nUSER 1000:1000\n") > max(DOCKERFILE.rindex(f"\n{step} ") for step in ("COPY", "RUN"))
+    assert "useradd --create-home --uid 1000 app" in steps("RUN")[0]
 
 
 def test_requirements_are_installed_before_the_code_is_copied() -> None:
     copies = steps("COPY")
     assert copies[0] == "requirements.txt ."
-    first, second = (DOCKERFILE.index(step) for step in ("RUN pip install -r requirements.txt", "COPY manage.py"))
-    assert first < second
+    steps_in_order = ("pip install -r requirements.txt", "COPY inference/bundled_model", "COPY manage.py")
+    places = [DOCKERFILE.index(step) for step in steps_in_order]
+    assert places == sorted(places)
 
 
 def test_the_build_gets_what_it_copies_and_nothing_else() -> None:
-    copied = {part for step in steps("COPY") for part in step.split()[:-1]}
+    copied = {part for step in steps("COPY") for part in step.split()[:-1]} - {"inference/bundled_model"}
     kept = (ROOT / ".dockerignore").read_text().splitlines()
     assert kept[kept.index("*") + 1 :][: len(copied)] == [line for line in kept if line.startswith("!")]
     assert {line[1:] for line in kept if line.startswith("!")} == copied
@@ -70,9 +82,8 @@ def test_the_images_own_command_exists() -> None:
 
 
 def test_the_models_folder_is_the_same_everywhere() -> None:
-    (folder,) = steps("VOLUME")
-    assert f"HF_HOME={folder}" in DOCKERFILE
-    assert SERVICES["worker"]["volumes"] == [f"huggingface:{folder}"]
+    folder = re.findall(r"HF_HOME=(\S+)", DOCKERFILE)[0]
+    assert SERVICES["worker"]["volumes"][0] == f"huggingface:{folder}"
     assert folder in steps("RUN")[0], "made and owned before the user changes"
 
 
@@ -82,20 +93,30 @@ def test_commands_exist(name: str) -> None:
 
 
 def test_the_services() -> None:
-    assert SERVICES.keys() == {"redis", "postgres", "migrate", "worker", "web"}
-    assert OURS.keys() == {"migrate", "worker", "web"}
+    assert SERVICES.keys() == {"proxy", "redis", "postgres", "migrate", "prune", "worker", "web"}
+    assert OURS.keys() == {"migrate", "prune", "worker", "web"}
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["migrate"], (
+        "others would be made anew each time"
+    )
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_variables_exist(name: str) -> None:
     settings = (ROOT / "inferencesite/settings.py").read_text()
-    of_the_site = re.findall(r'\b(?:env\.\w+|hosts)\("(\w+)"', settings)
+    of_the_site = re.findall(r'\b(?:env\.\w+|hosts|switch|chosen)\("(\w+)"', settings)
     known = {conf.variable(option) for option in fields(conf.Conf)} | set(of_the_site)
     given = SERVICES[name].get("environment", {})
     assert set(given) <= known | OF_OTHERS
     for variable, value in given.items():
         for referred in re.findall(r"\$\{(\w+)", value):
             assert referred == variable or referred in OF_OTHERS, "a name means the same outside and inside"
+
+
+def test_every_setting_is_passed_on() -> None:
+    """Otherwise it has no effect, and nothing says so."""
+    table = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    passed = {name for service in OURS.values() for name in service["environment"]}
+    assert set(table) - passed == NOT_PASSED_ON - passed
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -112,15 +133,43 @@ def test_no_secret_has_a_value(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_processes_may_drain(name: str) -> None:
-    drain_s = float(OURS[name]["environment"]["INFERENCE_DRAIN_S"])
-    assert drain_s == conf.Conf().drain_s
-    assert seconds(OURS[name]["stop_grace_period"]) >= drain_s + 10
+    drain_s = conf.Conf().drain_s
+    assert OURS[name]["environment"]["INFERENCE_DRAIN_S"] == f"${{INFERENCE_DRAIN_S:-{drain_s:g}}}"
+    serves = name != "prune"
+    assert seconds(OURS[name]["stop_grace_period"]) >= (drain_s + 10 if serves else 1)
+    assert seconds(SERVICES["postgres"]["stop_grace_period"]) > seconds(OURS["web"]["stop_grace_period"])
 
 
-def test_only_the_web_server_is_reachable_and_only_from_this_host() -> None:
+def test_only_the_proxy_is_reachable_and_only_from_this_host() -> None:
     assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
-        "web": ["127.0.0.1:8000:8000"]
+        "proxy": ["${PUBLISH:-127.0.0.1:8000}:8000"]
     }
+    assert "--proxy-headers" in SERVICES["web"]["command"]
+
+
+def test_the_proxy_leaves_limits_to_the_server() -> None:
+    settings: dict[str, str] = dict(re.findall(r"^ +([a-z_]+) (\S+);", PROXY, re.MULTILINE))
+    assert settings["client_max_body_size"] == "0"
+    assert settings["proxy_buffering"] == settings["proxy_request_buffering"] == "off"
+    (longest,) = (option.metadata["allowed"].high for option in fields(conf.Conf) if option.name == "max_deadline_s")
+    assert seconds(settings["proxy_read_timeout"]) > longest
+    assert f"set $web http://web:{SERVICES['web']['command'][4]};" in PROXY
+    headers: dict[str, str] = dict(re.findall(r"proxy_set_header (\S+) +(\S+);", PROXY))
+    assert headers.keys() == {"Host", "X-Forwarded-For", "X-Forwarded-Proto", "Upgrade", "Connection"}
+    assert headers["X-Forwarded-For"] == "$remote_addr", "not what the client says"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_containers_of_ours_change_nothing_but_their_volumes(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"]
+    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - torch and Python need it
+    assert service["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_logs_are_bounded(name: str) -> None:
+    assert SERVICES[name]["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
 
 
 def test_services_wait_for_what_they_need() -> None:
@@ -130,7 +179,7 @@ def test_services_wait_for_what_they_need() -> None:
     assert needs["worker"] == {"redis": healthy}
     assert needs["web"]["redis"] == healthy
     assert needs["web"]["migrate"] == "service_completed_successfully"
-    assert "worker" in needs["web"], "so that the web server stops first"
+    assert {"worker", "postgres"} <= set(needs["web"]), "so that the web server stops first"
     assert all("healthcheck" in SERVICES[needed] for of in needs.values() for needed in of if of[needed] == healthy)
 
 
@@ -144,8 +193,8 @@ def test_the_web_servers_health_check_asks_whether_it_is_ready() -> None:
 
 
 def test_volumes_are_declared() -> None:
-    used = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    mounts = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", m) for s in SERVICES.values() for m in s.get("volumes", [])]
+    assert {mount.partition(":")[0] for mount in mounts} == {*COMPOSE["volumes"], "./deploy/compose/nginx.conf"}
 
 
 def test_only_databases_outlive_a_restart() -> None:

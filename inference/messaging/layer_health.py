@@ -17,10 +17,12 @@ class LayerHealth:
         self._began: float | None = None
         self._last = 0.0
 
-    def failed(self, how: str) -> None:
+    def failed(self, doing: str, error: Exception | None = None) -> None:
         self._last = self._clock()
         if self._began is None:
             self._began = self._last
+            # Not repr(error), in which those of redis-py have no text.
+            how = doing if error is None else f"{doing}: {type(error).__name__}: {error}"
             logger.warning("The channel layer fails (%s); what is under way waits for it", how)
 
     def works(self) -> None:

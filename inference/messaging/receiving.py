@@ -30,7 +30,7 @@ async def receive_forever(
         except Exception as error:
             if receiving.expired():
                 continue
-            health.failed(f"receiving: {error!r}")
+            health.failed("receiving", error)
             pause_s = min(max(RETRY_FIRST_S, pause_s * 2), RETRY_LAST_S)
             await asyncio.sleep(pause_s)
             continue

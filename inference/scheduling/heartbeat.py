@@ -66,7 +66,7 @@ class Heartbeat:
                     await self._layer.send(self._channel, hello)
                     await self._layer.group_send(WORKERS_GROUP, hello)
             except Exception as error:
-                self._health.failed(f"sending: {error!r}")
+                self._health.failed("sending", error)
             await asyncio.sleep(max(0.0, started + self._period_s() - self._clock()))
 
     def _period_s(self) -> float:

@@ -184,7 +184,7 @@ class InferenceWorker(Worker):
             try:
                 await self.channel_layer.group_add(WORKERS_GROUP, self.job_channel)
             except Exception as error:
-                self._health.failed(f"renewing the membership: {error!r}")
+                self._health.failed("renewing the membership", error)
             else:
                 self._health.works()
             await asyncio.sleep(MEMBERSHIP_PERIOD_S)

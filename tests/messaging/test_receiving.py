@@ -114,7 +114,7 @@ def test_each_outage_is_two_lines_of_the_log(caplog: pytest.LogCaptureFixture):
             reader.deliver("after", "that")
 
     run(main())
-    failed = "The channel layer fails (receiving: OSError('{}')); what is under way waits for it"
+    failed = "The channel layer fails (receiving: OSError: {}); what is under way waits for it"
     works = "The channel layer works again, {} s after it failed"
     ends = works.format("10.0")
     assert caplog.messages == [failed.format("first"), ends, failed.format("second"), ends]
