@@ -23,7 +23,10 @@ ARG TORCH_INDEX_URL
 RUN if [ -n "$TORCH_INDEX_URL" ]; then \
         pip install --index-url "$TORCH_INDEX_URL" "$(grep --only-matching '^torch==[^ ]*' requirements.txt)"; \
     fi \
-    && pip install -r requirements.txt
+    && pip install -r requirements.txt \
+    # 130 MB of tests of torch itself.
+    && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch" \
+    && rm -rf test bin/*[tT]est* bin/protoc*
 
 COPY inference/bundled_model inference/bundled_model
 COPY manage.py .
