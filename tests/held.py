@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inference.backends.transformers import backend
+from inference.backends.loading import load as load_pipeline
 from inference.conf import Conf
 from inference.worker import watchdog
 from inferencesite import settings as site
@@ -46,8 +46,8 @@ class Held:
 
 
 def load(conf: Conf, report: Callable[[str], None]) -> Any:
-    """This module is the backend, around the real one."""
-    pipeline: Any = Held(backend.load)(conf, report)
+    """This module is the backend, around the one that ``INFERENCE_BACKEND`` names."""
+    pipeline: Any = Held(load_pipeline)(replace(conf, backend=site.INFERENCE.backend), report)
     name = "step" if hasattr(pipeline, "step") else "run"
     call = getattr(pipeline, name)
 
