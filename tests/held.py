@@ -1,7 +1,8 @@
 """Settings of servers and workers whose model waits while a test holds it.
 
 So a test decides what happens before an answer, however fast the machine is. The settings are those of
-``inferencesite.settings``, except that the watchdog never takes a held model for one that hangs.
+``inferencesite.settings``, except that the watchdog never takes a held model for one that hangs, and that the request
+log is written at once.
 """
 
 import json
@@ -24,6 +25,7 @@ from tests.holding import HOLD, POLL_S, REPORT_MODULES, holders, modules, record
 
 GATE = Path(os.environ[HOLD])
 INFERENCE = replace(site.INFERENCE, backend=__name__)
+INSTALLED_APPS = [*site.INSTALLED_APPS, "tests.quick_log.QuickLog"]
 
 
 class Held:
