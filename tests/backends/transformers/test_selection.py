@@ -115,17 +115,21 @@ def test_fill_mask_takes_its_fast_path(bundled: BatchedPipeline) -> None:
 
 
 def test_a_fast_path_that_differs_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    models: Any,
+    folder_of: Callable[[Make], Path],
 ) -> None:
     """Say, because a new transformers calls the head in another way: slower, but never wrong."""
     from inference.backends.transformers import fill_mask_fast  # noqa: PLC0415
 
     monkeypatch.setattr(fill_mask_fast.FillMask, "_keep_masks", lambda self, module, inputs, output: output)
-    pipeline = load(BUNDLED_MODEL)
+    folder = folder_of(models.fill_mask)
+    pipeline = load(folder)
 
     assert type(pipeline).__name__ == "PlainFillMask"
     assert "without its fast path" in caplog.text
-    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+    assert_equal(run(pipeline, [("test [MASK]", {})])[0], plain(direct(folder, "fill-mask")("test [MASK]")))
 
 
 CLASSES: dict[str, Any] = {"id2label": {0: "calm", 1: "glad", 2: "cross"}}
