@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,20 +127,36 @@ def redis() -> Iterator[Redis]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[Web]:
-    """One process: web server and worker."""
-    with processes.web(env=processes.new_hold().env) as server:
-        yield server
+@contextmanager
+def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Worker]]:
+    """A server with its worker embedded, and a worker. Nearly every run needs both, and each loads on one core."""
+    with (
+        processes.worker(redis, env | processes.new_hold().env, wait=False) as worker,
+        processes.web(env=env | processes.new_hold().env, wait_for="/health/live") as server,
+    ):
+        yield server, worker
         _check_log(server)
+        _check_log(worker)
 
 
 @pytest.fixture(scope="session")
-def shared_worker(redis: Redis) -> Iterator[Worker]:
+def _filling(redis: Redis) -> Iterator[tuple[Web, Worker]]:
+    with _side_by_side(redis, {}) as both:
+        yield both
+
+
+@pytest.fixture(scope="session")
+def embedded(_filling: tuple[Web, Worker]) -> Web:
+    """One process: web server and worker."""
+    server, _ = _filling
+    server.wait_until_answers("/health/ready")
+    return server
+
+
+@pytest.fixture(scope="session")
+def shared_worker(_filling: tuple[Web, Worker]) -> Worker:
     """Live, but possibly still loading: what asks it waits."""
-    with processes.worker(redis, processes.new_hold().env, wait=False) as worker:
-        yield worker
-        _check_log(worker)
+    return _filling[1]
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +178,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def generation(language_model: Path) -> dict[str, str]:
     """Settings of servers and workers that generate text."""
-    return processes.new_hold().env | {
+    return {
         "INFERENCE_MODEL": str(language_model),
         "INFERENCE_TASK": "text-generation",
         "INFERENCE_THREADS": "1",
@@ -170,22 +187,26 @@ def generation(language_model: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def generating_embedded(generation: dict[str, str]) -> Iterator[Web]:
-    with processes.web(env=generation | processes.new_hold().env) as server:
-        yield server
-        _check_log(server)
+def _generating(redis: Redis, generation: dict[str, str]) -> Iterator[tuple[Web, Worker]]:
+    with _side_by_side(redis, generation) as both:
+        yield both
 
 
 @pytest.fixture(scope="session")
-def generating_worker(redis: Redis, generation: dict[str, str]) -> Iterator[Worker]:
-    with processes.worker(redis, generation, wait=False) as worker:
-        yield worker
-        _check_log(worker)
+def generating_embedded(_generating: tuple[Web, Worker]) -> Web:
+    server, _ = _generating
+    server.wait_until_answers("/health/ready")
+    return server
+
+
+@pytest.fixture(scope="session")
+def generating_worker(_generating: tuple[Web, Worker]) -> Worker:
+    return _generating[1]
 
 
 @pytest.fixture(scope="session")
 def generating_distributed(redis: Redis, generation: dict[str, str], generating_worker: Worker) -> Iterator[Web]:
-    with processes.web(redis, generation) as server:
+    with processes.web(redis, generation | generating_worker.hold.env) as server:
         yield server
         _check_log(server)
 
