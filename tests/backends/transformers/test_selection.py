@@ -332,18 +332,28 @@ def test_an_input_without_a_mask_has_its_own_error(bundled: BatchedPipeline) -> 
 
 
 @pytest.fixture(scope="module")
-def classifier(models: Any, folder_of: Callable[[Make], Path]) -> Iterator[Web]:
+def servers(models: Any, folder_of: Callable[[Make], Path], redis: Redis) -> Iterator[tuple[Web, Web]]:
+    """They load side by side."""
+    poisonable = {"INFERENCE_MODEL": str(folder_of(models.poisonable)), "INFERENCE_DEVICE": "cpu"}
+    generates = {"INFERENCE_MODEL": str(folder_of(models.text_generation)), "INFERENCE_LAYER_PREFIX": "generator"}
+    with (
+        processes.worker(redis, generates, wait=False),
+        processes.web(env=poisonable, wait_for="/health/live") as classifier,
+        processes.web(redis, generates) as generator,
+    ):
+        classifier.wait_until_answers("/health/ready")
+        yield classifier, generator
+
+
+@pytest.fixture
+def classifier(servers: tuple[Web, Web]) -> Web:
     """Text classification with a model that fails on one word. (On a GPU that would cost the process its device.)"""
-    env = {"INFERENCE_MODEL": str(folder_of(models.poisonable)), "INFERENCE_DEVICE": "cpu"}
-    with processes.web(env=env) as server:
-        yield server
+    return servers[0]
 
 
-@pytest.fixture(scope="module")
-def generator(models: Any, folder_of: Callable[[Make], Path], redis: Redis) -> Iterator[Web]:
-    env = {"INFERENCE_MODEL": str(folder_of(models.text_generation)), "INFERENCE_LAYER_PREFIX": "generator"}
-    with processes.worker(redis, env, wait=False), processes.web(redis, env) as server:
-        yield server
+@pytest.fixture
+def generator(servers: tuple[Web, Web]) -> Web:
+    return servers[1]
 
 
 def test_text_classification_is_served(classifier: Web, models: Any, folder_of: Callable[[Make], Path]) -> None:
