@@ -4,7 +4,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Reference:
-    """``transformers.pipeline`` called directly, one input after the other."""
+    """``transformers.pipeline`` called directly."""
 
     def __init__(self) -> None:
         import torch  # noqa: PLC0415 - takes seconds
@@ -62,6 +63,19 @@ class Reference:
         if key not in self._known:
             self._known[key] = self._pipe(text, **parameters)
         return self._known[key]
+
+    def learn(self, texts: Iterable[str], **parameters: Any) -> None:
+        """Ask for many together, by length so that little is padded: that takes less than half of the time."""
+        keys = {text: repr((text, sorted(parameters.items()))) for text in texts}
+        new = sorted((text for text, key in keys.items() if key not in self._known), key=len)
+        if len(new) > 1:  # the answer to a list of one is not in a list
+            answers = self._pipe(new, batch_size=16, **parameters)
+            self._known |= {keys[text]: answer for text, answer in zip(new, answers, strict=True)}
+
+    def check_all(self, answers: Iterable[Any], texts: Sequence[str], **parameters: Any) -> None:
+        self.learn(texts, **parameters)
+        for answer, text in zip(answers, texts, strict=True):
+            self.check(answer, text, **parameters)
 
     def check(self, answer: Any, text: str, **parameters: Any) -> None:
         """The same tokens with the same scores in the same order; tokens with all but equal scores may swap."""
@@ -126,20 +140,36 @@ def redis() -> Iterator[Redis]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[Web]:
-    """One process: web server and worker."""
-    with processes.web(env=processes.new_hold().env) as server:
-        yield server
+@contextmanager
+def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Worker]]:
+    """A server with its worker embedded, and a worker. Nearly every run needs both, and each loads on one core."""
+    with (
+        processes.worker(redis, env | processes.new_hold().env, wait=False) as worker,
+        processes.web(env=env | processes.new_hold().env, wait_for="/health/live") as server,
+    ):
+        yield server, worker
         _check_log(server)
+        _check_log(worker)
 
 
 @pytest.fixture(scope="session")
-def shared_worker(redis: Redis) -> Iterator[Worker]:
+def _filling(redis: Redis) -> Iterator[tuple[Web, Worker]]:
+    with _side_by_side(redis, {}) as both:
+        yield both
+
+
+@pytest.fixture(scope="session")
+def embedded(_filling: tuple[Web, Worker]) -> Web:
+    """One process: web server and worker."""
+    server, _ = _filling
+    server.wait_until_answers("/health/ready")
+    return server
+
+
+@pytest.fixture(scope="session")
+def shared_worker(_filling: tuple[Web, Worker]) -> Worker:
     """Live, but possibly still loading: what asks it waits."""
-    with processes.worker(redis, processes.new_hold().env, wait=False) as worker:
-        yield worker
-        _check_log(worker)
+    return _filling[1]
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +199,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def generation(language_model: Path) -> dict[str, str]:
     """Settings of servers and workers that generate text."""
-    return processes.new_hold().env | {
+    return {
         "INFERENCE_MODEL": str(language_model),
         "INFERENCE_TASK": "text-generation",
         "INFERENCE_THREADS": "1",
@@ -178,22 +208,26 @@ def generation(language_model: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def generating_embedded(generation: dict[str, str]) -> Iterator[Web]:
-    with processes.web(env=generation | processes.new_hold().env) as server:
-        yield server
-        _check_log(server)
+def _generating(redis: Redis, generation: dict[str, str]) -> Iterator[tuple[Web, Worker]]:
+    with _side_by_side(redis, generation) as both:
+        yield both
 
 
 @pytest.fixture(scope="session")
-def generating_worker(redis: Redis, generation: dict[str, str]) -> Iterator[Worker]:
-    with processes.worker(redis, generation, wait=False) as worker:
-        yield worker
-        _check_log(worker)
+def generating_embedded(_generating: tuple[Web, Worker]) -> Web:
+    server, _ = _generating
+    server.wait_until_answers("/health/ready")
+    return server
+
+
+@pytest.fixture(scope="session")
+def generating_worker(_generating: tuple[Web, Worker]) -> Worker:
+    return _generating[1]
 
 
 @pytest.fixture(scope="session")
 def generating_distributed(redis: Redis, generation: dict[str, str], generating_worker: Worker) -> Iterator[Web]:
-    with processes.web(redis, generation) as server:
+    with processes.web(redis, generation | generating_worker.hold.env) as server:
         yield server
         _check_log(server)
 

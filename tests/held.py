@@ -1,7 +1,8 @@
 """Settings of servers and workers whose model waits while a test holds it.
 
 So a test decides what happens before an answer, however fast the machine is. The settings are those of
-``inferencesite.settings``, except that the watchdog never takes a held model for one that hangs.
+``inferencesite.settings``, except that the watchdog never takes a held model for one that hangs, and that the request
+log is written at once.
 """
 
 import json
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inference.backends.transformers import backend
+from inference.backends.loading import load as load_pipeline
 from inference.conf import Conf
 from inference.worker import watchdog
 from inferencesite import settings as site
@@ -24,6 +25,7 @@ from tests.holding import HOLD, POLL_S, REPORT_MODULES, holders, modules, record
 
 GATE = Path(os.environ[HOLD])
 INFERENCE = replace(site.INFERENCE, backend=__name__)
+INSTALLED_APPS = [*site.INSTALLED_APPS, "tests.quick_log.QuickLog"]
 
 
 class Held:
@@ -46,8 +48,8 @@ class Held:
 
 
 def load(conf: Conf, report: Callable[[str], None]) -> Any:
-    """This module is the backend, around the real one."""
-    pipeline: Any = Held(backend.load)(conf, report)
+    """This module is the backend, around the one that ``INFERENCE_BACKEND`` names."""
+    pipeline: Any = Held(load_pipeline)(replace(conf, backend=site.INFERENCE.backend), report)
     name = "step" if hasattr(pipeline, "step") else "run"
     call = getattr(pipeline, name)
 

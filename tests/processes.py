@@ -43,6 +43,8 @@ POLL_S = 0.02
 TAIL_LINES = 40
 
 WORKER = (sys.executable, "manage.py", "runworker", "inference")
+FAKE = {"INFERENCE_BACKEND": "tests.fakes"}
+"""Settings of processes whose answers do not matter: without torch they start in a second."""
 
 Environment = Mapping[str, str]
 
@@ -298,7 +300,7 @@ class Worker(Process):
 
     @property
     def loaded(self) -> bool:
-        return "ready after" in self.newest_log()
+        return ": ready" in self.newest_log()
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
 
 from inferencesite.settings import *  # noqa: F403
+from inferencesite.settings import INSTALLED_APPS as BEFORE
 
 ROOT_URLCONF = "tests.unfinished"
+INSTALLED_APPS = [*BEFORE, "tests.quick_log.QuickLog"]
 
 
 async def _pieces(error: BaseException) -> AsyncIterator[str]:

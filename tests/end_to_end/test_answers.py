@@ -40,8 +40,7 @@ async def test_mixed_lengths_at_once(server: Web, reference: Reference, mixed_te
     async with open_client(server) as http:
         answers = await asyncio.gather(*(answer_of(http, text) for text in mixed_texts))
 
-    for text, answer in zip(mixed_texts, answers, strict=True):
-        reference.check(answer, text)
+    reference.check_all(answers, mixed_texts)
 
 
 async def test_mixed_lengths_as_one_list(server: Web, reference: Reference, mixed_texts: list[str]) -> None:
@@ -49,8 +48,7 @@ async def test_mixed_lengths_as_one_list(server: Web, reference: Reference, mixe
         answers = await answer_of(http, mixed_texts)
 
     assert len(answers) == len(mixed_texts)
-    for text, answer in zip(mixed_texts, answers, strict=True):
-        reference.check(answer, text)
+    reference.check_all(answers, mixed_texts)
 
 
 async def test_mixed_parameters_at_once(
@@ -97,5 +95,4 @@ async def test_every_client_gets_its_own_answers(
     assert max(batch_sizes) > 8, "clients that wait together are served together"
     for text, answer in answers.items():
         assert belongs(answer, text)
-    for text in texts:
-        reference.check(answers[text], text)
+    reference.check_all([answers[text] for text in texts], texts)

@@ -1,22 +1,12 @@
 """Workers with different models on one Redis: each request gets the answer of the model that it was validated for."""
 
-from pathlib import Path
-
 import httpx
-import pytest
 
 from tests import processes
 from tests.conftest import client
 from tests.processes import Redis, Web, Worker, wait_until
 
 TEXT = "test [MASK]"
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests import tiny_models  # noqa: PLC0415 - imports torch
-
-    return tiny_models.text_classification(tmp_path_factory.mktemp("classifier"))
 
 
 def ready(http: httpx.Client) -> dict[str, str]:
@@ -30,9 +20,9 @@ def labels(http: httpx.Client) -> bool:
     return reply.status_code == 200 and "label" in reply.json()[0]
 
 
-def test_a_worker_with_another_model_answers_nothing_until_it_takes_over(redis: Redis, classifier: Path) -> None:
-    here = {"INFERENCE_LAYER_PREFIX": "changing", "INFERENCE_THREADS": "1"}
-    other = here | {"INFERENCE_MODEL": str(classifier), "INFERENCE_TASK": "text-classification"}
+def test_a_worker_with_another_model_answers_nothing_until_it_takes_over(redis: Redis) -> None:
+    here = processes.FAKE | {"INFERENCE_LAYER_PREFIX": "changing"}
+    other = here | {"INFERENCE_TASK": "text-classification"}
     with (
         processes.worker(redis, here) as first,
         processes.web(redis, here) as web,
@@ -46,7 +36,7 @@ def test_a_worker_with_another_model_answers_nothing_until_it_takes_over(redis: 
         assert "none go to text-classification" in told["warning"]
         assert "Workers serve different models" in http.get("/").text
         answers = [http.post("/", content=TEXT).json() for _ in range(10)]
-        assert all(answer[0]["token_str"] == "." for answer in answers)
+        assert all("token_str" in answer[0] for answer in answers)
         _stop(first)
         wait_until(lambda: labels(http), "the other worker has taken over")
         assert "warning" not in ready(http)

@@ -24,7 +24,7 @@ SPAN = re.compile(rf"00-{TRACE_ID}-(?!00f067aa0ba902b7)([0-9a-f]{{16}})-01")
 
 @pytest.fixture(scope="module")
 def json_processes(redis: Redis) -> Iterator[tuple[Web, Worker]]:
-    env = {"DJANGO_LOG_FORMAT": "json", "INFERENCE_LAYER_PREFIX": "logs"}
+    env = processes.FAKE | {"DJANGO_LOG_FORMAT": "json", "INFERENCE_LAYER_PREFIX": "logs"}
     debug = env | {"DJANGO_LOG_LEVEL": "DEBUG"}
     with processes.worker(redis, env, wait=False) as worker, processes.web(redis, debug) as web:
         yield web, worker

@@ -145,11 +145,11 @@ def test_a_bad_frame(server: Web, open_socket: ClientConnection, frame: str) -> 
 
 @pytest.fixture(params=["embedded", "distributed"])
 def own_server(request: pytest.FixtureRequest) -> Iterator[Web]:
-    redis, hold = None, processes.new_hold()
+    redis, env = None, processes.FAKE | processes.new_hold().env
     if request.param == "distributed":
         redis = request.getfixturevalue("redis")
-        hold = request.getfixturevalue("shared_worker").hold
-    with processes.web(redis, hold.env, wait_for="/health/live") as server:
+        env = request.getfixturevalue("shared_worker").hold.env
+    with processes.web(redis, env, wait_for="/health/live") as server:
         yield server
 
 

@@ -20,6 +20,7 @@ from tests.soak.phases import PHASES, Soak
 
 WHOLE_S = 300
 DEADLINE_S = 30.0
+ENVIRONMENT = {"INFERENCE_THREADS": "1", "INFERENCE_LOG_INPUTS": "preview"}
 SAMPLE = 500
 """Right answers that are compared with those of the stock pipeline."""
 
@@ -29,9 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     began = time.monotonic()
     found = Ledger()
-    env = {"INFERENCE_THREADS": "1", "INFERENCE_LOG_INPUTS": "preview"}
     print(f"seed {options.seed}; two web and two worker processes, {options.rate:g} requests/s", flush=True)
-    with cluster.running(env) as running:
+    with cluster.running(ENVIRONMENT) as running:
         broken = asyncio.run(_soak(running, found, options))
     rows = running.webs[0].rows()  # of both: every process has stopped cleanly, so the log is complete
     broken += [f"ledger and log differ: {sentence}" for sentence in found.reconcile(rows)]
@@ -69,14 +69,16 @@ async def _soak(running: cluster.Cluster, found: Ledger, options: argparse.Names
 def _against_the_pipeline(found: Ledger, chance: random.Random) -> list[str]:
     right = [entry for entry in found.entries if entry.outcome is Outcome.RIGHT]
     reference = Reference()
+    sample = chance.sample(right, min(SAMPLE, len(right)))
+    reference.learn([text for entry in sample for text in entry.inputs], **PARAMETERS)
     wrong = 0
-    for entry in chance.sample(right, min(SAMPLE, len(right))):
+    for entry in sample:
         for text, output in zip(entry.inputs, entry.outputs, strict=True):
             try:
                 reference.check(output, text, **PARAMETERS)
             except AssertionError:
                 wrong += 1
-    print(f"{min(SAMPLE, len(right))} answers compared with the stock pipeline: {wrong} differ")
+    print(f"{len(sample)} answers compared with the stock pipeline: {wrong} differ")
     return [f"{wrong} answers are not the pipeline's"] if wrong else []
 
 

@@ -1,6 +1,7 @@
 """A worker whose model does what some inputs tell it: the faults that cannot be made from outside.
 
-``python -m tests.soak.faulty_worker`` is ``manage.py runworker inference`` with this module as its backend.
+``python -m tests.soak.faulty_worker`` is ``manage.py runworker inference`` with this module as its backend, around the
+one that ``INFERENCE_BACKEND`` names.
 """
 
 import os
@@ -8,9 +9,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from inference.backends.base import BatchedPipeline, Outcome
+from inference.backends.loading import load as load_pipeline
 from inference.backends.transformers import backend
 from inference.conf import Conf
 from inference.messaging.messages import Job
@@ -21,6 +24,7 @@ POISON, HANG, BAD = "poison", "endless", "rotten"
 TANGLED, SLOW = "tangled", "sluggish"
 """Words that hold the tokenizer for ever, and for ``SLOW_S``."""
 SLOW_S = 2.0
+AROUND = "TESTS_FAULTY_BACKEND"
 
 
 class FaultyPipeline:
@@ -52,9 +56,11 @@ class FaultyPipeline:
 
 
 def load(conf: Conf, report: Callable[[str], None]) -> Any:
-    return FaultyPipeline(backend.load(conf, report))
+    pipeline: Any = load_pipeline(replace(conf, backend=os.environ[AROUND]), report)
+    return FaultyPipeline(pipeline)
 
 
 if __name__ == "__main__":
+    os.environ[AROUND] = os.environ.get("INFERENCE_BACKEND") or backend.__name__
     os.environ["INFERENCE_BACKEND"] = "tests.soak.faulty_worker"
     main(["manage.py", "runworker", "inference"])

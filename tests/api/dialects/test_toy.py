@@ -21,9 +21,10 @@ TOO_MUCH = 3000
 
 
 @pytest.fixture(scope="module")
-def server(generation: dict[str, str]) -> Iterator[Web]:
-    env = generation | processes.new_hold().env | {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "1"}
-    env |= {"INFERENCE_MAX_INPUTS": "1", "DJANGO_SETTINGS_MODULE": "tests.toysite"}
+def server() -> Iterator[Web]:
+    env = processes.FAKE | processes.new_hold().env | {"INFERENCE_TASK": "text-generation"}
+    env |= {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "1", "INFERENCE_MAX_INPUTS": "1"}
+    env |= {"DJANGO_SETTINGS_MODULE": "tests.toysite"}
     with processes.web(env=env) as server:
         yield server
 
@@ -48,7 +49,7 @@ def test_answers_are_those_of_the_dialect(http: httpx.Client):
 
 def test_streams_are_those_of_the_dialect(http: httpx.Client):
     reply = http.post("/toy/", content="?stream Once")
-    assert reply.text == "+ 0\n+ 1\n+ 2\n= end\n"
+    assert reply.text == "+ 0\n+ 1\n= end\n"
 
 
 def test_the_native_dialect_is_where_it_was(http: httpx.Client):
@@ -132,9 +133,9 @@ def test_a_socket_speaks_the_dialect(server: Web):
         ):
             opened.send(frame)
             assert str(opened.recv()).startswith(expected)
-        frames = [str(opened.recv()) for _ in range(3)]
-        assert frames[:2] == ["1 + 1", "1 + 2"]
-        assert frames[2].startswith('1 = [{"generated_text":')
+        frames = [str(opened.recv()) for _ in range(2)]
+        assert frames[0] == "1 + 1"
+        assert frames[1].startswith('1 = [{"generated_text":')
 
 
 def test_a_handshake_that_fails_is_refused_in_the_dialect(http: httpx.Client):

@@ -14,7 +14,7 @@ from django.core.checks import run_checks
 from inference import checks
 from inference.backends.transformers import backend, compat
 from inference.conf import BUNDLED_MODEL, Conf
-from tests.backends.transformers.running import load, run
+from tests.backends.transformers.running import assert_equal, direct, load, plain, run
 from tests.processes import ROOT
 
 GONE = "transformers.pipelines.base.gone"
@@ -107,19 +107,25 @@ def test_half_precision_that_cannot_be_judged_is_refused(lose: Callable[[str], N
     ("user", "said"),
     [
         (compat.PACKED_LAYERS, "Linear layers stay unpacked"),
-        (compat.NO_PADDING, "bundled-model pads its batches"),
+        (compat.NO_PADDING, "fill_mask pads its batches"),
     ],
 )
 def test_an_encoder_runs_without_what_is_faster(
-    lose: Callable[[str], None], caplog: pytest.LogCaptureFixture, user: str, said: str
+    lose: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    models: Any,
+    folder_of: Callable[..., Path],
+    user: str,
+    said: str,
 ):
     caplog.set_level("INFO")
     lose(user)
-    pipeline: Any = load(BUNDLED_MODEL, device="cpu")
+    folder = folder_of(models.fill_mask)
+    pipeline: Any = load(folder, device="cpu")
 
     assert len(re.findall(f"{said}: .*{re.escape(GONE)}", caplog.text)) == 1
     assert pipeline.pads == (user == compat.NO_PADDING)
-    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+    assert_equal(run(pipeline, [("test [MASK]", {})])[0], plain(direct(folder, "fill-mask")("test [MASK]")))
 
 
 def test_texts_are_generated_without_what_is_faster(

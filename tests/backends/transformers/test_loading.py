@@ -28,12 +28,12 @@ def test_half_precision_is_refused_where_it_is_emulated(monkeypatch: pytest.Monk
         load(BUNDLED_MODEL, dtype=dtype, device="cpu")
 
 
-def test_attention_is_not_planned_anew_for_each_shape() -> None:
+def test_attention_is_not_planned_anew_for_each_shape(models: Any, folder_of: Callable[[Make], Path]) -> None:
     """As cuDNN does: on a GPU, a text came at 22 tokens a second in half precision, instead of at 180."""
     import torch  # noqa: PLC0415
 
     torch.backends.cuda.enable_cudnn_sdp(enabled=True)
-    load(BUNDLED_MODEL)
+    load(folder_of(models.fill_mask))
     assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 

@@ -115,17 +115,21 @@ def test_fill_mask_takes_its_fast_path(bundled: BatchedPipeline) -> None:
 
 
 def test_a_fast_path_that_differs_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    models: Any,
+    folder_of: Callable[[Make], Path],
 ) -> None:
     """Say, because a new transformers calls the head in another way: slower, but never wrong."""
     from inference.backends.transformers import fill_mask_fast  # noqa: PLC0415
 
     monkeypatch.setattr(fill_mask_fast.FillMask, "_keep_masks", lambda self, module, inputs, output: output)
-    pipeline = load(BUNDLED_MODEL)
+    folder = folder_of(models.fill_mask)
+    pipeline = load(folder)
 
     assert type(pipeline).__name__ == "PlainFillMask"
     assert "without its fast path" in caplog.text
-    assert run(pipeline, [("test [MASK]", {})])[0][0]["token_str"] == "."
+    assert_equal(run(pipeline, [("test [MASK]", {})])[0], plain(direct(folder, "fill-mask")("test [MASK]")))
 
 
 CLASSES: dict[str, Any] = {"id2label": {0: "calm", 1: "glad", 2: "cross"}}
@@ -328,18 +332,28 @@ def test_an_input_without_a_mask_has_its_own_error(bundled: BatchedPipeline) -> 
 
 
 @pytest.fixture(scope="module")
-def classifier(models: Any, folder_of: Callable[[Make], Path]) -> Iterator[Web]:
+def servers(models: Any, folder_of: Callable[[Make], Path], redis: Redis) -> Iterator[tuple[Web, Web]]:
+    """They load side by side."""
+    poisonable = {"INFERENCE_MODEL": str(folder_of(models.poisonable)), "INFERENCE_DEVICE": "cpu"}
+    generates = {"INFERENCE_MODEL": str(folder_of(models.text_generation)), "INFERENCE_LAYER_PREFIX": "generator"}
+    with (
+        processes.worker(redis, generates, wait=False),
+        processes.web(env=poisonable, wait_for="/health/live") as classifier,
+        processes.web(redis, generates) as generator,
+    ):
+        classifier.wait_until_answers("/health/ready")
+        yield classifier, generator
+
+
+@pytest.fixture
+def classifier(servers: tuple[Web, Web]) -> Web:
     """Text classification with a model that fails on one word. (On a GPU that would cost the process its device.)"""
-    env = {"INFERENCE_MODEL": str(folder_of(models.poisonable)), "INFERENCE_DEVICE": "cpu"}
-    with processes.web(env=env) as server:
-        yield server
+    return servers[0]
 
 
-@pytest.fixture(scope="module")
-def generator(models: Any, folder_of: Callable[[Make], Path], redis: Redis) -> Iterator[Web]:
-    env = {"INFERENCE_MODEL": str(folder_of(models.text_generation)), "INFERENCE_LAYER_PREFIX": "generator"}
-    with processes.worker(redis, env, wait=False), processes.web(redis, env) as server:
-        yield server
+@pytest.fixture
+def generator(servers: tuple[Web, Web]) -> Web:
+    return servers[1]
 
 
 def test_text_classification_is_served(classifier: Web, models: Any, folder_of: Callable[[Make], Path]) -> None:
