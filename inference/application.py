@@ -1,6 +1,7 @@
 """The ASGI application: our routes around the project's own application, and the web process that serves them."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ from inference.messaging.layer import configured
 from inference.pages.front_page import FrontPage
 from inference.process import single, web
 from inference.server import hooks
-from inference.server.signals import drain_first
+from inference.server.signals import Handler, drain_first
+
+logger = logging.getLogger(__name__)
 
 
 class InferenceApplication:
@@ -36,29 +39,33 @@ class InferenceApplication:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
-        elif scope["type"] in ("http", "websocket") and is_below(path_of(scope), self._prefix):
+        elif scope["type"] in ("http", "websocket") and is_below(path := path_of(scope), self._prefix):
             process = _start()
             if process.loop is not asyncio.get_running_loop():
                 receive, send = run_here(receive), run_here(send)
-            root_path = scope.get("root_path", "").rstrip("/") + self._prefix
+            mount = scope.get("root_path", "").rstrip("/")
             answer = self._http if scope["type"] == "http" else self._websocket
-            ours = scope | {"root_path": root_path, "service": process.service}
+            ours = scope | {"root_path": mount + self._prefix, "path": mount + path, "service": process.service}
             await run_on(process.loop, answer, ours, receive, send)
         else:
             await self._application(scope, receive, send)
 
     async def _live(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI's lifespan: ours around that of the project, which Django and Channels do not have."""
+        """ASGI's lifespan: ours around that of the project, which Django and Channels do not have.
+
+        Raises what the project raises after it has read the startup, or what it raises later.
+        """
         startup = [await receive()]
         answered = False
+        if isinstance(configured(), InMemoryChannelLayer) and not single.claim():
+            web.exit_fatally(single.REFUSAL)
         _start()
-        drain_first(_answer_accepted)
 
         async def receive_after_us() -> Any:
             if startup:
                 return startup.pop()
             shutdown = await receive()
-            await _drain()
+            await _stop()
             return shutdown
 
         async def send_and_note(message: Any) -> None:
@@ -69,25 +76,45 @@ class InferenceApplication:
         try:
             await self._application(scope, receive_after_us, send_and_note)
         except Exception:
-            if answered:
+            if answered or not startup:
                 raise
         if not answered:
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            await _drain()
+            await _stop()
             await send({"type": "lifespan.shutdown.complete"})
 
 
+_serving = False
+_signals: Handler | None = None
+
+
 def _start() -> web.WebProcess:
-    if web.current() is None and isinstance(configured(), InMemoryChannelLayer) and not single.claim():
-        web.exit_fatally(single.REFUSAL)
-    return web.start(web.exit_fatally)
+    """The web process, which the first call starts. If it cannot be set up, the process ends, and says why."""
+    global _serving, _signals
+    try:
+        process = web.start(web.exit_fatally)
+    except Exception as error:
+        logger.error("The process could not be set up", exc_info=error)
+        web.exit_fatally(str(error))
+    if not _serving:
+        _serving = True
+        if not hooks.daphne_serves():
+            _signals = drain_first(_answer_accepted)
+    return process
 
 
 async def _answer_accepted() -> None:
+    """The server then closes connections, and says in its lifespan, if it has one, when that is done."""
     process = web.current()
     if process is not None:
-        await run_on(process.loop, process.service.drain, process.conf.drain_s)
+        await run_on(process.loop, process.answer_accepted)
+
+
+async def _stop() -> None:
+    await _drain()
+    if _signals is not None:
+        _signals.remove()
 
 
 async def _drain(close_connections: Callable[[], Awaitable[None]] | None = None) -> None:

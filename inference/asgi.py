@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from inference import conf
 from inference.apps import require
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -22,9 +23,10 @@ def wrap(application: Application, prefix: str = "") -> Application:
 
     Raises:
         ValueError: the prefix is not empty, and not like ``/inference``.
-        ImproperlyConfigured: Django is not set up, or ``inference`` is not in ``INSTALLED_APPS``.
+        ImproperlyConfigured: Django is not set up, ``inference`` is not in ``INSTALLED_APPS``, or a setting is wrong.
     """
     require()
+    conf.current()
     from inference.application import InferenceApplication  # noqa: PLC0415 - imports models, for which apps must be loaded
 
     return InferenceApplication(application, prefix)

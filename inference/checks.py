@@ -3,8 +3,9 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from channels.layers import InMemoryChannelLayer
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
 from django.utils.module_loading import import_string
 
@@ -25,12 +27,41 @@ from inference.server import compat as server_compat
 TAG = "inference"
 """Checks that servers and workers run as well when they start."""
 PROJECT = "inference_project"
-"""Checks that only ``manage.py`` runs."""
+"""Checks that only ``manage.py check`` runs."""
 BLOCKING_READ_S = 5
 """See https://github.com/django/channels_redis/issues/422."""
 
 
+Check = Callable[..., Iterable[CheckMessage]]
+
+
+def _check(tag: str, **options: Any) -> Callable[[Check], Check]:
+    """Register a check, which finds nothing where the settings cannot be read: that is the only message then."""
+
+    def decorate(check: Check) -> Check:
+        @wraps(check)
+        def found(**given: Any) -> Iterable[CheckMessage]:
+            try:
+                conf.current()
+            except ImproperlyConfigured:
+                return []
+            return list(check(**given))
+
+        register(found, tag, **options)
+        return check
+
+    return decorate
+
+
 @register(TAG)
+def check_settings(**_: Any) -> Iterable[CheckMessage]:
+    try:
+        conf.current()
+    except ImproperlyConfigured as error:
+        yield Error(str(error), id="inference.E016")
+
+
+@_check(TAG)
 def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
     c = conf.current()
     if c.deadline_s > c.max_deadline_s:
@@ -54,7 +85,7 @@ def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(TAG)
+@_check(TAG)
 def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
     alias = conf.current().channel_layer
     layer = configured()
@@ -83,7 +114,7 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(TAG)
+@_check(TAG)
 def check_model(**_: Any) -> Iterable[CheckMessage]:
     c = conf.current()
     if c.task and tasks.find(c.task) is None:
@@ -97,7 +128,7 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
             yield Warning(message, hint=f"{hint} Ignore this where only workers read the folder.", id="inference.W002")
 
 
-@register(TAG)
+@_check(TAG)
 def check_backend(**_: Any) -> Iterable[CheckMessage]:
     """In embedded mode: other web processes need not have it installed."""
     name = conf.current().backend
@@ -117,7 +148,7 @@ def _exists(module: str) -> bool:
         return False
 
 
-@register(TAG)
+@_check(TAG)
 def check_names(**_: Any) -> Iterable[CheckMessage]:
     known = [f.name.upper() for f in fields(conf.Conf)]
     given = [name.removeprefix(conf.PREFIX) for name in sorted(os.environ) if name.startswith(conf.PREFIX)]
@@ -130,7 +161,7 @@ def check_names(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(TAG)
+@_check(TAG)
 def check_redis_layer(**_: Any) -> Iterable[CheckMessage]:
     """Channels' documented configuration, with a redis-py whose reads time out before those of channels_redis."""
     layer = getattr(settings, "CHANNEL_LAYERS", {}).get(conf.current().channel_layer, {})
@@ -153,7 +184,7 @@ def _reads_time_out() -> bool:
         return False
 
 
-@register(TAG)
+@_check(TAG)
 def check_app_order(**_: Any) -> Iterable[CheckMessage]:
     if get_commands().get("runworker") == "channels":
         yield Warning(
@@ -163,9 +194,8 @@ def check_app_order(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(PROJECT)
 def check_application(**_: Any) -> Iterable[CheckMessage]:
-    """Imports the project's ASGI application, so it is left to ``manage.py``: a server has imported it."""
+    """Imports the project's ASGI application; other commands than ``check`` must not depend on that."""
     name = getattr(settings, "ASGI_APPLICATION", None)
     if not name:
         yield Warning(
@@ -177,7 +207,7 @@ def check_application(**_: Any) -> Iterable[CheckMessage]:
     try:
         import_string(name)
     except Exception as error:
-        yield Error(f"ASGI_APPLICATION is {name!r}, and it cannot be imported: {error!r}.", id="inference.E014")
+        yield Warning(f"ASGI_APPLICATION is {name!r}, and it cannot be imported: {error!r}.", id="inference.W006")
         return
     if "inference.application" not in sys.modules:
         yield Warning(
@@ -188,14 +218,18 @@ def check_application(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(TAG)
+if sys.argv[1:2] == ["check"]:
+    _check(PROJECT)(check_application)
+
+
+@_check(TAG)
 def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
     if apps.is_installed("daphne"):
         for sentence in server_compat.missing():
             yield Error(sentence, id="inference.E011")
 
 
-@register(TAG, deploy=True)
+@_check(TAG, deploy=True)
 def check_model_libraries(**_: Any) -> Iterable[CheckMessage]:
     """Imports torch and transformers, so it runs with ``check --deploy`` only."""
     if not conf.current().backend.startswith("inference.backends.transformers."):

@@ -178,7 +178,7 @@ def test_channels_own_runworker_in_front_of_ours_is_a_warning(configure: Set, mo
 
 def of_project(settings: Any, application: str | None) -> list[CheckMessage]:
     settings.ASGI_APPLICATION = application
-    return run_checks(tags=[checks.PROJECT])
+    return list(checks.check_application())
 
 
 def test_an_application_that_serves_inference_is_fine(settings: Any):
@@ -196,10 +196,16 @@ def test_no_application_is_a_warning(settings: Any):
     assert [message.id for message in of_project(settings, None)] == ["inference.W004"]
 
 
-def test_an_application_that_cannot_be_imported_is_an_error(settings: Any):
+def test_an_application_that_cannot_be_imported_is_a_warning(settings: Any):
     (message,) = of_project(settings, "no_such.asgi.application")
-    assert message.is_serious()
+    assert (message.id, message.is_serious()) == ("inference.W006", False)
     assert message.msg.startswith("ASGI_APPLICATION is 'no_such.asgi.application', and it cannot be imported: Module")
+
+
+def test_a_wrong_setting_is_the_only_message(settings: Any):
+    settings.INFERENCE = {"CHANEL_LAYER": "inference"}
+    assert list(found()) == ["inference.E016"]
+    assert found()["inference.E016"].msg.endswith("there is no such setting; perhaps 'CHANNEL_LAYER' is meant.")
 
 
 def test_the_layer_may_have_an_alias_of_its_own(configure: Set, settings: Any):

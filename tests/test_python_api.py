@@ -97,6 +97,17 @@ from inference.process import web
 print(infer_sync("test [MASK]", {"top_k": 1})[0]["sequence"])
 print("torch" in sys.modules, web.current().embedded_worker)
 """
+FORKED_MEANWHILE = """
+import os, sys, threading
+from inference import infer_sync
+from inference.process import on_demand
+
+with on_demand._lock:  # as another thread does that starts
+    if (child := os.fork()) == 0:
+        print(infer_sync("of the child [MASK]")[0]["sequence"])
+        sys.exit()
+print(os.waitpid(child, 0)[1])
+"""
 NO_MODEL = """
 from inference import infer_sync
 from inference.python_api import CannotServe
@@ -201,6 +212,11 @@ def test_a_forked_child_serves_itself():
     ended = run_python(FORKED, INFERENCE_BACKEND="inference.testing.backend")
     assert ended.lines == ["of the parent word", "of the child word", "0 of the parent word"]
     assert [row["status"] for row in ended.rows] == ["ok"] * 3
+
+
+def test_a_child_that_is_forked_while_the_parent_starts_serves_itself():
+    ended = run_python(FORKED_MEANWHILE, INFERENCE_BACKEND="inference.testing.backend")
+    assert ended.lines == ["of the child word", "0"]
 
 
 # On a running loop

@@ -63,8 +63,9 @@ def websocket_context(scope: dict[str, Any], traceparent: object = None) -> Requ
 
 
 def path_of(scope: dict[str, Any]) -> str:
-    """Below the prefix that the application is mounted at."""
-    return str(scope["path"]).removeprefix(scope.get("root_path", "").rstrip("/")) or "/"
+    """Below the prefix that the application is mounted at; a proxy or server may have stripped it, or not."""
+    path, mount = str(scope["path"]), scope.get("root_path", "").rstrip("/")
+    return (path.removeprefix(mount) or "/") if is_below(path, mount) else path
 
 
 def is_below(path: str, prefix: str) -> bool:

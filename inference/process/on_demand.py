@@ -18,6 +18,15 @@ class CannotServe(Exception):
     """This process cannot serve; the message is one sentence for the operator."""
 
 
+def _forget_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _failure.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
 async def started() -> WebProcess:
     """The web process of this process: the running one, or a new one. Raises ``CannotServe``."""
     if web.current() is None:

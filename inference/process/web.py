@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import NoReturn, cast
 
 from channels.layers import InMemoryChannelLayer, channel_layers
 
@@ -52,16 +52,21 @@ class WebProcess:
             self.embedded_worker.start()
         self.loop.call_soon(self.dispatcher.start)  # the embedded worker is a member by then: it gets the first hello
 
+    async def answer_accepted(self) -> None:
+        """Refuse new requests and answer the accepted ones; their log entries are written."""
+        logger.info(
+            "Stopping: new requests are refused, %d inputs are answered first", self.service.admission.pending_inputs
+        )
+        await self.service.drain(self.conf.drain_s)
+        await self._request_log.flush()
+
     async def drain(self, close_connections: Callable[[], Awaitable[None]] | None = None) -> None:
         """Answer what was accepted, stop the worker, write the log.
 
         ``close_connections`` ends the server's connections before the log is written, so that requests refused
         meanwhile are in it.
         """
-        logger.info(
-            "Stopping: new requests are refused, %d inputs are answered first", self.service.admission.pending_inputs
-        )
-        await self.service.drain(self.conf.drain_s)
+        await self.answer_accepted()
         if self.embedded_worker is not None:
             await self.embedded_worker.drain(timeout_s=1)
         if close_connections is not None:
@@ -71,7 +76,7 @@ class WebProcess:
         logger.info("Stopped")
 
 
-def exit_fatally(sentence: str) -> None:
+def exit_fatally(sentence: str) -> NoReturn:
     """End the process at once with exit code 1; the log says why."""
     server_logger.critical("Cannot serve: %s", sentence)
     os._exit(1)

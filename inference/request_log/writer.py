@@ -70,7 +70,7 @@ class RequestLog:
 
     def start(self) -> None:
         """Start the writer thread; may be called again after ``stop``. Entries recorded before are written."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._is_running():
             return
         self._stopping.clear()
         self._give_up_at = math.inf
@@ -106,6 +106,18 @@ class RequestLog:
             unwritten = sum(entry.count for entry in self._waiting)
         if unwritten:
             logger.error("The request log ends without %d requests, which could not be written.", unwritten)
+
+    async def flush(self, timeout_s: float = 5) -> None:
+        """Wait until all that was recorded is written, or the time has passed. Entries may come after it."""
+        with self._changed:
+            self._buffer(self._refusals.flush())
+            self._changed.notify()
+        give_up_at = time.monotonic() + timeout_s
+        while self._waiting and self._is_running() and time.monotonic() < give_up_at:  # noqa: ASYNC110 - see stop()
+            await asyncio.sleep(0.01)
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _buffer(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -170,6 +182,7 @@ class RequestLog:
         Entries that were recorded while Django's tests ran are not for the database that is there afterwards.
         """
         if _database() != self._database:
+            logger.warning("The database is another one than at the start: %d requests are not logged", len(batch))
             self._remove_oldest(len(batch), written=False)
             return
         try:
@@ -208,5 +221,8 @@ class RequestLog:
 
 
 def _database() -> object:
-    """The name of the database; Django's tests change it while they run."""
-    return connections[router.db_for_write(InferenceRequest)].settings_dict["NAME"]
+    """The name of the database; Django's tests change it while they run. ``None`` where a router says none."""
+    try:
+        return connections[router.db_for_write(InferenceRequest)].settings_dict["NAME"]
+    except Exception:  # of a router that wants a request
+        return None

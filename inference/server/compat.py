@@ -35,6 +35,7 @@ USES = [
         "dataBuffer offset _tempDataBuffer _tempDataLen",
     ),
     # closing.py, hooks.py
+    Use("atexit", "a stop that runs the exit functions of a project", "_run_exitfuncs"),
     Use("twisted.internet.tcp:Port", "the queue of new connections", "socket"),
     Use("twisted.internet.tcp:Port", "a stop that resets no connection", "doRead numberAccepts"),
     Use("twisted.internet.tcp:Connection", "a stop that resets no connection", "protocol"),

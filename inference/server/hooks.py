@@ -54,6 +54,12 @@ def install(start: Callable[[], object], drain: Drain, prefix: str = "") -> None
     reactor.callWhenRunning(_begin, reactor, start, drain)
 
 
+def daphne_serves() -> bool:
+    """Whether its reactor runs in this process."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    return bool(reactor and reactor.running)
+
+
 def _begin(reactor: Any, start: Callable[[], object], drain: Drain) -> None:
     loop = asyncio.get_event_loop()
     limit_events(loop)

@@ -3,13 +3,14 @@
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet import reactor, tcp
+from twisted.internet import tcp
 
 from inference.server import early_refusal
 from inference.server.http_limits import LimitedChannel
 from inference.server.slow_readers import unsent_bytes
+from inference.server.timers import call_later
 
-refuser = early_refusal.EarlyRefusal(reactor.callLater)
+refuser = early_refusal.EarlyRefusal(call_later)
 
 
 class Connection(LimitedChannel):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.web import http
 from twisted.web.http_headers import Headers
 
@@ -14,6 +13,7 @@ from inference.models import InferenceRequest
 from inference.server import mount, refusals
 from inference.server.slow_readers import SlowReaderWatch, discard_unsent
 from inference.server.stalls import LEAST_BYTES_PER_S, StallDetector
+from inference.server.timers import call_later
 
 HTTP = InferenceRequest.Transport.HTTP
 LINGER_S = 5.0
@@ -29,7 +29,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.conf = conf.current()
-        self._reader_watch = SlowReaderWatch(reactor.callLater, self.conf.stall_s, self.conf.max_reply_bytes)
+        self._reader_watch = SlowReaderWatch(call_later, self.conf.stall_s, self.conf.max_reply_bytes)
         self._bytes_received = 0
         self._requests_received = 0
         self._timer: Any = None
@@ -111,7 +111,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self.write(body)
         getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)()  # TLS cannot close one half
         self._stop_timer()
-        self._timer = reactor.callLater(LINGER_S, self.transport.abortConnection)
+        self._timer = call_later(LINGER_S, self.transport.abortConnection)
 
     def target(self) -> str:
         """Of the request that is received or answered; ``/`` where it is not known."""
@@ -128,7 +128,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         return bool(self.requests or self._buffer)
 
     def _check_later(self, detector: StallDetector, number: int) -> None:
-        self._timer = reactor.callLater(detector.interval_s, self._check_upload, detector, number)
+        self._timer = call_later(detector.interval_s, self._check_upload, detector, number)
 
     def _check_upload(self, detector: StallDetector, number: int) -> None:
         """``number`` is the value of ``_requests_received`` when the detector was last used."""

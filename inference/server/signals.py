@@ -12,24 +12,30 @@ logger = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def drain_first(drain: Callable[[], Awaitable[object]]) -> None:
+def drain_first(drain: Callable[[], Awaitable[object]]) -> "Handler | None":
     """Drain on the first signal; then, or with the second signal, the handlers that are there now get it.
 
-    No effect outside the main thread, and for signals that are ignored.
+    Signals that are ignored stay so. ``None`` outside the main thread, which has no signals.
 
     Args:
         drain: awaited on the running loop. What it raises is logged.
     """
-    if threading.current_thread() is threading.main_thread():
-        _Handler(drain, asyncio.get_running_loop()).install()
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    handler = Handler(drain, asyncio.get_running_loop())
+    handler.install()
+    return handler
 
 
-class _Handler:
+class Handler:
+    """Of the signals of a server."""
+
     def __init__(self, drain: Callable[[], Awaitable[object]], loop: asyncio.AbstractEventLoop) -> None:
         self._drain = drain
         self._loop = loop
         self._replaced: dict[signal.Signals, Any] = {}
         self._begun = False
+        self._passed_on = False
         self._draining: asyncio.Task[None] | None = None  # an event loop has only weak references to its tasks
 
     def install(self) -> None:
@@ -39,8 +45,14 @@ class _Handler:
                 self._replaced[signum] = handler
                 signal.signal(signum, self._handle)
 
+    def remove(self) -> None:
+        """Put the handlers back, except in the place of others that have come since."""
+        for signum, handler in self._replaced.items():
+            if signal.getsignal(signum) == self._handle:
+                signal.signal(signum, handler)
+
     def _handle(self, signum: int, _frame: object) -> None:
-        if self._begun:
+        if self._begun or self._loop.is_closed():
             self._pass_on(signum)
         else:
             self._begun = True
@@ -54,12 +66,11 @@ class _Handler:
             await self._drain()
         except Exception:
             logger.exception("Draining failed")
-        self._pass_on(signum)
+        if not self._passed_on:
+            self._pass_on(signum)
 
     def _pass_on(self, signum: int) -> None:
-        """Put the handlers back and repeat the signal, once."""
-        if self._replaced:
-            for each, handler in self._replaced.items():
-                signal.signal(each, handler)
-            self._replaced.clear()
-            signal.raise_signal(signum)
+        """Repeat the signal for the handlers that were there before."""
+        self._passed_on = True
+        self.remove()
+        signal.raise_signal(signum)

@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 from daphne import ws_protocol
-from twisted.internet import reactor
 
 from inference import conf
 from inference.api.dialects import registry
@@ -12,6 +11,7 @@ from inference.errors import Forbidden, InferenceError, Internal, Malformed
 from inference.models import InferenceRequest
 from inference.server import mount, refusals
 from inference.server.slow_readers import SlowReaderWatch, discard_queued, discard_unsent
+from inference.server.timers import call_later
 
 WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
 POLICY_VIOLATION = 1008
@@ -32,7 +32,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         limits = conf.current()
-        self._reader_watch = SlowReaderWatch(reactor.callLater, limits.stall_s, limits.max_reply_bytes)
+        self._reader_watch = SlowReaderWatch(call_later, limits.stall_s, limits.max_reply_bytes)
         self._most_bytes = limits.max_body_bytes
         self._paused: Any = None
         self.http_status_line = ""
@@ -83,11 +83,11 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             self.application_queue.put_nowait({"type": "websocket.receive", "too_large": size})
         if self._paused is None and self.application_queue.qsize() > MOST_UNREAD_FRAMES:
             self.transport.pauseProducing()
-            self._paused = reactor.callLater(PAUSE_S, self._resume)
+            self._paused = call_later(PAUSE_S, self._resume)
 
     def _resume(self) -> None:
         if self.application_queue.qsize() > MOST_UNREAD_FRAMES // 2:
-            self._paused = reactor.callLater(PAUSE_S, self._resume)
+            self._paused = call_later(PAUSE_S, self._resume)
         else:
             self._paused = None
             self.transport.resumeProducing()

@@ -17,7 +17,7 @@ from tests.compose.load import CLIENT_S, Ledger
 
 FAULT_S = 5.0
 """Of load before and after a fault."""
-REFUSALS = {"503 overloaded", "503 draining", "503 loading", "503 no_workers", "504 deadline", "502 proxy", "504 proxy"}
+REFUSALS = {"503 overloaded", "503 draining", "503 loading", "503 worker_lost", "504 timeout", "502 proxy", "504 proxy"}
 """What a client may be told while services are stopped or lost; it may ask again."""
 
 

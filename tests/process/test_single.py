@@ -1,6 +1,8 @@
 """Processes of one server, as ``multiprocessing`` starts them for uvicorn and hypercorn."""
 
 import multiprocessing
+import os
+import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -10,9 +12,12 @@ PROCESSES = multiprocessing.get_context("spawn")
 
 
 def serve(connection: Connection) -> None:
-    """Say whether it is the only one; end when told to."""
+    """Say whether it is the only one; fork and end when told to."""
     connection.send(single.claim())
-    connection.recv()
+    while connection.recv() == "fork":
+        if (child := os.fork()) == 0:
+            signal.pause()
+        connection.send(child)
 
 
 class Child:
@@ -22,8 +27,14 @@ class Child:
         self._process.start()
         self.alone: bool = self._connection.recv()
 
+    def fork(self) -> int:
+        """Make a child of its own, and return its process id."""
+        self._connection.send("fork")
+        child: int = self._connection.recv()
+        return child
+
     def end(self) -> None:
-        self._connection.send(None)
+        self._connection.send("end")
         self._process.join()
 
 
@@ -35,6 +46,18 @@ def test_the_second_process_of_a_server_is_refused_until_the_first_has_ended():
     assert third.alone, "a server that restarts its process"
     second.end()
     third.end()
+
+
+def test_a_child_of_a_process_that_ended_does_not_stand_in_for_it():
+    first = Child()
+    forked = first.fork()
+    try:
+        first.end()
+        second = Child()
+        assert second.alone
+        second.end()
+    finally:
+        os.kill(forked, signal.SIGKILL)
 
 
 def test_a_server_of_one_process_is_none_of_these():

@@ -88,3 +88,19 @@ async def test_a_server_on_another_thread_has_no_signals(server: Server) -> None
     thread.start()
     await asyncio.to_thread(thread.join)
     assert signal.getsignal(signal.SIGTERM) == server.stop
+
+
+async def test_at_the_end_of_a_lifespan_the_servers_handlers_are_back(server: Server) -> None:
+    handler = drain_first(server.drain)
+    assert handler is not None
+    handler.remove()
+    assert [signal.getsignal(each) for each in SIGNALS] == [server.stop] * 2
+
+
+def test_where_the_loop_has_ended_the_signal_is_the_servers(server: Server) -> None:
+    async def serve() -> None:
+        drain_first(server.drain)
+
+    asyncio.run(serve())
+    signal.raise_signal(signal.SIGTERM)
+    assert server.got == [signal.SIGTERM]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.http import StreamingHttpResponse
 
 from inference import event_stream_response, stream
@@ -61,3 +62,11 @@ async def test_a_reader_that_leaves_ends_the_generation(fake_pipeline: FakePipel
     assert process is not None
     while process.service.admission.pending_inputs:  # noqa: ASYNC110 - it lives on another loop
         await asyncio.sleep(0.01)
+
+
+@generates
+def test_a_response_that_is_read_elsewhere_says_so_instead_of_ending_early(fake_pipeline: FakePipeline):
+    """As WSGI does, and Django's sync test client."""
+    response = async_to_sync(event_stream_response)(stream("once"))
+    with pytest.warns(Warning, match="asynchronous"), pytest.raises(RuntimeError, match="so serve it by ASGI"):
+        b"".join(response)
