@@ -33,17 +33,19 @@ class Held:
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call
+        self._hold = 0
         self._passed = 0
 
     def __call__(self, *args: Any) -> Any:
         with suppress(FileNotFoundError):  # no hold
+            if (hold := GATE.stat().st_mtime_ns) != self._hold:  # no call came between this one and the last
+                self._hold, self._passed = hold, 0
             if self._passed < int(GATE.read_text()):
                 self._passed += 1
                 return self._call(*args)
             holders(GATE).joinpath(str(os.getpid())).touch()
             while GATE.exists():
                 time.sleep(POLL_S)
-        self._passed = 0
         return self._call(*args)
 
 

@@ -18,7 +18,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "inference-server"}
 PROXY = (ROOT / "deploy/compose/nginx.conf").read_text()
-DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+CODE, DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).rsplit("\n\nFROM ", 1)
+"""The stages: code without the model, and the image."""
 OF_OTHERS = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "HF_TOKEN"}
 NOT_PASSED_ON = {
     "INFERENCE_BACKEND",  # another image
@@ -68,9 +69,11 @@ def test_requirements_are_installed_before_the_code_is_copied() -> None:
 
 
 def test_the_build_gets_what_it_copies_and_nothing_else() -> None:
-    copied = {part for step in steps("COPY") for part in step.split()[:-1]} - {"inference/bundled_model"}
+    steps_of_both = [*steps("COPY"), *re.findall(r"^COPY (.+)$", CODE, re.MULTILINE)]
+    copied = {step.split()[0] for step in steps_of_both} - {"inference/bundled_model", "--from=code"}
     kept = (ROOT / ".dockerignore").read_text().splitlines()
     assert kept[kept.index("*") + 1 :][: len(copied)] == [line for line in kept if line.startswith("!")]
+    assert "COPY --from=code /inference inference\n" in DOCKERFILE
     assert {line[1:] for line in kept if line.startswith("!")} == copied
     assert all((ROOT / name).exists() for name in copied)
     assert {"manage.py", "inference", "inferencesite"} <= copied
