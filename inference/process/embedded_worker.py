@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from inference.backends.base import LoadFailed
 from inference.backends.loading import load
 from inference.conf import Conf
 from inference.messaging.layer import ChannelLayer
+from inference.worker import executors
 from inference.worker.watchdog import DeviceLost, ModelHangs
 from inference.worker.worker import InferenceWorker
 
@@ -17,7 +19,7 @@ RESTART_FIRST_S, RESTART_LAST_S = 1.0, 30.0
 STEADY_S = 60.0
 """A worker that was ready for longer is restarted after the first pause again."""
 END_S = 1.0
-"""How long a drained worker may take to end its tasks."""
+"""How long a drained worker may take to end its tasks, and then its threads."""
 
 
 class EmbeddedWorker:
@@ -39,12 +41,16 @@ class EmbeddedWorker:
         self._supervisor = asyncio.get_running_loop().create_task(self.supervise())
 
     async def drain(self, timeout_s: float) -> None:
-        """Let the worker finish its jobs, then end it."""
+        """Let the worker finish its jobs, then end it and its threads."""
         if self._worker is not None:
             await self._worker.drain(timeout_s)
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor], timeout=END_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                while self._worker and executors.running(self._worker.id):  # noqa: ASYNC110 - threads set no event
+                    await asyncio.sleep(END_S / 100)
 
     async def supervise(self) -> None:
         """Run workers one after the other until one was drained or none can serve."""

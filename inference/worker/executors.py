@@ -13,8 +13,17 @@ from inference.worker.watchdog import Watchdog, is_device_lost
 T = TypeVar("T")
 
 
+def running(worker_id: str) -> bool:
+    """Whether a thread of the worker has not ended yet.
+
+    Python must not end meanwhile: a thread that returns from native code then aborts the process.
+    https://github.com/python/cpython/issues/87135
+    """
+    return any(worker_id in thread.name for thread in threading.enumerate())
+
+
 class ThreadExecutor:
-    """Runs one call after the other on a thread of its own and delivers results to the event loop.
+    """Runs one call after the other on a thread of its own, named after its worker, for the event loop.
 
     What a call raises goes to its caller and does not end the thread. The thread is a daemon, so that a model that
     hangs cannot keep the process from ending (a ``ThreadPoolExecutor`` would be joined at exit).

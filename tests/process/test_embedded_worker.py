@@ -114,3 +114,15 @@ async def test_a_process_that_has_lost_its_device_ends(settings: Any, monkeypatc
         await asking
     process.embedded_worker = None
     await process.drain()
+
+
+async def test_after_a_drain_the_worker_has_no_threads():
+    """Python ends next, and would abort under one that is in native code."""
+    embedded = EmbeddedWorker(InMemoryChannelLayer(), conf.Conf(backend="inference.testing.backend"), pytest.fail)
+    before = set(threading.enumerate())
+    embedded.start()
+    while embedded._worker is None or not embedded._worker.was_ready:  # noqa: ASYNC110 - a flag
+        await asyncio.sleep(0.01)
+    assert set(threading.enumerate()) > before
+    await embedded.drain(1)
+    assert set(threading.enumerate()) <= before
