@@ -95,8 +95,8 @@ def _start() -> web.WebProcess:
     try:
         process = web.start(web.exit_fatally)
     except Exception as error:
-        logger.error("The process could not be set up", exc_info=error)
-        web.exit_fatally(str(error))
+        logger.error("Starting failed", exc_info=error)
+        web.exit_fatally(f"The process could not be set up: {error!r}")
     if not _serving:
         _serving = True
         if not hooks.daphne_serves():

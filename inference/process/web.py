@@ -53,11 +53,11 @@ class WebProcess:
         self.loop.call_soon(self.dispatcher.start)  # the embedded worker is a member by then: it gets the first hello
 
     async def answer_accepted(self) -> None:
-        """Refuse new requests and answer the accepted ones; their log entries are written."""
-        logger.info(
-            "Stopping: new requests are refused, %d inputs are answered first", self.service.admission.pending_inputs
-        )
-        await self.service.drain(self.conf.drain_s)
+        """Refuse new requests and answer the accepted ones; their log entries are written.
+
+        For servers that stop by themselves afterwards: whether ``drain`` is called before they end is theirs.
+        """
+        await self._finish_requests()
         await self._request_log.flush()
 
     async def drain(self, close_connections: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -66,7 +66,7 @@ class WebProcess:
         ``close_connections`` ends the server's connections before the log is written, so that requests refused
         meanwhile are in it.
         """
-        await self.answer_accepted()
+        await self._finish_requests()
         if self.embedded_worker is not None:
             await self.embedded_worker.drain(timeout_s=1)
         if close_connections is not None:
@@ -74,6 +74,12 @@ class WebProcess:
         await self._request_log.stop()
         await self.dispatcher.stop()
         logger.info("Stopped")
+
+    async def _finish_requests(self) -> None:
+        logger.info(
+            "Stopping: new requests are refused, %d inputs are answered first", self.service.admission.pending_inputs
+        )
+        await self.service.drain(self.conf.drain_s)
 
 
 def exit_fatally(sentence: str) -> NoReturn:

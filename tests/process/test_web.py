@@ -59,3 +59,24 @@ async def test_settings_without_contradiction_start_in_silence(settings: Any, lo
     process = Quiet()
     process.start()
     assert (process.fatal, log.text) == ([], "")
+
+
+@pytest.mark.parametrize(("stop", "waits"), [("drain", ["stop"]), ("answer_accepted", ["flush"])])
+async def test_a_stop_waits_for_the_database_once(settings: Any, stop: str, waits: list[str]):
+    """In an outage each wait takes its 5 s, and a supervisor's patience ends 10 s after the last request."""
+    settings.INFERENCE = conf.Conf()
+    waited: list[str] = []
+
+    class Log:
+        async def flush(self) -> None:
+            waited.append("flush")
+
+        async def stop(self) -> None:
+            waited.append("stop")
+
+    async def stopped() -> None: ...
+
+    process: Any = Quiet()
+    process._request_log, process.dispatcher.stop = Log(), stopped
+    await getattr(process, stop)()
+    assert waited == waits
