@@ -31,33 +31,81 @@ class Range:
         return self.low <= value <= self.high
 
 
-def option(default: Any, help: str, allowed: Range | tuple[str, ...] | None = None, *, shown_default: str = "") -> Any:
-    """A field of ``Conf``. ``allowed=None`` allows any text; ``shown_default`` is what the documentation prints."""
-    return field(default=default, metadata={"help": help, "allowed": allowed, "shown": shown_default or str(default)})
+@dataclass(frozen=True, slots=True)
+class PathOrTables:
+    """The path of a TOML file, or what such a file contains."""
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, str | Mapping)
+
+
+Allowed = Range | tuple[str, ...] | PathOrTables | None
+
+
+def option(
+    default: Any,
+    help: str,
+    allowed: Allowed = None,
+    *,
+    shown_default: str = "",
+    per_pipeline: bool = False,
+) -> Any:
+    """A field of ``Conf``.
+
+    Args:
+        allowed: ``None`` allows any text.
+        shown_default: what the documentation prints.
+        per_pipeline: a table of ``pipelines`` may set it.
+    """
+    shown = shown_default or str(default)
+    metadata = {"help": help, "allowed": allowed, "shown": shown, "per_pipeline": per_pipeline}
+    # A dictionary of tables has no hash, but a ``Conf`` has one.
+    return field(default=default, hash=False if isinstance(allowed, PathOrTables) else None, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conf:
-    model: str = option(BUNDLED_MODEL, "Hub id or folder of the model", shown_default="the bundled model")
-    task: str = option("", "pipeline task, such as `fill-mask`", shown_default="from the model")
-    revision: str = option("", "commit, tag or branch on the Hub; pin a commit in production", shown_default="newest")
-    device: str = option("auto", "`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
+    model: str = option(
+        BUNDLED_MODEL, "Hub id or folder of the model", shown_default="the bundled model", per_pipeline=True
+    )
+    task: str = option("", "pipeline task, such as `fill-mask`", shown_default="from the model", per_pipeline=True)
+    revision: str = option(
+        "", "commit, tag or branch on the Hub; pin a commit in production", shown_default="newest", per_pipeline=True
+    )
+    pipelines: str | Mapping[str, Any] = option(
+        "",
+        "TOML file that names several pipelines, see docs/pipelines.md",
+        PathOrTables(),
+        shown_default="none",
+    )
+    device: str = option("auto", "`auto`, `cpu`, `cuda`, `cuda:1`, `mps`", per_pipeline=True)
     dtype: str = option(
         "auto",
         "`auto` is float32 on a CPU and the checkpoint's own elsewhere",
         ("auto", "float32", "bfloat16", "float16"),
+        per_pipeline=True,
     )
     threads: int = option(
         0, "CPU threads of the model; 0 uses every core, or as many as a container may", Range(0, 1024)
     )
-    max_batch_size: int = option(32, "inputs in one batch", Range(1, 4096))
+    max_batch_size: int = option(32, "inputs in one batch", Range(1, 4096), per_pipeline=True)
     max_batch_tokens: int = option(
         16384,
         "tokens in one batch, padding included, or in the cache of generated texts; bounds memory",
         Range(1, 10_000_000),
+        per_pipeline=True,
     )
-    batch_window_ms: float = option(0.0, "how long the first input of a batch waits for others", Range(0, 60_000))
-    max_pending: int = option(512, "inputs admitted and not yet answered, per web process", Range(1, 100_000))
+    batch_window_ms: float = option(
+        0.0, "how long the first input of a batch waits for others", Range(0, 60_000), per_pipeline=True
+    )
+    max_pending: int = option(
+        512, "inputs admitted and not yet answered, per web process", Range(1, 100_000), per_pipeline=True
+    )
+    max_pending_bytes: int = option(
+        2**28,
+        "size of all inputs admitted and not yet answered, per web process, of all pipelines",
+        Range(2**20, 2**40),
+    )
     max_inputs: int = option(128, "inputs in one request", Range(1, 10_000))
     deadline_s: float = option(30.0, "deadline of a request that does not set its own", Range(0.001, 3600))
     max_deadline_s: float = option(120.0, "longest deadline that a request may set", Range(0.001, 3600))
@@ -71,9 +119,13 @@ class Conf:
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
     channel_layer: str = option("default", "alias in `CHANNEL_LAYERS` of the layer between web processes and workers")
-    layer_prefix: str = option("inference", "prefix of every Redis key; models that share a Redis need different ones")
+    layer_prefix: str = option(
+        "inference", "prefix of every Redis key; deployments that share a Redis need different ones"
+    )
     backend: str = option(
-        "inference.backends.transformers.backend", "dotted path of the module whose `load` makes the pipeline"
+        "inference.backends.transformers.backend",
+        "dotted path of the module whose `load` makes the pipeline",
+        per_pipeline=True,
     )
 
     def __post_init__(self) -> None:
@@ -88,7 +140,9 @@ def variable(option_field: "Field[Any]") -> str:
 
 def expectation(option_field: "Field[Any]") -> str:
     """What a value must be, in words: ``a whole number from 1 to 4096``."""
-    allowed: Range | tuple[str, ...] | None = option_field.metadata["allowed"]
+    allowed: Allowed = option_field.metadata["allowed"]
+    if isinstance(allowed, PathOrTables):
+        return "the path of a TOML file, or a dictionary of tables"
     if allowed is None:
         return "a text"
     if isinstance(allowed, tuple):
@@ -109,16 +163,30 @@ def from_env(env: Env, given: Mapping[str, Any] | None = None) -> Conf:
         close = difflib.get_close_matches(str(name), known, 1)
         hint = f"perhaps {close[0]!r} is meant." if close else f"known are {', '.join(known)}."
         raise ImproperlyConfigured(f"INFERENCE has {name!r}, but there is no such setting; {hint}")
-    return Conf(**{f.name: _given(given[name], f) if name in given else _read(env, f) for name, f in known.items()})
+    return Conf(
+        **{
+            f.name: checked(given[name], f, variable(f)) if name in given else _read(env, f)
+            for name, f in known.items()
+        }
+    )
 
 
-def _given(value: Any, option_field: "Field[Any]") -> Any:
-    """A value of ``settings.INFERENCE``: of the right type, a whole number for a number, or a path for a text."""
-    if option_field.type is float and type(value) is int:
-        value = float(value)
+def checked(value: Any, option_field: "Field[Any]", name: str) -> Any:
+    """A value that Python code or a TOML file gives: of the right type, a whole number for a number, a path for a text.
+
+    Args:
+        option_field: a field that was made with ``option``.
+        name: what an error calls it.
+
+    Raises:
+        ImproperlyConfigured: the value is not allowed; one sentence says what would be right.
+    """
+    if option_field.type is float and type(value) is int and value in option_field.metadata["allowed"]:
+        value = float(value)  # which fails for very large ones
     if isinstance(value, Path):
         value = str(value)
-    return _checked(value if type(value) is option_field.type else None, value, option_field)
+    fits = type(value) is option_field.type or isinstance(option_field.metadata["allowed"], PathOrTables)
+    return _allowed(value if fits else None, value, option_field, name)
 
 
 def _read(env: Env, option_field: "Field[Any]") -> Any:
@@ -127,16 +195,16 @@ def _read(env: Env, option_field: "Field[Any]") -> Any:
     if not raw:
         return option_field.default
     try:
-        value = raw if option_field.type is str else getattr(env, cast("type", option_field.type).__name__)(name)
+        is_number = option_field.type in (int, float)
+        value = getattr(env, cast("type", option_field.type).__name__)(name) if is_number else raw
     except EnvError:
         value = None
-    return _checked(value, raw, option_field)
+    return _allowed(value, raw, option_field, name)
 
 
-def _checked(value: Any, shown: Any, option_field: "Field[Any]") -> Any:
+def _allowed(value: Any, shown: Any, option_field: "Field[Any]", name: str) -> Any:
     allowed = option_field.metadata["allowed"]
     if value is None or (allowed is not None and value not in allowed):
-        name = variable(option_field)
         raise ImproperlyConfigured(f"{name} is {shown!r}; it must be {expectation(option_field)}.")
     return value
 

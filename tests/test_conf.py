@@ -129,7 +129,8 @@ def test_blanks_around_a_value_do_not_count(read: Read):
 
 @pytest.mark.parametrize("option", fields(Conf), ids=ids(list(fields(Conf))))
 def test_values_have_the_type_that_is_declared(read: Read, option):
-    assert type(getattr(read(), option.name)) is option.type
+    wanted = str if option.name == "pipelines" else option.type  # a dictionary comes from ``settings.INFERENCE`` only
+    assert type(getattr(read(), option.name)) is wanted
 
 
 def test_the_drain_follows_the_deadline(read: Read):
@@ -153,6 +154,7 @@ def test_a_conf_cannot_be_changed(read: Read):
         ("deadline_s", "a number from 0.001 to 3600"),
         ("dtype", "one of auto, float32, bfloat16, float16"),
         ("model", "a text"),
+        ("pipelines", "the path of a TOML file, or a dictionary of tables"),
     ],
 )
 def test_the_expectation_is_in_words(name: str, words: str):
@@ -191,6 +193,24 @@ def test_a_dictionary_is_taken_before_the_environment(settings: Any, monkeypatch
     assert current.task == "fill-mask"
 
 
+@pytest.mark.parametrize("given", ["pipelines.toml", {"chat": {"task": "text-generation"}}], ids=str)
+def test_pipelines_are_a_path_or_tables(settings: Any, given: Any):
+    settings.INFERENCE = {"PIPELINES": given}
+    assert conf.current().pipelines == given
+    settings.INFERENCE = {"PIPELINES": Path("pipelines.toml")}
+    assert conf.current().pipelines == "pipelines.toml"
+
+
+def test_a_conf_with_tables_can_be_hashed():
+    ours, equal, other = ({"chat": {"task": task}} for task in ("fill-mask", "fill-mask", "text-generation"))
+    assert hash(Conf(pipelines=ours)) == hash(Conf(pipelines=equal))
+    assert len({Conf(pipelines=ours), Conf(pipelines=equal), Conf(pipelines=other)}) == 2
+
+
+def test_the_environment_names_a_file_of_pipelines(read: Read):
+    assert read(INFERENCE_PIPELINES=" pipelines.toml ").pipelines == "pipelines.toml"
+
+
 def test_it_may_be_overridden(settings: Any):
     settings.INFERENCE = {"MAX_INPUTS": 5}
     assert conf.current().max_inputs == 5
@@ -211,6 +231,7 @@ def test_it_may_be_absent(settings: Any):
         ({"MAX_INPUTS": "5"}, "INFERENCE_MAX_INPUTS is '5'; it must be a whole number from 1 to 10000."),
         ({"MAX_INPUTS": True}, "INFERENCE_MAX_INPUTS is True; it must be a whole number from 1 to 10000."),
         ({"DTYPE": "int8"}, "INFERENCE_DTYPE is 'int8'; it must be one of auto, float32, bfloat16, float16."),
+        ({"PIPELINES": 5}, "INFERENCE_PIPELINES is 5; it must be the path of a TOML file, or a dictionary of tables."),
         ({"MODLE": "a"}, "INFERENCE has 'MODLE', but there is no such setting; perhaps 'MODEL' is meant."),
         ({"xyz": "a"}, "INFERENCE has 'xyz', but there is no such setting; known are MODEL, TASK, "),
     ],
