@@ -85,7 +85,7 @@ bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 
 compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes (needs docker.io, docker-compose, debootstrap)
 	@$(BIN)/python -m tests.compose
 
-soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 8 minutes (SOAK="--help" for parts)
+soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 15 minutes (SOAK="--help" for parts)
 	@$(BIN)/python -m tests.soak $(SOAK)
 
 clean: ## Remove the virtual environment and caches; data and .env stay

@@ -14,21 +14,34 @@ from django.core.checks import CheckMessage, Error, register
 __version__ = "0.2.0"
 
 
-async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+async def infer(
+    inputs: Any,
+    parameters: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    pipeline: str | None = None,
+) -> Any:
     """See ``inference.python_api.infer``."""
-    return await _api().infer(inputs, parameters, deadline_s)
+    return await _api().infer(inputs, parameters, deadline_s, pipeline)
 
 
-def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+def infer_sync(
+    inputs: Any,
+    parameters: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    pipeline: str | None = None,
+) -> Any:
     """See ``inference.python_api.infer_sync``."""
-    return _api().infer_sync(inputs, parameters, deadline_s)
+    return _api().infer_sync(inputs, parameters, deadline_s, pipeline)
 
 
 def stream(
-    inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None
+    inputs: Any,
+    parameters: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    pipeline: str | None = None,
 ) -> AsyncGenerator[str]:
     """See ``inference.python_api.stream``."""
-    pieces: AsyncGenerator[str] = _api().stream(inputs, parameters, deadline_s)
+    pieces: AsyncGenerator[str] = _api().stream(inputs, parameters, deadline_s, pipeline)
     return pieces
 
 

@@ -19,8 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
 from django.utils.module_loading import import_string
 
-from inference import conf, tasks
+from inference import catalog, conf, tasks
 from inference.backends.transformers import compat as transformers_compat
+from inference.catalog import PipelineSpec
 from inference.messaging.layer import configured
 from inference.server import compat as server_compat
 
@@ -42,7 +43,7 @@ def _check(tag: str, **options: Any) -> Callable[[Check], Check]:
         @wraps(check)
         def found(**given: Any) -> Iterable[CheckMessage]:
             try:
-                conf.current()
+                catalog.current()
             except ImproperlyConfigured:
                 return []
             return list(check(**given))
@@ -61,6 +62,28 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         yield Error(str(error), id="inference.E016")
 
 
+@register(TAG)
+def check_catalog(**_: Any) -> Iterable[CheckMessage]:
+    try:
+        settings_in_force = conf.current()
+    except ImproperlyConfigured:
+        return  # E016
+    try:
+        catalog.of(settings_in_force)
+    except ImproperlyConfigured as error:
+        yield Error(str(error), id="inference.E017")
+
+
+def _said(spec: PipelineSpec, sentence: str) -> str:
+    """A sentence about a pipeline's settings, with the table that has them."""
+    return f"{spec.where}: {spec.in_its_words(sentence)}" if spec.where else sentence
+
+
+def _unless_others() -> type[Error] | type[Warning]:
+    """What keeps the only pipeline from being served is an error; of one of several it is none."""
+    return Error if len(catalog.current()) == 1 else Warning
+
+
 @_check(TAG)
 def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
     c = conf.current()
@@ -70,19 +93,23 @@ def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
             hint="Raise the maximum or lower the default.",
             id="inference.E001",
         )
-    if c.batch_window_ms >= c.deadline_s * 1000:
-        yield Error(
-            f"INFERENCE_BATCH_WINDOW_MS ({c.batch_window_ms:g}) is not below the deadline ({c.deadline_s:g} s).",
-            hint="Use a few milliseconds, or 0 to start a batch at once.",
-            id="inference.E002",
-        )
-    if c.max_inputs > c.max_pending:
-        yield Error(
-            f"INFERENCE_MAX_INPUTS ({c.max_inputs}) is above INFERENCE_MAX_PENDING ({c.max_pending}): "
-            "the largest allowed request could never be admitted.",
-            hint="Lower INFERENCE_MAX_INPUTS or raise INFERENCE_MAX_PENDING.",
-            id="inference.E003",
-        )
+    for spec in catalog.current():
+        own = spec.conf
+        if own.batch_window_ms >= c.deadline_s * 1000:
+            window = f"INFERENCE_BATCH_WINDOW_MS ({own.batch_window_ms:g})"
+            yield Error(
+                _said(spec, f"{window} is not below the deadline ({c.deadline_s:g} s)."),
+                hint="Use a few milliseconds, or 0 to start a batch at once.",
+                id="inference.E002",
+            )
+        if c.max_inputs > own.max_pending:
+            yield Error(
+                f"INFERENCE_MAX_INPUTS ({c.max_inputs}) is above "
+                + _said(spec, f"INFERENCE_MAX_PENDING ({own.max_pending}): ")
+                + "the largest allowed request could never be admitted.",
+                hint="Lower INFERENCE_MAX_INPUTS or raise INFERENCE_MAX_PENDING.",
+                id="inference.E003",
+            )
 
 
 @_check(TAG)
@@ -116,28 +143,32 @@ def check_channel_layer(**_: Any) -> Iterable[CheckMessage]:
 
 @_check(TAG)
 def check_model(**_: Any) -> Iterable[CheckMessage]:
-    c = conf.current()
-    if c.task and tasks.find(c.task) is None:
-        yield Error(f"INFERENCE_TASK is {c.task!r}; it must be one of {', '.join(tasks.TASKS)}.", id="inference.E008")
-    if c.model.startswith(("/", ".", "~")) and not Path(c.model).is_dir():
-        message = f"INFERENCE_MODEL is {c.model!r}, but there is no such folder."
+    for spec in catalog.current():
+        task, model = spec.conf.task, spec.conf.model
+        if task and tasks.find(task) is None:
+            yield Error(f"INFERENCE_TASK is {task!r}; it must be one of {', '.join(tasks.TASKS)}.", id="inference.E008")
+        if not model.startswith(("/", ".", "~")) or Path(model).is_dir():
+            continue
+        message = _said(spec, f"INFERENCE_MODEL is {model!r}, but there is no such folder.")
         hint = "Give the absolute path of a folder (~ is not expanded), or a model on the Hub as owner/name."
-        if isinstance(configured(), InMemoryChannelLayer):
-            yield Error(message, hint=hint, id="inference.E009")
-        else:
+        if not isinstance(configured(), InMemoryChannelLayer):
             yield Warning(message, hint=f"{hint} Ignore this where only workers read the folder.", id="inference.W002")
+        else:
+            yield _unless_others()(message, hint=hint, id="inference.E009")
 
 
 @_check(TAG)
 def check_backend(**_: Any) -> Iterable[CheckMessage]:
     """In embedded mode: other web processes need not have it installed."""
-    name = conf.current().backend
-    if isinstance(configured(), InMemoryChannelLayer) and not _exists(name):
-        yield Error(
-            f"INFERENCE_BACKEND is {name!r}, and there is no such module.",
-            hint="Name a module with a function load(conf, report) by its dotted path.",
-            id="inference.E010",
-        )
+    if not isinstance(configured(), InMemoryChannelLayer):
+        return
+    for spec in catalog.current():
+        if not _exists(spec.conf.backend):
+            yield _unless_others()(
+                _said(spec, f"INFERENCE_BACKEND is {spec.conf.backend!r}, and there is no such module."),
+                hint="Name a module with a function load(conf, report) by its dotted path.",
+                id="inference.E010",
+            )
 
 
 def _exists(module: str) -> bool:
@@ -232,7 +263,8 @@ def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
 @_check(TAG, deploy=True)
 def check_model_libraries(**_: Any) -> Iterable[CheckMessage]:
     """Imports torch and transformers, so it runs with ``check --deploy`` only."""
-    if not conf.current().backend.startswith("inference.backends.transformers."):
+    backends = [spec.conf.backend for spec in catalog.current()]
+    if not any(backend.startswith("inference.backends.transformers.") for backend in backends):
         return
     for user in transformers_compat.NAMES:
         try:

@@ -99,6 +99,13 @@ class Loading(InferenceError):
     refusal = True
 
 
+class NotLoaded(InferenceError):
+    """Every worker of the pipeline has failed to load it. Hosts with several pipelines try again by themselves."""
+
+    code, status, retryable = "not_loaded", 503, True
+    refusal = True
+
+
 class DeadlineExceeded(InferenceError):
     code, status, retryable = "timeout", 504, True
 

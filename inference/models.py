@@ -28,7 +28,15 @@ class InferenceRequest(models.Model):
     received_at = models.DateTimeField(db_index=True)
     transport = models.CharField(max_length=9, choices=Transport.choices)
     client = models.GenericIPAddressField(null=True, blank=True)
-    pipeline = models.CharField(max_length=200, blank=True, help_text="name of the model")
+    pipeline = models.CharField(max_length=200, blank=True, help_text="name of the pipeline")
+    version = models.CharField(
+        # The database's default is for processes of the release before, which write rows without it during an upgrade.
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="version of the model",
+    )
     inputs = models.PositiveIntegerField(default=0, help_text="number of inputs")
     preview = models.TextField(
         blank=True, help_text="beginning of the first input, or all inputs (INFERENCE_LOG_INPUTS)"
@@ -54,6 +62,7 @@ class InferenceRequest(models.Model):
             models.Index(fields=["status", "-received_at"]),
             models.Index(fields=["transport", "-received_at"]),
             models.Index(fields=["pipeline", "-received_at"]),
+            models.Index(fields=["version", "-received_at"]),
         ]
 
     def __str__(self) -> str:

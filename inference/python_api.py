@@ -21,18 +21,26 @@ from inference.serving.service import Service
 __all__ = ["CannotServe", "infer", "infer_sync", "stream"]
 
 
-async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+async def infer(
+    inputs: Any,
+    parameters: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    pipeline: str | None = None,
+) -> Any:
     """What the pipeline returns for a text, or for each text of a list.
 
     May be awaited on any event loop and thread. In a process that serves nothing, the first call starts what is
     needed on a thread of its own.
+
+    Args:
+        pipeline: its name or an alias; by default the pipeline that ``POST /`` reaches.
 
     Raises:
         InferenceError: what an HTTP client would be told.
         CannotServe: this process cannot serve (say, the model cannot be loaded).
     """
     process = await on_demand.started()
-    work = _answer(process.service, inputs, parameters, deadline_s)
+    work = _answer(process.service, inputs, parameters, deadline_s, pipeline)
     try:
         if process.loop is asyncio.get_running_loop():
             return await work
@@ -42,17 +50,25 @@ async def infer(inputs: Any, parameters: dict[str, Any] | None = None, deadline_
         raise
 
 
-def infer_sync(inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None) -> Any:
+def infer_sync(
+    inputs: Any,
+    parameters: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    pipeline: str | None = None,
+) -> Any:
     """``infer`` for code without an event loop. Raises as ``infer`` does, and ``RuntimeError`` on a running loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(infer(inputs, parameters, deadline_s))
+        return asyncio.run(infer(inputs, parameters, deadline_s, pipeline))
     raise RuntimeError("infer_sync() would block the running event loop; use `await infer()`.")
 
 
 async def stream(
-    inputs: Any, parameters: dict[str, Any] | None = None, deadline_s: float | None = None
+    inputs: Any,
+    parameters: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    pipeline: str | None = None,
 ) -> AsyncGenerator[str]:
     """A generated text, without its prompt, piece by piece. Leaving the loop ends the generation.
 
@@ -65,7 +81,7 @@ async def stream(
         with suppress(RuntimeError):  # the caller's loop is closed
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-    work = _generate(process.service, put, _query(inputs, parameters, deadline_s, stream=True))
+    work = _generate(process.service, put, _query(inputs, parameters, deadline_s, pipeline, stream=True))
     working = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
     try:
         while (piece := await pieces.get()) is not None:
@@ -97,8 +113,10 @@ async def _generate(service: Service, put: Callable[[str | None], None], query: 
         put(None)
 
 
-async def _answer(service: Service, inputs: Any, parameters: Any, deadline_s: float | None) -> Any:
-    result = await service.answer(_context(), lambda: _query(inputs, parameters, deadline_s))
+async def _answer(
+    service: Service, inputs: Any, parameters: Any, deadline_s: float | None, pipeline: str | None
+) -> Any:
+    result = await service.answer(_context(), lambda: _query(inputs, parameters, deadline_s, pipeline))
     decoded = [msgspec.json.decode(output) for output in result.outputs]
     return decoded if result.query.many else decoded[0]
 
@@ -107,8 +125,8 @@ def _context() -> RequestContext:
     return RequestContext(transport=InferenceRequest.Transport.PYTHON)
 
 
-def _query(inputs: Any, parameters: Any, deadline_s: float | None, **fields: Any) -> Query:
-    return Query.of(_plain(inputs), parameters=_plain(parameters), deadline_s=deadline_s, **fields)
+def _query(inputs: Any, parameters: Any, deadline_s: float | None, pipeline: str | None, **fields: Any) -> Query:
+    return Query.of(_plain(inputs), parameters=_plain(parameters), deadline_s=deadline_s, pipeline=pipeline, **fields)
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inference.backends.base import Turn, at_once
 from inference.backends.loading import load as load_pipeline
 from inference.conf import Conf
 from inference.worker import watchdog
@@ -49,17 +50,17 @@ class Held:
         return self._call(*args)
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> Any:
+def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> Any:
     """This module is the backend, around the one that ``INFERENCE_BACKEND`` names."""
-    pipeline: Any = Held(load_pipeline)(replace(conf, backend=site.INFERENCE.backend), report)
+    pipeline: Any = Held(load_pipeline)(replace(conf, backend=site.INFERENCE.backend), report, turn)
     name = "step" if hasattr(pipeline, "step") else "run"
     call = getattr(pipeline, name)
 
-    def recorded(batch: Sequence[Any]) -> Any:
+    def recorded(batch: Sequence[Any], *more: Any) -> Any:
         if record(GATE).exists():
             with record(GATE).open("a") as lines:
                 lines.writelines(json.dumps(prepared.job.input) + "\n" for prepared in batch)
-        return call(batch)
+        return call(batch, *more)
 
     setattr(pipeline, name, Held(recorded))
     return pipeline

@@ -12,6 +12,7 @@ exit code 0, and whatever is left of its process group is killed. A test that en
 import atexit
 import functools
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -199,6 +200,14 @@ def answers(url: str) -> bool:
         return False
 
 
+def figure(metrics: str, name: str, pipeline: str = "") -> float:
+    """A figure in Prometheus' text format, of one pipeline or of all together; ``name`` is without ``inference_``."""
+    labels = f'{{pipeline="{pipeline}"}}' if pipeline else "(?:{.*})?"
+    found = re.findall(rf"^inference_{name}{labels} (\S+)$", metrics, re.MULTILINE)
+    assert found or f"# TYPE inference_{name} " in metrics, f"there is no metric {name} {pipeline}"
+    return sum(map(float, found))
+
+
 class Redis(Process):
     """A Redis server without persistence."""
 
@@ -268,7 +277,7 @@ class Web(Process):
 
         def at_rest() -> bool:
             reply = httpx.get(f"{self.url}/metrics", trust_env=False, verify=False, timeout=WAIT_S)  # noqa: S501
-            return "\ninference_dispatched_jobs 0.0\n" in reply.text
+            return figure(reply.text, "dispatched_jobs") == 0
 
         self.wait_for(at_rest, "what was asked before has left the model")
 

@@ -1,30 +1,33 @@
 """Real dispatchers and real workers that communicate through a layer that fails, in virtual time.
 
-``World`` holds one faulty layer, web sides (``Dispatcher``) and workers (``InferenceWorker`` with its consumer,
+``World`` holds one faulty layer, web sides (``Dispatcher``) and workers (``WorkerHost`` with its consumer,
 intake and batcher). Only the layer, the model and its threads are simulated: their time and faults are controlled.
 """
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import msgspec
 from channels.exceptions import ChannelFull
 
+from inference import catalog
 from inference.backends.base import Outcome
 from inference.conf import Conf
 from inference.errors import Invalid
+from inference.messaging.codec import decode, encode
 from inference.messaging.layer import ChannelLayer
-from inference.messaging.messages import Description, Job
+from inference.messaging.messages import Description, Facts, Hello, HostStatus, Job, Submit, Want
 from inference.scheduling.calls import Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.worker.executors import ThreadExecutor
+from inference.worker.host import WorkerHost
 from inference.worker.watchdog import ModelHangs, Watchdog, is_device_lost
-from inference.worker.worker import InferenceWorker
 
 DESCRIPTION = Description(
     task="fill-mask",
@@ -103,10 +106,41 @@ class FaultyLayer:
         await self._thawed.wait()
 
 
-class Connection:
-    """A worker's connection to the layer; once its process is dead, nothing passes."""
+class PreviousRelease:
+    """The connection of a process that speaks as the release before: hosts with one worker, webs that know no more."""
 
-    def __init__(self, layer: FaultyLayer) -> None:
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        await self._layer.send(channel, as_previous(message))
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        await self._layer.group_send(group, as_previous(message))
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        return as_previous(await self._layer.receive(channel))
+
+
+def as_previous(message: dict[str, Any]) -> dict[str, Any]:
+    """What a process of the release before would have sent or understood."""
+    match decode(message):
+        case Hello() as hello:
+            return encode(Hello(hello.reply_channel, hello.n))
+        case Submit() as submit:
+            return encode(Submit(submit.reply_channel, submit.jobs))
+        case HostStatus() | Facts() | Want() as unknown:
+            raise AssertionError(f"{type(unknown).__name__} to or from a process of the release before")
+    return message
+
+
+class Connection:
+    """A host's connection to the layer; once its process is dead, nothing passes."""
+
+    def __init__(self, layer: Any) -> None:
         self._layer = layer
         self.dead = False
         self._never: list[asyncio.Future[None]] = []
@@ -135,9 +169,10 @@ class SimulatedModel:
     concurrent_batches = 2
     warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 1, 1000 * BATCH_S), (1, 32, 1000 * BATCH_S))
 
-    def __init__(self, ran: Callable[[list[str]], None], version: str = "") -> None:
-        self.description = msgspec.structs.replace(DESCRIPTION, version=version)
+    def __init__(self, ran: Callable[[list[str]], None], version: str = "", pipeline: str = "default") -> None:
+        self.description = msgspec.structs.replace(DESCRIPTION, version=version, model=pipeline)
         self._ran = ran
+        self._says = "" if pipeline == "default" else f"{pipeline} says "
         self.closed = 0
 
     def prepare(self, jobs: Sequence[Job]) -> list["SimulatedTokens"]:
@@ -158,7 +193,7 @@ class SimulatedModel:
             raise Hangs
         if any("assert" in text for text in texts):
             raise RuntimeError("CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`.")
-        return [Invalid("bad input") if "bad" in text else b'"%s"' % text.encode() for text in texts]
+        return [Invalid("bad input") if "bad" in text else f'"{self._says}{text}"'.encode() for text in texts]
 
 
 @dataclass(frozen=True)
@@ -176,21 +211,28 @@ class Hangs(Exception):
 class SimulatedExecutor(ThreadExecutor):
     """Takes virtual time for a call instead of a thread."""
 
+    running: ClassVar[Counter[str]] = Counter()
+    """Calls under way, of models and tokenizers, by the id of their host."""
+
     def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
         self.watchdog = watchdog
         self._name = name
         self._call_s = BATCH_S if name.startswith("model") else 0.001
+        self._host = name.split("-")[1]
 
-    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
+    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None, *, watched: bool = True) -> Any:
         predicted_s = None if predicted_ms is None else predicted_ms / 1000
-        with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
-            await asyncio.sleep(self._call_s)
+        with self.watchdog.watching(self._name, predicted_s) if self.watchdog and watched else nullcontext():
+            self.running[self._host] += 1
             try:
+                await asyncio.sleep(self._call_s)
                 return call()
             except Hangs:
                 await asyncio.Event().wait()
             except RuntimeError as error:
                 failed = error
+            finally:
+                self.running[self._host] -= 1
             if self.watchdog is not None and is_device_lost(failed):
                 await self.watchdog.lose(failed)
             raise failed
@@ -204,15 +246,31 @@ class SimulatedExecutor(ThreadExecutor):
 
 
 class World:
-    """Webs, workers and the layer between them; made inside a running virtual-time loop."""
+    """Webs, hosts of workers and the layer between them; made inside a running virtual-time loop.
 
-    def __init__(self, seed: int, *, webs: int = 1, workers: int = 2, layer: Any = None, **conf: Any) -> None:
+    Args:
+        workers: hosts at the beginning, each with all pipelines.
+        pipelines: their names.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        webs: int = 1,
+        workers: int = 2,
+        layer: Any = None,
+        pipelines: Sequence[str] = (),
+        **conf: Any,
+    ) -> None:
         self.rng = random.Random(seed)
         self.layer = layer or FaultyLayer(self.rng)
-        self.conf = Conf(**({"max_batch_size": 4, "max_inputs": 16} | conf))
-        self.webs = [Dispatcher(self.layer) for _ in range(webs)]
-        self.workers: dict[InferenceWorker, asyncio.Task[None]] = {}
-        self._connections: dict[InferenceWorker, Connection] = {}
+        tables = {name: {"task": DESCRIPTION.task, "model": name} for name in pipelines}
+        self.conf = Conf(**({"max_batch_size": 4, "max_inputs": 16, "pipelines": tables or ""} | conf))
+        self.catalog = catalog.of(self.conf)
+        self.webs = [Dispatcher(self.layer, self.catalog.names) for _ in range(webs)]
+        self.workers: dict[WorkerHost, asyncio.Task[None]] = {}
+        self._connections: dict[WorkerHost, Connection] = {}
         self._leaving: list[asyncio.Task[None]] = []
         self.version = ""
         """Version served by workers that start from now on."""
@@ -220,21 +278,32 @@ class World:
         """Of every worker that was started, by its id."""
         self.kills = self.hangs = 0
         self.batches: list[list[str]] = []
+        self.ran: list[tuple[str, list[str]]] = []
+        """The batches, each with its pipeline."""
+        self.beside: list[int] = []
+        """For each host that an input ended: the calls of its models that were under way as well."""
         for web in self.webs:
             web.start()
         for _ in range(workers):
             self.start_worker()
 
-    def start_worker(self) -> InferenceWorker:
-        connection = Connection(self.layer)
-        worker = InferenceWorker(cast("ChannelLayer", connection), self.conf, lambda *_: model)
+    def start_worker(self, *names: str, previous: bool = False) -> WorkerHost:
+        """A host with these pipelines, by default with all; ``previous``: of the release before."""
+        connection = Connection(PreviousRelease(self.layer) if previous else self.layer)
+        pipelines = self.catalog.select(names) if names else self.catalog
+        version = self.version
+
+        def load(conf: Conf, report: Any, turn: Any = None) -> SimulatedModel:
+            return SimulatedModel(partial(self._on_batch, worker, name := names_by_model[conf.model]), version, name)
+
+        names_by_model = {spec.conf.model: spec.name for spec in pipelines}
+        worker = WorkerHost(cast("ChannelLayer", connection), self.conf, pipelines, load)
         self._connections[worker] = connection
-        self.versions[worker.id] = self.version
-        model = SimulatedModel(lambda texts: self._on_batch(worker, texts), self.version)
+        self.versions |= dict.fromkeys((worker.id, *(part.id for part in worker.workers)), version)
         self.workers[worker] = asyncio.get_running_loop().create_task(self._supervise(worker))
         return worker
 
-    async def _supervise(self, worker: InferenceWorker) -> None:
+    async def _supervise(self, worker: WorkerHost) -> None:
         try:
             await worker.arun()
         except ModelHangs:
@@ -242,7 +311,7 @@ class World:
             if self.workers.pop(worker, None):
                 asyncio.get_running_loop().call_later(2.0, self.start_worker)
 
-    def kill(self, worker: InferenceWorker) -> None:
+    def kill(self, worker: WorkerHost) -> None:
         """End it as SIGKILL does: it sends nothing more."""
         task = self.workers.pop(worker, None)
         if task is not None:
@@ -291,12 +360,14 @@ class World:
             self._leaving.append(self.workers.pop(leaving))
             self.start_worker()
 
-    async def ask(self, text: Any, deadline_s: float = 30.0, web: int = 0, **parameters: Any) -> str:
+    async def ask(
+        self, text: Any, deadline_s: float = 30.0, web: int = 0, pipeline: str = "default", **parameters: Any
+    ) -> str:
         """The answer that a client of this web side gets."""
         now = asyncio.get_running_loop().time()
         deadline_at = now + deadline_s
         while True:
-            version = (await self.webs[web].description(deadline_at)).version
+            version = (await self.webs[web].description(deadline_at, pipeline)).version
             with suppress(Superseded):  # validated anew, as the service does
                 work = Work(
                     request_id=str(text),
@@ -304,6 +375,7 @@ class World:
                     parameters=parameters,
                     admitted_at=now,
                     deadline_at=deadline_at,
+                    pipeline=pipeline,
                     version=version,
                 )
                 [answer] = await self.webs[web].run(work)
@@ -319,19 +391,27 @@ class World:
 
     def leftovers(self) -> list[str]:
         """Jobs and records that are left although every client has its answer."""
-        found = [f"web {n} has {web.pending} jobs" for n, web in enumerate(self.webs) if web.pending]
+        found = [
+            f"web {n} has {pipeline.pending} jobs of {pipeline.name}"
+            for n, web in enumerate(self.webs)
+            for pipeline in web.pipelines.values()
+            if pipeline.pending or pipeline.waiting
+        ]
+        found += [f"web {n} has {web.pending} jobs" for n, web in enumerate(self.webs) if web.pending]
         found += [
-            f"web {n} has records of {len(view.records)} jobs at worker {view.id}"
+            f"web {n} has records of {len(view.records)} jobs at host {view.id}"
             for n, web in enumerate(self.webs)
             for view in web.registry
-            if view.records
+            if view.records or any(worker.in_flight for worker in view.workers.values())
         ]
         found += [f"worker {worker.id} holds {worker.held} jobs" for worker in self.workers if worker.held]
         return found
 
-    def _on_batch(self, worker: InferenceWorker, texts: list[str]) -> None:
+    def _on_batch(self, worker: WorkerHost, pipeline: str, texts: list[str]) -> None:
         self.batches.append(texts)
+        self.ran.append((pipeline, texts))
         if any("poison" in text for text in texts):
+            self.beside.append(SimulatedExecutor.running[worker.id] - 1)
             self.kill(worker)
             asyncio.get_running_loop().call_later(2.0, self.start_worker)
             raise asyncio.CancelledError  # the process is gone

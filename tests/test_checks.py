@@ -8,7 +8,7 @@ import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.management.commands.runworker import Command as ChannelsCommand
 from channels.worker import Worker
-from django.core.checks import CheckMessage, run_checks
+from django.core.checks import ERROR, WARNING, CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
 from inference import checks, conf
@@ -206,6 +206,48 @@ def test_a_wrong_setting_is_the_only_message(settings: Any):
     settings.INFERENCE = {"CHANEL_LAYER": "inference"}
     assert list(found()) == ["inference.E016"]
     assert found()["inference.E016"].msg.endswith("there is no such setting; perhaps 'CHANNEL_LAYER' is meant.")
+
+
+def test_a_wrong_catalog_is_an_error(configure: Set):
+    configure(pipelines={"chat": {"task": "text-generation"}})
+    assert list(found()) == ["inference.E017"]
+    assert found()["inference.E017"].msg == (
+        "INFERENCE['PIPELINES']['chat'] has no model; it must have one, as a Hub id such as owner/name, or as a folder."
+    )
+
+
+def test_a_catalog_of_several_pipelines_is_fine(configure: Set):
+    table = {"task": "fill-mask", "model": conf.BUNDLED_MODEL}
+    configure(pipelines={"masks": table, "others": table})
+    assert not found()
+
+
+def test_what_is_wrong_with_one_of_several_pipelines_names_its_table_and_lets_the_others_be_served(configure: Set):
+    table = {"task": "fill-mask", "model": conf.BUNDLED_MODEL}
+    configure(
+        max_inputs=100,
+        pipelines={
+            "right": table,
+            "elsewhere": table | {"model": "/nowhere"},
+            "unknown": table | {"backend": "no.such.module"},
+            "small": table | {"max_pending": 10},
+        },
+    )
+    assert {name: (message.level, message.msg) for name, message in found().items()} == {
+        "inference.E009": (
+            WARNING,
+            "INFERENCE['PIPELINES']['elsewhere']: model is '/nowhere', but there is no such folder.",
+        ),
+        "inference.E010": (
+            WARNING,
+            "INFERENCE['PIPELINES']['unknown']: backend is 'no.such.module', and there is no such module.",
+        ),
+        "inference.E003": (
+            ERROR,
+            "INFERENCE_MAX_INPUTS (100) is above INFERENCE['PIPELINES']['small']: max_pending (10): the largest "
+            "allowed request could never be admitted.",
+        ),
+    }
 
 
 def test_the_layer_may_have_an_alias_of_its_own(configure: Set, settings: Any):

@@ -95,7 +95,7 @@ from inference import infer_sync
 from inference.process import web
 
 print(infer_sync("test [MASK]", {"top_k": 1})[0]["sequence"])
-print("torch" in sys.modules, web.current().embedded_worker)
+print("torch" in sys.modules, web.current().embedded_host)
 """
 FORKED_MEANWHILE = """
 import os, sys, threading

@@ -12,7 +12,7 @@ from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult
+from inference.serving.result import RequestResult, Served
 
 STREAM = "?stream "
 TEXT: Headers = [(b"content-type", b"text/x-toy")]
@@ -76,7 +76,7 @@ class ToyFrames:
     def __init__(self, client_id: str) -> None:
         self._id = client_id
 
-    def accepted(self) -> str:
+    def accepted(self, served: Served) -> str:
         return ""
 
     def started(self, event: Started) -> str:

@@ -27,7 +27,8 @@ else:  # not subscriptable at run time
     LogAdmin, LogPaginator, LogQuerySet = admin.ModelAdmin, Paginator, QuerySet
 
 PREVIEW_CHARS = 30
-MAX_PIPELINES = 20
+MAX_LISTED = 20
+"""Values in a filter."""
 PERIODS = {
     "1h": ("Past hour", timedelta(hours=1)),
     "24h": ("Past 24 hours", timedelta(hours=24)),
@@ -91,22 +92,32 @@ class BoundedPaginator(LogPaginator):
         return counted if counted <= self.LIMIT else AtLeast(self.LIMIT)
 
 
-class PipelineFilter(admin.SimpleListFilter):
-    title = "pipeline"
-    parameter_name = "pipeline"
+class IndexedFilter(admin.SimpleListFilter):
+    """By the values of a column that begins an index."""
+
+    parameter_name: str
+    """Name of the column."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        """One index lookup per pipeline; ``SELECT DISTINCT`` would scan the whole index."""
-        names: list[str] = []
-        ordered = InferenceRequest.objects.order_by("pipeline").values_list("pipeline", flat=True)
-        name = ordered.first()
-        while name is not None and len(names) < MAX_PIPELINES:
-            names.append(name)
-            name = ordered.filter(pipeline__gt=name).first()
-        return [(name, name or "(none)") for name in names]
+        """One index lookup per value; ``SELECT DISTINCT`` would scan the whole index."""
+        column, values = self.parameter_name, list[str]()
+        ordered = InferenceRequest.objects.order_by(column).values_list(column, flat=True)
+        value = ordered.first()
+        while value is not None and len(values) < MAX_LISTED:
+            values.append(value)
+            value = ordered.filter(**{f"{column}__gt": value}).first()
+        return [(value, value or "(none)") for value in values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        return None if self.value() is None else queryset.filter(pipeline=self.value())
+        return None if self.value() is None else queryset.filter(**{self.parameter_name: self.value()})
+
+
+class PipelineFilter(IndexedFilter):
+    title = parameter_name = "pipeline"
+
+
+class VersionFilter(IndexedFilter):
+    title = parameter_name = "version"
 
 
 class PeriodFilter(admin.SimpleListFilter):
@@ -139,7 +150,7 @@ class InferenceRequestAdmin(LogAdmin):
         "times",
     )
     list_display_links = ("received", "short_id")
-    list_filter = ("status", "transport", PipelineFilter, PeriodFilter)
+    list_filter = ("status", "transport", PipelineFilter, VersionFilter, PeriodFilter)
     list_per_page = 50
     sortable_by = ("received", "queue", "inference", "total")
     date_hierarchy = "received_at"
@@ -153,7 +164,7 @@ class InferenceRequestAdmin(LogAdmin):
     fieldsets = (
         ("Request", {"fields": ("request_id", "received", "transport", "client", "inputs", "preview")}),
         ("Answer", {"fields": ("status", "code", "message", "count")}),
-        ("Inference", {"fields": ("pipeline", "worker", "batch_size", "times_sent")}),
+        ("Inference", {"fields": ("pipeline", "version", "worker", "batch_size", "times_sent")}),
         ("Times", {"fields": ("queue", "inference", "total")}),
     )
 

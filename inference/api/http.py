@@ -10,11 +10,12 @@ from inference.api.body import Body, Disconnected, Receive
 from inference.api.dialects import registry
 from inference.api.dialects.base import Endpoint, Head, Headers, Reply
 from inference.api.hosts import allowed_host, allowed_origin
-from inference.api.scope import header, http_context, path_of
+from inference.api.scope import PIPELINES, header, http_context, local_path, path_of
+from inference.api.served_headers import served_headers
 from inference.api.streaming import StreamedAnswer
 from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, NotFound
 from inference.serving.query import Query
-from inference.serving.service import Service
+from inference.serving.service import Service, no_pipeline
 
 SAFE_METHODS = ("GET", "HEAD")
 NOTHING_HERE = "There is nothing at this path; the model answers POST /."
@@ -39,7 +40,7 @@ class HttpConsumer(AsyncHttpConsumer):
             self.check()
             await self.respond()
         except InferenceError as error:
-            reply = registry.of_path(path_of(scope)).error(self.context, error)
+            reply = registry.of_path(local_path(scope)).error(self.context, error)
             if isinstance(error, MethodNotAllowed):
                 reply.headers.append((b"allow", ", ".join(self.allowed_methods()).encode()))
             await self.answer(reply)
@@ -76,6 +77,16 @@ class HttpConsumer(AsyncHttpConsumer):
         await self.send_response(reply.status, body, headers=[*reply.headers, *self.trace_headers(), length])
 
 
+class UnknownPipelineConsumer(HttpConsumer):
+    """404 for a path below ``/pipelines/`` that begins with no name."""
+
+    def check(self) -> None:
+        name = path_of(self.scope).removeprefix(PIPELINES)
+        error = NotFound(no_pipeline(self.service.catalog, name))
+        self.service.refused(self.context, error)
+        raise error
+
+
 class NotFoundConsumer(HttpConsumer):
     """404 for every other path below the prefix."""
 
@@ -102,8 +113,12 @@ class EndpointConsumer(HttpConsumer):
         try:
             super().check()
         except InferenceError as error:
-            self.service.refused(self.context, error)
+            self.service.refused(self.context, error, self._pipeline())
             raise
+
+    def _pipeline(self) -> str:
+        """Name of the pipeline that the path means."""
+        return self.scope.get("pipeline") or self.service.catalog.default.name
 
     async def respond(self) -> None:
         body = Body(self.receive, self.scope, self.service.conf.max_body_bytes)
@@ -116,7 +131,7 @@ class EndpointConsumer(HttpConsumer):
 
     async def _answer(self, body: Body, stream: StreamedAnswer) -> None:
         try:
-            result = await self.service.answer(self.context, lambda: self._read(body), stream)
+            result = await self.service.answer(self.context, lambda: self._read(body), stream, self._pipeline())
         except InferenceError as error:
             if not stream.begun:
                 raise
@@ -125,10 +140,12 @@ class EndpointConsumer(HttpConsumer):
         if result.query.stream:
             await stream.end(result)
         else:
-            await self.answer(self._endpoint.reply(self.context, result))
+            reply = self._endpoint.reply(self.context, result)
+            reply.headers.extend(served_headers(result.served))
+            await self.answer(reply)
 
     def _read(self, body: Body) -> Query:
-        head = Head(self.scope["method"], path_of(self.scope), lambda name: header(self.scope, name))
+        head = Head(self.scope["method"], self._endpoint.path, lambda name: header(self.scope, name))
         return self._endpoint.read(head, body.checked(), self.service.conf.max_deadline_s)
 
     async def _until_disconnect(self, work: Awaitable[None]) -> None:

@@ -9,6 +9,8 @@ from inference.scheduling.calls import LOCAL, Peer
 from inference.serving.context import RequestContext
 
 Transport = InferenceRequest.Transport
+PIPELINES = "/pipelines/"
+"""Below it are the paths of each pipeline: ``/pipelines/{name}``."""
 
 
 def header(scope: dict[str, Any], name: bytes) -> str:
@@ -66,6 +68,11 @@ def path_of(scope: dict[str, Any]) -> str:
     """Below the prefix that the application is mounted at; a proxy or server may have stripped it, or not."""
     path, mount = str(scope["path"]), scope.get("root_path", "").rstrip("/")
     return (path.removeprefix(mount) or "/") if is_below(path, mount) else path
+
+
+def local_path(scope: dict[str, Any]) -> str:
+    """``path_of``, or the path below that of the pipeline: by it dialects have their endpoints."""
+    return str(scope.get("pipeline_path") or path_of(scope))
 
 
 def is_below(path: str, prefix: str) -> bool:

@@ -5,11 +5,12 @@ import asyncio
 from channels.generic.http import AsyncHttpConsumer
 
 from inference.api.dialects.base import Headers, Writer
+from inference.api.served_headers import served_headers
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
-from inference.serving.result import RequestResult
+from inference.serving.result import RequestResult, Served
 
 
 class StreamedAnswer(Progress):
@@ -26,6 +27,9 @@ class StreamedAnswer(Progress):
         self._headers = [*writer.headers, *headers]
         self._unsent = bytearray()
         self._sending: asyncio.Task[None] | None = None
+
+    def admitted(self, served: Served) -> None:
+        self._headers += served_headers(served)
 
     def token(self, token: Token, generation: GenerationResult) -> None:
         self._unsent += self._writer.token(token)

@@ -18,6 +18,7 @@ from inference.serving.bug import log_bug
 from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
 from inference.serving.query import Query
+from inference.serving.result import Served
 from inference.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class OpenRequest(Progress):
         self.query = self._start.read()
         return self.query
 
-    def admitted(self) -> None:
-        self._say(self.writer.accepted())
+    def admitted(self, served: Served) -> None:
+        self._say(self.writer.accepted(served))
 
     def started(self, event: Started) -> None:
         self._say(self.writer.started(event))
@@ -131,7 +132,7 @@ class SocketConsumer(AsyncConsumer):
 
     def _refuse(self, client_id: str | None, error: InferenceError) -> None:
         context = websocket_context(self.scope)
-        self.service.refused(context, error)
+        self.service.refused(context, error, self.scope.get("pipeline", ""))
         self._say(self._socket.error(client_id, context, error))
 
     def _cancel(self, client_id: str) -> None:
@@ -157,7 +158,9 @@ class SocketConsumer(AsyncConsumer):
 
         async def answer() -> None:
             try:
-                result = await self.service.answer(context, lambda: self._read(request), request)
+                result = await self.service.answer(
+                    context, lambda: self._read(request), request, self.scope.get("pipeline")
+                )
                 frames = list(request.writer.end(result))
             except InferenceError as error:
                 frames = [request.writer.error(error)]
@@ -185,7 +188,8 @@ class SocketConsumer(AsyncConsumer):
     def _too_many(self, reason: str, inputs: int) -> Overloaded:
         """``inputs`` must be answered first."""
         return Overloaded(
-            f"{reason}; wait for an answer.", retry_after_s=self.service.admission.seconds_until_answered(inputs)
+            f"{reason}; wait for an answer.",
+            retry_after_s=self.service.admission(self.scope.get("pipeline")).seconds_until_answered(inputs),
         )
 
     def _say(self, frame: str) -> None:

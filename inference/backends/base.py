@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, FinishReason, Job
 
+T = TypeVar("T")
 FAILED = "The model failed on this input; the server's log has the details under this request's id."
 
 
@@ -47,8 +48,9 @@ class Stoppable(Protocol):
 class Pipeline(Protocol):
     """A pipeline that is loaded and warm.
 
-    ``prepare`` is called on the tokenizer's thread and everything else on model threads, each method by one thread at a
-    time unless it says otherwise. One that has the methods of both kinds is run as a ``SteppedPipeline``.
+    ``prepare`` is called on the tokenizer's thread and everything else on model threads, which the pipelines of a host
+    share; each method by one thread at a time unless it says otherwise. One that has the methods of both kinds is run
+    as a ``SteppedPipeline``.
     """
 
     description: Description
@@ -57,6 +59,10 @@ class Pipeline(Protocol):
 
     def prepare(self, jobs: Sequence[Job]) -> Sequence[PreparedJob | InferenceError]:
         """Tokenise: one outcome per job, in order. Called for the next jobs while the model works on these."""
+        ...
+
+    def use_threads(self, threads: int) -> None:
+        """How many cores later calls from the calling thread may use."""
         ...
 
     def close(self) -> None:
@@ -86,10 +92,6 @@ class BatchedPipeline(Pipeline, Protocol):
         """One outcome per prepared job, in order. Raises if the batch failed."""
         ...
 
-    def use_threads(self, threads: int) -> None:
-        """How many cores the calls of ``run`` from the calling thread may use."""
-        ...
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
@@ -116,13 +118,43 @@ class SteppedPipeline(Pipeline, Protocol):
         """Free the cache of all other jobs."""
         ...
 
-    def step(self, prepared: Sequence[Any]) -> Sequence[Generated | InferenceError | None]:
-        """One outcome per job, in order; ``None`` while its prompt is read. If it raises, nothing has changed."""
+    def step_tokens(self, prepared: Sequence[Any], prompt_tokens: int | None = None) -> int:
+        """How many tokens ``step`` with these arguments computes. May be called from any thread."""
+        ...
+
+    def step(
+        self, prepared: Sequence[Any], prompt_tokens: int | None = None
+    ) -> Sequence[Generated | InferenceError | None]:
+        """One outcome per job, in order; ``None`` while its prompt is read. If it raises, nothing has changed.
+
+        ``prompt_tokens``: at most so many tokens of prompts are read, at least one; ``None``: as many as are usual.
+        """
         ...
 
 
-Load = Callable[[Conf, Callable[[str], None]], BatchedPipeline | SteppedPipeline]
-"""Loads a pipeline and warms it up; reports progress in words. Raises ``LoadFailed``."""
+class Turn(Protocol):
+    """Runs a call on the model's thread, in a turn of its own, and returns what it returns; raises what it raises.
+
+    For what is measured, or computes for long, while a pipeline is loaded beside others.
+    """
+
+    def __call__(self, call: Callable[[], T]) -> T: ...
+
+
+def at_once(call: Callable[[], T]) -> T:
+    """The ``Turn`` of a pipeline that is loaded with no other in the process: the calling thread runs it."""
+    return call()
+
+
+class Load(Protocol):
+    """Loads a pipeline and warms it up; reports progress in words. Raises ``LoadFailed``.
+
+    Called on a thread of its own that ends with the call.
+    """
+
+    def __call__(
+        self, conf: Conf, report: Callable[[str], None], turn: Turn = at_once
+    ) -> BatchedPipeline | SteppedPipeline: ...
 
 
 def compute_clock(description: Description) -> Callable[[], float]:

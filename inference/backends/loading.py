@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 
-from inference.backends.base import BatchedPipeline, Load, LoadFailed, SteppedPipeline
+from inference.backends.base import BatchedPipeline, Load, LoadFailed, SteppedPipeline, Turn, at_once
 from inference.conf import Conf
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline | SteppedPipeline:
+def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> BatchedPipeline | SteppedPipeline:
     """Import the backend, which no other module imports, and call its ``load``.
 
     Raises:
@@ -20,4 +21,6 @@ def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline | Stepped
             f"INFERENCE_BACKEND is {conf.backend!r}, which is no backend ({error}); "
             "it must be the dotted path of a module with a function load(conf, report)."
         ) from error
-    return load_with_backend(conf, report)
+    if "turn" not in signature(load_with_backend).parameters:  # it does not measure
+        return load_with_backend(conf, report)
+    return load_with_backend(conf, report, turn)

@@ -9,16 +9,20 @@ from typing import Any
 
 import msgspec
 
-from inference.messaging.messages import Cancel, Go, Hello, Message, Replies, Status, Submit
+from inference.messaging.messages import Cancel, Facts, Go, Hello, HostStatus, Message, Replies, Submit, Want
+from inference.messaging.previous_release import Status
 
 VERSION = 1
-TYPES: dict[str, type[Message]] = {
+TYPES: dict[str, type[Message | Status]] = {
     "inference.hello": Hello,
-    "inference.status": Status,
+    "inference.host": HostStatus,
+    "inference.want": Want,
+    "inference.facts": Facts,
     "inference.submit": Submit,
     "inference.cancel": Cancel,
     "inference.go": Go,
     "inference.replies": Replies,
+    "inference.status": Status,
 }
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
@@ -30,12 +34,12 @@ class UnknownMessage(ValueError):
     """Not a message of this project, or one of another version: ignore it and report it once."""
 
 
-def encode(message: Message) -> dict[str, Any]:
+def encode(message: Message | Status) -> dict[str, Any]:
     """The message for the layer. Raises ``TypeError`` for values that MessagePack cannot encode."""
     return {"type": _NAMES[type(message)], "version": VERSION, "body": _encoder.encode(message)}
 
 
-def decode(raw: Any) -> Message:
+def decode(raw: Any) -> Message | Status:
     """Raises ``UnknownMessage`` for everything that was not made by ``encode`` of this version."""
     if not isinstance(raw, dict) or raw.get("version") != VERSION:
         version = raw.get("version") if isinstance(raw, dict) else None

@@ -8,6 +8,7 @@ from channels.layers import get_channel_layer
 from inference import conf
 from inference.messaging.codec import encode
 from inference.messaging.messages import Message
+from inference.messaging.previous_release import Status
 
 SEND_TIMEOUT_S = 2.0
 """A frozen Redis must not hold a sender. Cancelling a send is safe: redis-py drops the connection."""
@@ -31,7 +32,7 @@ def configured(alias: str | None = None) -> ChannelLayer | None:
     return cast("ChannelLayer | None", get_channel_layer(alias or conf.current().channel_layer))
 
 
-async def send(layer: ChannelLayer, channel: str, message: Message) -> None:
+async def send(layer: ChannelLayer, channel: str, message: Message | Status) -> None:
     """Send once.
 
     Raises:

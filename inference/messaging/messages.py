@@ -1,4 +1,4 @@
-"""The messages between web processes and workers: frozen structs (``codec`` has their form on the channel layer).
+"""The messages between web processes and hosts: frozen structs (``codec`` has their form on the channel layer).
 
 Times are durations in seconds or milliseconds, never moments: clocks of hosts do not matter.
 """
@@ -10,12 +10,16 @@ import msgspec
 WORKERS_GROUP = "inference.workers"
 ROUTE = "inference"
 """The argument of ``runworker``, and the channel in the scope of the worker consumer."""
+DEFAULT_PIPELINE = "default"
+"""The name of the pipeline where a deployment has only one."""
+RELEASE = 2
+"""Of the messages. ``previous_release`` says what those of release 1 are."""
 
-State = Literal["starting", "ready", "draining", "stopped"]
+State = Literal["starting", "ready", "failed", "draining", "stopped"]
 
 
-def worker_channel(worker_id: str) -> str:
-    return f"inference.worker.{worker_id}"
+def host_channel(host_id: str) -> str:
+    return f"inference.worker.{host_id}"
 
 
 def reply_channel(web_id: str) -> str:
@@ -80,32 +84,71 @@ def _figures(totals: Totals) -> tuple[int, ...]:
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Web to all workers and to itself, each hello period; ``n`` counts them."""
+    """Web to all hosts and to itself, each hello period; ``n`` counts them."""
 
     reply_channel: str
     n: int
+    period_s: float = 1.0
+    """Until the next one."""
+    release: int = 1
+    """Of the messages that the web process understands."""
+    observes: bool = False
+    """It only looks (``manage.py pipelines``): no credit is kept for it."""
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Worker to one web process, on ``Hello`` and on a change of state."""
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker, that is one pipeline at its host, in the host's status."""
 
     worker: str
-    channel: str
-    heard: int
-    """The newest ``n`` that this worker has received from this web process."""
+    pipeline: str
+    """Its name in the catalog."""
+    version: str
+    """Empty while it loads."""
     state: State
-    description: Description | None
+    reason: str = ""
+    """Why it failed, or how far loading has come; one sentence or phrase."""
+    credit: int
+    """How many jobs of the receiving web process the worker will hold at once."""
     queue_depth: int
-    cost: CostModel | None
+    share: float = 1.0
+    """Part of the host's model time that the worker gets while it has work."""
     job_ms: float
     """Recent model time of one job; 0 while nothing is known."""
+    cost: CostModel | None
     totals: Totals
+    facts_n: int = 0
+    """Number of its ``Facts``, which are fetched when it is new; 0 while there are none."""
+
+
+class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Host to one web process, on ``Hello`` and on a change of state."""
+
+    host: str
+    channel: str
+    heard: int
+    """The newest ``n`` that this host has received from this web process."""
+    state: State
     webs: int
-    """Web processes that this worker has lately heard from; they share its credit."""
-    credit: int
-    """How many jobs of this web process the worker will hold at once."""
+    """Web processes that this host has lately heard from; they share its credit."""
     held: tuple[int, ...]
-    """Ids of this web process's jobs that the worker holds: received, and their closing entry not yet sent."""
+    """Ids of this web process's jobs that the host holds: received, and their closing entry not yet sent."""
+    workers: tuple[WorkerStatus, ...]
+
+
+class Want(msgspec.Struct, frozen=True):
+    """Web to host: send the facts of these workers."""
+
+    reply_channel: str
+    workers: tuple[str, ...]
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Host to web: what is too large for each status and hardly ever changes."""
+
+    host: str
+    worker: str
+    n: int
+    description: Description
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +174,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class Submit(msgspec.Struct, frozen=True):
     reply_channel: str
     jobs: tuple[Job, ...]
+    worker: str = ""
+    """Empty in messages of release 1: the one worker of its host."""
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -148,6 +193,12 @@ class Started(msgspec.Struct, frozen=True, tag=True):
 
     id: int
     batch_size: int
+
+
+class Cleared(msgspec.Struct, frozen=True, tag=True):
+    """An ``alone`` job has run for long enough: it is no suspect any more, and others run beside it."""
+
+    id: int
 
 
 class Token(msgspec.Struct, frozen=True, tag=True):
@@ -207,15 +258,17 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
     reason: Literal["cancelled", "expired", "draining", "full", "no_go"]
 
 
-Event = Started | Token
+Event = Started | Cleared | Token
 Closing = Result | Error | Returned
 """Each job that a worker received ends in exactly one of these."""
 
 
-class Replies(msgspec.Struct, frozen=True):
-    worker: str
-    entries: tuple[Started | Token | Result | Error | Returned, ...]
+class Replies(msgspec.Struct, frozen=True, rename={"host": "worker"}):
+    """Host to web; the field's name on the layer is that of release 1."""
+
+    host: str
+    entries: tuple[Started | Cleared | Token | Result | Error | Returned, ...]
     """In order: events, then one closing entry per job."""
 
 
-Message = Hello | Status | Submit | Cancel | Go | Replies
+Message = Hello | HostStatus | Want | Facts | Submit | Cancel | Go | Replies

@@ -1,4 +1,4 @@
-"""``GET /``: what runs here and how to call it."""
+"""``GET /``, and ``GET /pipelines/{name}``: what runs here and how to call it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from inference.api.dialects.base import Reply
 from inference.api.http import HttpConsumer
-from inference.api.scope import header
+from inference.api.scope import PIPELINES, header
 from inference.messaging.messages import Description
 from inference.tasks import TASKS
 
@@ -16,21 +16,26 @@ PAGE_POLICY = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; fr
 
 
 class FrontPage(HttpConsumer):
-    """``GET /``: what runs here and how to call it."""
+    """Of the default pipeline, or of the one in the path; with a list of all where there are several."""
 
     async def respond(self) -> None:
-        registry = self.service.dispatcher.registry
+        name = self.scope.get("pipeline") or self.service.catalog.default.name
+        served, states = self.service.dispatcher.pipelines[name], self.service.states()
         address = (header(self.scope, b"host") or "localhost:8000") + self.scope.get("root_path", "")
         context = {
-            "description": registry.description,
-            "workers": len(registry.serving()),
-            "unready": self.service.unready(),
-            "different": self.service.different(),
+            "description": served.description,
+            "pipeline": name,
+            "path": f"{PIPELINES}{name}" if self.scope.get("pipeline") else "/",
+            "states": states,
+            "progress": next((state.reason for state in states if state.name == name), ""),
+            "workers": len(served.serving()),
+            "unready": self.service.unready(name),
+            "different": self.service.different(name),
             "address": address,
             "root": self.scope.get("root_path", ""),
             "admin": _admin(),
             "conf": self.service.conf,
-            **_example(registry.description),
+            **_example(served.description),
         }
         page = render_to_string("inference/front_page.html", context).encode()
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]

@@ -9,9 +9,9 @@ from typing import NoReturn, cast
 
 from channels.layers import InMemoryChannelLayer, channel_layers
 
-from inference import checks, conf
+from inference import catalog, checks, conf
 from inference.messaging.layer import ChannelLayer, configured
-from inference.process.embedded_worker import EmbeddedWorker
+from inference.process.embedded_host import EmbeddedHost
 from inference.request_log.writer import RequestLog
 from inference.scheduling.dispatcher import Dispatcher
 from inference.serving import current_service
@@ -22,7 +22,7 @@ server_logger = logging.getLogger("inference.server")
 
 
 class WebProcess:
-    """Dispatcher, service, request log and, with the in-memory layer, a worker: all on one event loop.
+    """Dispatcher, service, request log and, with the in-memory layer, a worker host: all on one event loop.
 
     Args:
         on_fatal: called with one sentence when the process cannot serve.
@@ -34,11 +34,12 @@ class WebProcess:
         embedded = isinstance(layer, InMemoryChannelLayer)
         self.conf = conf.current()
         self.loop = asyncio.get_running_loop()
-        self.dispatcher = Dispatcher(layer)
-        self.embedded_worker = EmbeddedWorker(layer, self.conf, on_fatal) if embedded else None
+        pipelines = catalog.current()
+        self.dispatcher = Dispatcher(layer, pipelines.names, most_bytes=self.conf.max_pending_bytes)
+        self.embedded_host = EmbeddedHost(layer, self.conf, pipelines, on_fatal) if embedded else None
         self._request_log = RequestLog()
         self._log_requests = log_requests
-        self.service = Service(self.conf, self.dispatcher, self._request_log, embedded=embedded)
+        self.service = Service(self.conf, pipelines, self.dispatcher, self._request_log, embedded=embedded)
         self._on_fatal = on_fatal
 
     def start(self) -> None:
@@ -48,9 +49,9 @@ class WebProcess:
             logger.warning("%s %s", found.msg, found.hint or "")
         if self._log_requests:
             self._request_log.start()
-        if self.embedded_worker is not None:
-            self.embedded_worker.start()
-        self.loop.call_soon(self.dispatcher.start)  # the embedded worker is a member by then: it gets the first hello
+        if self.embedded_host is not None:
+            self.embedded_host.start()
+        self.loop.call_soon(self.dispatcher.start)  # the embedded host is a member by then: it gets the first hello
 
     async def answer_accepted(self) -> None:
         """Refuse new requests and answer the accepted ones; their log entries are written.
@@ -67,8 +68,8 @@ class WebProcess:
         meanwhile are in it.
         """
         await self._finish_requests()
-        if self.embedded_worker is not None:
-            await self.embedded_worker.drain(timeout_s=1)
+        if self.embedded_host is not None:
+            await self.embedded_host.drain(timeout_s=1)
         if close_connections is not None:
             await close_connections()
         await self._request_log.stop()
@@ -76,9 +77,7 @@ class WebProcess:
         logger.info("Stopped")
 
     async def _finish_requests(self) -> None:
-        logger.info(
-            "Stopping: new requests are refused, %d inputs are answered first", self.service.admission.pending_inputs
-        )
+        logger.info("Stopping: new requests are refused, %d inputs are answered first", self.service.pending_inputs)
         await self.service.drain(self.conf.drain_s)
 
 

@@ -27,6 +27,7 @@ class Entry:
     transport: str
     client: str | None
     pipeline: str = ""
+    version: str = ""
     inputs: int = 0
     preview: str = ""
     status: str
@@ -43,8 +44,8 @@ class Entry:
 
 _FIELDS = [f.name for f in fields(Entry)]
 _LOGGED_FIELDS = (
-    "transport", "client", "pipeline", "inputs", "status", "code", "times_sent", "worker", "batch_size", "queue_ms",
-    "inference_ms", "total_ms",
+    "transport", "client", "pipeline", "version", "inputs", "status", "code", "times_sent", "worker", "batch_size",
+    "queue_ms", "inference_ms", "total_ms",
 )  # fmt: skip
 """None of them has text of the request's body."""
 _MAX_LENGTHS = {

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from inference.conf import Conf
-from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
+from inference.errors import Draining, InferenceError, Loading, NotLoaded, Overloaded, PayloadTooLarge
 from inference.scheduling.calls import LOCAL, Peer
-from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.permits import Permits
+from inference.scheduling.served_pipeline import ServedPipeline
 
 MAX_WAIT_SHARE = 0.6
 """Longest predicted wait of an admitted request, as a share of its deadline minus the time for its own inputs.
@@ -29,16 +29,16 @@ class RefusalReason(NamedTuple):
 
 
 class Admission:
-    """Gives permits, one per input, that are held until the client is answered or has disconnected.
+    """Gives permits for one pipeline, one per input, held until the client is answered or has disconnected.
 
     Args:
         embedded: this process loads the model when it starts, which ``Retry-After`` includes while it drains.
     """
 
-    def __init__(self, dispatcher: Dispatcher, conf: Conf, *, embedded: bool = False) -> None:
+    def __init__(self, pipeline: ServedPipeline, conf: Conf, *, embedded: bool = False) -> None:
         self.draining = False
-        self._dispatcher = dispatcher
-        self._throughput_estimate = dispatcher.throughput
+        self._pipeline = pipeline
+        self._throughput_estimate = pipeline.throughput
         self._conf = conf
         self._embedded = embedded
         self._permits = Permits(conf.max_pending)
@@ -57,7 +57,7 @@ class Admission:
         Also 0 while no job waits here and no throughput was measured: what workers report may be measured on single
         jobs, which take longer than jobs in a batch.
         """
-        pending, waiting = self._dispatcher.pending, self._dispatcher.waiting
+        pending, waiting = self._pipeline.pending, self._pipeline.waiting
         if not (waiting or self._throughput_estimate.measured):
             return 0.0
         ahead = min(pending - waiting + self._permits.inputs_until_answered(peer, inputs), pending + inputs)
@@ -73,6 +73,8 @@ class Admission:
         if self.draining:
             restart_s = PROCESS_START_S + (outage.last_duration_s if self._embedded else 0)
             return RefusalReason(Draining, "This server is stopping", seconds_for(self.pending_inputs) + restart_s)
+        if failure := self._pipeline.failure:
+            return RefusalReason(NotLoaded, failure, MAX_RETRY_AFTER_S)
         if shortfall := self._permits.shortfall(peer, inputs):
             if outage_s:
                 return RefusalReason(Loading, "No worker is ready yet and the queue is full", outage.remaining_s(now))
@@ -88,7 +90,7 @@ class Admission:
         return None
 
     def check(self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None) -> None:
-        """Raises ``Overloaded``, ``Loading`` or ``Draining`` if the request is refused now."""
+        """Raises ``Overloaded``, ``Loading``, ``NotLoaded`` or ``Draining`` if the request is refused now."""
         if (reason := self.refusal_reason(inputs, peer, deadline_s)) is None:
             return
         seconds = self._retry_after_s(inputs, reason.earliest_s)
@@ -104,7 +106,7 @@ class Admission:
 
         Raises:
             PayloadTooLarge: more inputs than one request may have.
-            Overloaded, Loading, Draining: the request may be sent again later.
+            Overloaded, Loading, NotLoaded, Draining: the request may be sent again later.
         """
         if inputs > self._conf.max_inputs:
             raise PayloadTooLarge(f"There are {inputs} inputs; one request may have {self._conf.max_inputs}.")

@@ -4,105 +4,76 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 """
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterable
 
 from inference.messaging.envelopes import pack
 from inference.messaging.layer import ChannelLayer, send, send_interval_of
-from inference.messaging.messages import Cancel, Go, Message, Submit
-from inference.scheduling.calls import Call, PendingJob
-from inference.scheduling.fair_queue import FairQueue
-from inference.scheduling.worker_registry import Record, WorkerRegistry, WorkerView
+from inference.messaging.messages import Cancel, Go, Message, Submit, Want
+from inference.scheduling.calls import PendingJob
+from inference.scheduling.heartbeat import Heartbeat
+from inference.scheduling.host_registry import HostRegistry, HostView, WorkerView
+from inference.scheduling.served_pipeline import ServedPipeline
+
+Envelopes = dict[WorkerView, list[PendingJob]]
 
 
 class Assigner:
-    """Assigns jobs to workers with credit, as late as possible. At most one send per worker is in progress.
+    """Assigns jobs to workers with credit, as late as possible. At most one send per host is in progress.
 
     Args:
         channel: reply channel of this web process.
-        newest_hello: returns the number of the newest hello, with which records are stamped.
-        on_failure: called with a description of each failure of the layer.
+        heartbeat: records are stamped with its newest hello.
     """
 
     def __init__(
         self,
         layer: ChannelLayer,
         channel: str,
-        registry: WorkerRegistry,
-        newest_hello: Callable[[], int],
-        on_failure: Callable[[str], None],
+        registry: HostRegistry,
+        pipelines: dict[str, ServedPipeline],
+        heartbeat: Heartbeat,
     ) -> None:
-        self.redispatched = 0
-        """Jobs that were put back into the queue, so far."""
         self.tasks: set[asyncio.Task[None]] = set()
         self._layer = layer
         self._channel = channel
         self._registry = registry
-        self._newest_hello = newest_hello
-        self._on_failure = on_failure
+        self._pipelines = pipelines
+        self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._send_interval_s = send_interval_of(layer)
-        self._waiting: defaultdict[str, FairQueue] = defaultdict(FairQueue)
 
-    @property
-    def waiting(self) -> int:
-        """Jobs that wait for a worker with credit."""
-        return sum(map(len, self._waiting.values()))
-
-    def add(self, call: Call) -> None:
-        """Queue the jobs of a new call, and send what can be sent."""
-        self._waiting[call.work.version].add(call)
-        self.dispatch()
-
-    def discard(self, call: Call) -> None:
-        """Remove the waiting jobs of a settled call."""
-        self._waiting[call.work.version].discard(call)
-
-    def withdraw(self, job: PendingJob) -> None:
-        """Remove a job that was answered while it waited to be sent again."""
-        self._waiting[job.call.work.version].withdraw(job)
-
-    def put_back(self, jobs: Sequence[PendingJob]) -> None:
-        """Queue jobs again, ahead of all others, except those that another worker holds too."""
+    def put_back(self, jobs: Iterable[PendingJob]) -> None:
+        """Queue jobs again, except those that another host holds too."""
         for job in jobs:
             if not self._registry.is_held(job.job_id):
-                self.redispatched += job.wanted and not job.waiting
-                self._waiting[job.call.work.version].put_back(job)
-
-    def superseded(self) -> set[Call]:
-        """Calls with jobs waiting for a version that no ready worker serves, while others serve another version."""
-        calls: set[Call] = set()
-        for version, waiting in list(self._waiting.items()):
-            if self._registry.serving() and not self._registry.ready_for(version):
-                calls |= waiting.calls()
-                if not waiting:
-                    del self._waiting[version]
-        return calls
+                self._pipelines[job.call.work.pipeline].put_back([job])
 
     def dispatch(self) -> None:
-        """Start to send all jobs for which there is credit, and all pending ``go`` and ``cancel`` messages."""
-        envelopes: dict[WorkerView, list[PendingJob]] = {}
-        for version, waiting in self._waiting.items():
-            while (worker := self._registry.select(version)) is not None and (job := waiting.take()) is not None:
-                worker.records[job.job_id] = Record()
-                envelopes.setdefault(worker, []).append(job)
-        for worker in self._registry:
-            if not worker.sending and (worker in envelopes or worker.has_pending_control):
-                worker.sending = True
-                task = self._loop.create_task(self._send_all(worker, envelopes.get(worker, [])))
+        """Start to send all jobs for which there is credit, and all other messages that wait."""
+        envelopes: dict[HostView, Envelopes] = {}
+        for pipeline in self._pipelines.values():
+            for worker, job in pipeline.take():
+                self._registry.add_record(worker, job.job_id)
+                envelopes.setdefault(worker.host, {}).setdefault(worker, []).append(job)
+        for host in self._registry:
+            if not host.sending and (host in envelopes or host.has_pending_control):
+                host.sending = True
+                task = self._loop.create_task(self._send_all(host, envelopes.get(host, {})))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
 
-    async def _send_all(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
+    async def _send_all(self, host: HostView, envelopes: Envelopes) -> None:
         try:
-            queue = deque(jobs)
-            while queue:
-                await self._submit(worker, pack(queue, lambda job: job.size))
-            await self._send_control(worker)
+            for worker, jobs in envelopes.items():
+                queue = deque(jobs)
+                while queue:
+                    await self._submit(worker, pack(queue, lambda job: job.size))
+            await self._send_control(host)
             if self._send_interval_s:
                 await asyncio.sleep(self._send_interval_s)
         finally:
-            worker.sending = False
+            host.sending = False
         self.dispatch()
 
     async def _submit(self, worker: WorkerView, jobs: list[PendingJob]) -> None:
@@ -110,29 +81,34 @@ class Assigner:
         for job in jobs:
             job.times_sent += 1
             job.sent_at = now
-        message = Submit(self._channel, tuple(job.as_job(now) for job in jobs))
-        if await self._send(worker, message):
+        message = Submit(self._channel, tuple(job.as_job(now) for job in jobs), worker.id)
+        if await self._send(worker.host, message):
             for job in jobs:
-                if record := worker.records.get(job.job_id):
-                    record.stamp = self._newest_hello()
+                if record := worker.host.records.get(job.job_id):
+                    record.stamp = self._heartbeat.newest
             return
         for job in jobs:  # rule 6
-            worker.records.pop(job.job_id, None)
+            self._registry.drop_record(worker.host, job.job_id)
         self.put_back(jobs)
 
-    async def _send_control(self, worker: WorkerView) -> None:
-        to_go, worker.pending_go = worker.pending_go, []
-        to_cancel, worker.pending_cancel = worker.pending_cancel, set()
+    async def _send_control(self, host: HostView) -> None:
+        to_go, host.pending_go = host.pending_go, []
+        to_cancel, host.pending_cancel = host.pending_cancel, set()
+        to_describe, host.pending_want = host.pending_want, set()
         for job_id in to_go:
-            await self._send(worker, Go(self._channel, job_id))
+            await self._send(host, Go(self._channel, job_id))
         if to_cancel:
-            await self._send(worker, Cancel(self._channel, tuple(to_cancel)))
+            await self._send(host, Cancel(self._channel, tuple(to_cancel)))
+        for worker_id in to_describe & host.workers.keys():
+            host.workers[worker_id].asked_at = self._heartbeat.newest
+        if to_describe:
+            await self._send(host, Want(self._channel, tuple(to_describe)))
 
-    async def _send(self, worker: WorkerView, message: Message) -> bool:
+    async def _send(self, host: HostView, message: Message) -> bool:
         try:
-            await send(self._layer, worker.channel, message)
+            await send(self._layer, host.channel, message)
         except Exception as error:
-            worker.closed = True
-            self._on_failure(f"sending to worker {worker.id}: {error!r}")
+            host.close()
+            self._heartbeat.health.failed(f"sending to worker host {host.id}: {error!r}")
             return False
         return True

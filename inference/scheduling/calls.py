@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from inference.errors import InferenceError, Invalid
 from inference.messaging import codec
-from inference.messaging.messages import Job, Result, Started, Token
+from inference.messaging.messages import DEFAULT_PIPELINE, Job, Result, Started, Token
 
 
 class Superseded(Exception):
@@ -35,6 +35,8 @@ class Work:
     parameters: dict[str, Any]
     admitted_at: float
     deadline_at: float
+    pipeline: str = DEFAULT_PIPELINE
+    """Its name in the catalog."""
     peer: Peer = LOCAL
     traceparent: str = ""
     version: str = ""
@@ -44,6 +46,9 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Events:
     """What is called for the events of a call; workers report only those that are wanted."""
+
+    admitted: Callable[[], None] | None = None
+    """When its jobs can be sent."""
 
     started: Callable[[Started], None] | None = None
     """When the first input enters the model."""

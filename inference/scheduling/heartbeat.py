@@ -1,4 +1,4 @@
-"""A web process sends ``hello`` to the workers and to itself in each period, which detects lost messages and workers.
+"""A web process sends ``hello`` to the hosts and to itself in each period, which detects lost messages and workers.
 
 The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from inference.messaging.codec import encode
 from inference.messaging.layer import SEND_TIMEOUT_S, ChannelLayer
 from inference.messaging.layer_health import LayerHealth
-from inference.messaging.messages import WORKERS_GROUP, Hello
-from inference.scheduling.worker_registry import WorkerRegistry
+from inference.messaging.messages import RELEASE, WORKERS_GROUP, Hello
+from inference.scheduling.host_registry import HostRegistry
 
 HEARTBEAT_PERIOD_S = 1.0
 MAX_STATUSES_PER_S = 50
-"""Bounds webs × workers per hello period; beyond it the period grows."""
+"""Bounds webs × hosts per hello period; beyond it the period grows."""
 
 
 class Heartbeat:
@@ -24,17 +24,19 @@ class Heartbeat:
         self,
         layer: ChannelLayer,
         channel: str,
-        registry: WorkerRegistry,
+        registry: HostRegistry,
         health: LayerHealth,
         on_period: Callable[[], None],
     ) -> None:
         self.newest = 0
         """Number of the newest hello."""
+        self.observes = False
+        """This process only looks at the workers."""
+        self.health = health
         self._echoed = 0
         self._layer = layer
         self._channel = channel
         self._registry = registry
-        self._health = health
         self._on_period = on_period
         self._clock = asyncio.get_running_loop().time
 
@@ -56,19 +58,19 @@ class Heartbeat:
         """Send hellos until cancelled."""
         while True:
             if not self.echoed:
-                self._health.failed("a message to ourselves did not come back in time")
+                self.health.failed("a message to ourselves did not come back in time")
             self._on_period()
             self.newest += 1
-            hello = encode(Hello(self._channel, self.newest))
-            started = self._clock()
+            started, period_s = self._clock(), self._period_s()
+            hello = encode(Hello(self._channel, self.newest, period_s, RELEASE, self.observes))
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await self._layer.send(self._channel, hello)
                     await self._layer.group_send(WORKERS_GROUP, hello)
             except Exception as error:
-                self._health.failed("sending", error)
-            await asyncio.sleep(max(0.0, started + self._period_s() - self._clock()))
+                self.health.failed("sending", error)
+            await asyncio.sleep(max(0.0, started + period_s - self._clock()))
 
     def _period_s(self) -> float:
-        statuses = len(self._registry) * max((worker.webs for worker in self._registry), default=1)
+        statuses = len(self._registry) * max((host.webs for host in self._registry), default=1)
         return max(HEARTBEAT_PERIOD_S, statuses / MAX_STATUSES_PER_S)

@@ -4,81 +4,115 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 """
 
 import logging
+from collections import Counter
 
 from inference.errors import Internal, from_worker
-from inference.messaging.messages import Closing, Error, Event, Replies, Result, Started, Token
+from inference.messaging.messages import Cleared, Closing, Error, Event, Replies, Result, Returned, Started, Token
 from inference.scheduling.assignment import Assigner
 from inference.scheduling.calls import Answer, PendingJob
-from inference.scheduling.worker_registry import WorkerView
+from inference.scheduling.host_registry import HostRegistry, HostView, WorkerView
+from inference.scheduling.served_pipeline import ServedPipeline
 
 logger = logging.getLogger(__name__)
 
 
 class ReplyHandler:
-    """Applies the replies of workers to the jobs that they are about.
+    """Applies the replies of hosts to the jobs that they are about.
 
     Args:
         jobs: all jobs without an answer, by id; answered ones are removed.
+        pipelines: by name.
     """
 
-    def __init__(self, jobs: dict[int, PendingJob], assigner: Assigner) -> None:
+    def __init__(
+        self,
+        jobs: dict[int, PendingJob],
+        registry: HostRegistry,
+        pipelines: dict[str, ServedPipeline],
+        assigner: Assigner,
+    ) -> None:
         self._jobs = jobs
+        self._registry = registry
+        self._pipelines = pipelines
         self._assigner = assigner
 
-    def handle(self, worker: WorkerView | None, replies: Replies) -> None:
-        """``worker`` is ``None`` if it is not known, or not any more; its results count all the same (rule 4)."""
+    def handle(self, host: HostView | None, replies: Replies) -> Counter[WorkerView]:
+        """Returns the number of answers by worker.
+
+        ``host`` is ``None`` if it is not known, or not any more; its results count all the same (rule 4).
+        """
+        answered: Counter[WorkerView] = Counter()
         for entry in replies.entries:
             try:
-                self._handle_entry(worker, replies.worker, entry)
+                if worker := self._handle_entry(host, replies.host, entry):
+                    answered[worker] += 1
             except Exception:
                 logger.exception("A reply to job %d could not be passed on", entry.id)
                 if job := self._jobs.get(entry.id):  # the other entries are of other clients
                     job.call.fail(Internal("This server has a bug; its log has the details."))
+        return answered
 
-    def _handle_entry(self, worker: WorkerView | None, worker_id: str, entry: Event | Closing) -> None:
-        if isinstance(entry, Started):
-            self._on_started(worker, entry)
-        elif isinstance(entry, Token):
-            self._on_token(worker, entry)
-        else:
-            self._on_closing(worker, worker_id, entry)
+    def _handle_entry(self, host: HostView | None, host_id: str, entry: Event | Closing) -> WorkerView | None:
+        match entry:
+            case Started():
+                self._on_started(host, entry)
+            case Token():
+                self._on_token(host, entry)
+            case Cleared():
+                self._on_cleared(host, entry)
+            case _:
+                return self._on_closing(host, host_id, entry)
+        return None
 
-    def _on_started(self, worker: WorkerView | None, event: Started) -> None:
+    def _on_started(self, host: HostView | None, event: Started) -> None:
         job = self._jobs.get(event.id)
-        record = worker.records.get(event.id) if worker else None
-        if job is None or record is None or worker is None:
+        record = host.records.get(event.id) if host else None
+        if job is None or record is None or host is None:
             return
         if job.alone:
             record.go_sent = True
-            worker.pending_go.append(event.id)
+            host.pending_go.append(event.id)
         if job.call.events.started is not None and job.wanted:
             job.call.events.started(event)
 
-    def _on_token(self, worker: WorkerView | None, event: Token) -> None:
+    def _on_cleared(self, host: HostView | None, event: Cleared) -> None:
+        """Rule 14: the host may be lost from now on because of any job there."""
+        job = self._jobs.get(event.id)
+        record = host.records.get(event.id) if host else None
+        if job is not None and record is not None:
+            record.go_sent = job.alone = False
+
+    def _on_token(self, host: HostView | None, event: Token) -> None:
         """Rule 12."""
         job = self._jobs.get(event.id)
-        if worker is None or event.id not in worker.records or job is None or not job.wanted:
+        if host is None or event.id not in host.records or job is None or not job.wanted:
             return
         if not job.accept_token(event):
-            worker.pending_cancel.add(event.id)
+            host.pending_cancel.add(event.id)
 
-    def _on_closing(self, worker: WorkerView | None, worker_id: str, entry: Closing) -> None:
-        if worker is not None:
-            worker.records.pop(entry.id, None)
-            worker.pending_cancel.discard(entry.id)
+    def _on_closing(self, host: HostView | None, host_id: str, entry: Closing) -> WorkerView | None:
+        record = None
+        if host is not None:
+            record = self._registry.drop_record(host, entry.id)
+            host.pending_cancel.discard(entry.id)
+        worker = record.worker if record else None
         job = self._jobs.get(entry.id)
+        counts = None if isinstance(entry, Returned) else worker
         if job is None or not job.wanted:
-            return
+            return counts
         match entry:
             case Result() if job.completed_by(entry):
                 waited_ms = (job.sent_at - job.call.work.admitted_at) * 1000
+                own = self._pipelines[job.call.work.pipeline]
                 # It may have been sent again, and be answered by the worker that had it first.
-                self._assigner.withdraw(job)
-                job.call.answer(job, Answer(entry, worker_id, waited_ms, job.times_sent))
+                own.withdraw(job)
+                job.call.answer(job, Answer(entry, worker.id if worker else host_id, waited_ms, job.times_sent))
                 del self._jobs[entry.id]  # others of its call may still wait
+                own.pending -= 1
             case Error():
                 job.call.fail(from_worker(entry.code, entry.message), job)
             case _:  # returned, or tokens are missing
                 if worker is not None:
                     worker.closed = True
                 self._assigner.put_back([job])
+        return counts

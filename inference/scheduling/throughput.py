@@ -1,7 +1,9 @@
 """How fast the workers answer this web process. No I/O. Times are seconds of the caller's monotonic clock."""
 
+from collections.abc import Callable, Sequence
+
+from inference.scheduling.host_registry import WorkerView
 from inference.scheduling.outage import Outage
-from inference.scheduling.worker_registry import WorkerRegistry
 
 DECAY = 0.85
 """Weight of earlier observations when answers arrive: the last seven envelopes count, about a second. Under a burst
@@ -23,11 +25,14 @@ class Throughput:
 
     @property
     def per_worker(self) -> float:
-        """Jobs per second and ready worker; 0 before the first measurement."""
+        """Jobs per second of a ready worker that has its host for itself; 0 before the first measurement."""
         return self._jobs / self._worker_s if self._worker_s else 0.0
 
-    def observe(self, jobs: int, *, workers: int, backlog: bool, now: float) -> None:
-        """``workers`` ready workers answered ``jobs`` jobs; ``backlog``: more are waiting."""
+    def observe(self, jobs: int, *, workers: float, backlog: bool, now: float) -> None:
+        """Ready workers answered ``jobs`` jobs; ``workers``: the sum of their shares of their hosts.
+
+        ``backlog``: more are waiting.
+        """
         if self._busy_since is not None:
             worker_s = (now - self._busy_since) * workers
             if per_worker := self.per_worker:
@@ -42,19 +47,23 @@ class Throughput:
 
 
 class ThroughputEstimate:
-    """The expected speed of all ready workers. The dispatcher reports to it what it observes; admission reads it."""
+    """The expected speed of a pipeline's ready workers. The dispatcher reports what it observes; admission reads it.
 
-    def __init__(self, registry: WorkerRegistry, now: float) -> None:
+    Args:
+        serving: the ready workers that new requests are sent to.
+    """
+
+    def __init__(self, serving: Callable[[], Sequence[WorkerView]], now: float) -> None:
         self.outage = Outage(now)
-        self._registry = registry
+        self._serving = serving
         self._throughput = Throughput()
 
     @property
     def jobs_per_s(self) -> float:
         """Of the ready workers, for this process: measured, otherwise by their cost models; 0 if unknown."""
         if per_worker := self._throughput.per_worker:
-            return per_worker * len(self._registry.serving())
-        return sum(worker.predicted_jobs_per_s for worker in self._registry.serving())
+            return per_worker * self._capacity()
+        return sum(worker.predicted_jobs_per_s for worker in self._serving())
 
     @property
     def measured(self) -> bool:
@@ -68,7 +77,7 @@ class ThroughputEstimate:
 
     def observe_workers(self, now: float) -> None:
         """A worker sent its status or was lost."""
-        self.outage.update(now, ready=bool(self._registry.serving()))
+        self.outage.update(now, ready=bool(self._serving()))
 
     def observe_answers(self, jobs: int, now: float, *, backlog: bool) -> None:
         """A worker that still serves new requests answered ``jobs`` jobs; ``backlog``: others wait for credit.
@@ -76,8 +85,12 @@ class ThroughputEstimate:
         Answers of workers that stop or serve another version are not reported, since those workers take no more jobs.
         """
         if jobs:
-            self._throughput.observe(jobs, workers=len(self._registry.serving()), backlog=backlog, now=now)
+            self._throughput.observe(jobs, workers=self._capacity(), backlog=backlog, now=now)
 
     def end_backlog(self) -> None:
         """No job is waiting any more, perhaps because the last ones were cancelled or expired."""
         self._throughput.end_backlog()
+
+    def _capacity(self) -> float:
+        """Ready workers, each counted by its share of its host (rule 16)."""
+        return sum(worker.share for worker in self._serving())

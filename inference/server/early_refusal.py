@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from twisted.web.http import RESPONSES
 
+from inference import catalog
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint
+from inference.api.scope import PIPELINES
 from inference.errors import Draining
 from inference.models import InferenceRequest
 from inference.server import mount, refusals
@@ -41,6 +43,8 @@ class RequestHead(NamedTuple):
 
     dialect: Dialect
     endpoint: Endpoint
+    pipeline: str
+    """Its name, by the path."""
     missing: int
     """Bytes of the body that have not come yet."""
     deadline: str
@@ -50,11 +54,16 @@ class RequestHead(NamedTuple):
 
 
 @cache
-def _endpoints() -> dict[bytes, tuple[Dialect, Endpoint]]:
-    """By request line."""
+def _endpoints() -> dict[bytes, tuple[Dialect, Endpoint, str]]:
+    """By request line, with the name of the pipeline: at the root that of the default one, and below each pipeline."""
+    pipelines = catalog.current()
+    mounts = [("", pipelines.default.name)]
+    mounts += [(f"{PIPELINES}{called}", spec.name) for spec in pipelines for called in spec.called]
     return {
-        f"{endpoint.method} {mount.public_path(endpoint.path)} HTTP/1.1".encode(): (dialect, endpoint)
+        f"{endpoint.method} {mount.public_path(path)} HTTP/1.1".encode(): (dialect, endpoint, pipeline)
         for dialect, endpoint in registry.endpoints()
+        for below, pipeline in mounts
+        for path in {below + endpoint.path, below if endpoint.path == "/" and below else below + endpoint.path}
     }
 
 
@@ -70,7 +79,7 @@ def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> Reque
     end = data.find(b"\r\n\r\n", 0, LARGEST)
     if end < 0 or found is None:
         return None
-    dialect, endpoint = found
+    dialect, endpoint, pipeline = found
     head = data[line : end + 2]
     lower = head.lower()
     length = _value(head, lower, b"content-length")
@@ -82,6 +91,7 @@ def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> Reque
     return RequestHead(
         dialect,
         endpoint,
+        pipeline,
         missing,
         _value(head, lower, endpoint.deadline_header),
         _value(head, lower, b"x-request-id"),
@@ -139,8 +149,8 @@ class EarlyRefusal:
     def takes(self, channel: Any, data: bytes, head: RequestHead) -> bool:
         """Whether this complete request is refused: now, or when there is time for it."""
         began = time.thread_time()
-        host, port = channel.client_address(head.forwarded_for)
-        if not refusals.would_refuse(host, port, head.endpoint, head.deadline):
+        client = channel.client_address(head.forwarded_for)
+        if not refusals.would_refuse(client, head.endpoint, head.deadline, head.pipeline):
             return False
         now = self._clock()
         if not self._waiting and self._budget.left(now):
@@ -171,13 +181,13 @@ class EarlyRefusal:
 
     def _refuse(self, channel: Any, head: RequestHead, waited_s: float, began: float) -> bool:
         """False if there is room by now."""
-        host, port = channel.client_address(head.forwarded_for)
-        error = refusals.refusal_after(waited_s, host, port, head.endpoint, head.deadline)
+        client = channel.client_address(head.forwarded_for)
+        error = refusals.refusal_after(waited_s, client, head.endpoint, head.deadline, head.pipeline)
         if error is None:
             return False
         close = isinstance(error, Draining)
-        context = refusals.context_of(InferenceRequest.Transport.HTTP, host, head.request_id, head.traceparent)
-        reply = refusals.refuse(head.dialect, context, error, close=close)
+        context = refusals.context_of(InferenceRequest.Transport.HTTP, client[0], head.request_id, head.traceparent)
+        reply = refusals.refuse(head.dialect, context, error, close=close, pipeline=head.pipeline)
         status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES.get(reply.status, b""))
         channel.answer(
             b"\r\n".join([status, *(b"%s: %s" % header for header in reply.headers), b"", reply.body]), close=close

@@ -104,7 +104,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             return
         self._refused = True
         context = refusals.context_of(HTTP, getattr(self.transport.getPeer(), "host", None))
-        status, headers, body = refusals.refuse(self.dialect(), context, error)
+        status, headers, body = refusals.refuse(self.dialect(), context, error, pipeline=self.pipeline())
         self.setTimeout(None)
         self.transport.unregisterProducer()
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES.get(status, b""), headers)
@@ -119,7 +119,14 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def dialect(self) -> Dialect:
         """For errors of the request that is received or answered."""
-        return registry.of_path(mount.local_path(self.target(), self.factory.server.root_path))
+        return registry.of_path(self._local_path())
+
+    def pipeline(self) -> str:
+        """Name of the pipeline that this request is for; empty where it is for none."""
+        return refusals.pipeline_of(self._local_path())
+
+    def _local_path(self) -> str:
+        return mount.local_path(self.target(), self.factory.server.root_path)
 
     def _receiving(self) -> bool:
         """Whether part of a request for our mount has arrived."""

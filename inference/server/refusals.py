@@ -4,9 +4,11 @@ import asyncio
 import logging
 from typing import Any
 
+from inference import catalog
 from inference.api import security_headers
+from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
-from inference.api.scope import peer
+from inference.api.scope import PIPELINES, peer
 from inference.errors import InferenceError, Overloaded
 from inference.observability import tracing
 from inference.serving import current_service
@@ -14,27 +16,32 @@ from inference.serving.context import RequestContext
 
 logger = logging.getLogger("inference.server")
 
+Client = tuple[str | None, int]
+"""Address and port."""
 ADMITTED_WITHIN = 0.1
 """Part of its deadline that a request may have waited for its refusal, to be admitted where there is room by then."""
 
 
-def would_refuse(host: str | None, port: int, endpoint: Endpoint, deadline: str) -> bool:
+def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: str) -> bool:
     """Whether admission refuses any request of this client now: then the application need not be started.
 
     Args:
         deadline: value of the endpoint's deadline header, or an empty text.
+        pipeline: its name.
     """
     service = current_service.get()
-    if service is None or host is None or service.loop is not asyncio.get_running_loop():
+    if service is None or client[0] is None or service.loop is not asyncio.get_running_loop():
         return False
     try:
         deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
     except InferenceError:
         return False  # the application says what is wrong
-    return service.admission.refusal_reason(1, peer({"client": (host, port)}), deadline_s) is not None
+    return service.admission(pipeline).refusal_reason(1, peer({"client": client}), deadline_s) is not None
 
 
-def refusal_after(waited_s: float, host: str, port: int, endpoint: Endpoint, deadline: str) -> InferenceError | None:
+def refusal_after(
+    waited_s: float, client: Client, endpoint: Endpoint, deadline: str, pipeline: str
+) -> InferenceError | None:
     """The error for a request that ``would_refuse`` refused and that has waited since; ``None`` to admit it after all.
 
     There may be room by now. But after more than ``ADMITTED_WITHIN`` of its deadline it would be answered too late.
@@ -43,7 +50,7 @@ def refusal_after(waited_s: float, host: str, port: int, endpoint: Endpoint, dea
     assert service is not None  # noqa: S101 - it refused
     deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
     try:
-        service.admission.check(1, peer({"client": (host, port)}), deadline_s)
+        service.admission(pipeline).check(1, peer({"client": client}), deadline_s)
     except InferenceError as error:
         return error
     if waited_s <= ADMITTED_WITHIN * (deadline_s or service.conf.deadline_s):
@@ -56,7 +63,14 @@ def draining() -> bool:
     return service is not None and service.draining.is_set()
 
 
-def refuse(dialect: Dialect, context: RequestContext, error: InferenceError, *, close: bool = True) -> Reply:
+def refuse(
+    dialect: Dialect,
+    context: RequestContext,
+    error: InferenceError,
+    *,
+    close: bool = True,
+    pipeline: str = "",
+) -> Reply:
     """Log the refusal; returns the whole answer.
 
     Args:
@@ -64,12 +78,22 @@ def refuse(dialect: Dialect, context: RequestContext, error: InferenceError, *, 
     """
     service = current_service.get()
     if service is not None:
-        service.refused(context, error)
+        service.refused(context, error, pipeline)
     reply = dialect.error(context, error)
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
     headers += [(b"connection", b"close")] if close else []
     headers += [(b"traceparent", context.traceparent.encode())] if context.traceparent else []
     return Reply(reply.status, [*headers, *security_headers.missing(headers)], reply.body)
+
+
+def pipeline_of(path: str) -> str:
+    """Name of the pipeline whose endpoint is at a path below our mount; empty where there is none."""
+    pipelines = catalog.current()
+    found = pipelines.route(path.removeprefix(PIPELINES)) if path.startswith(PIPELINES) else (pipelines.default, path)
+    if found is None:
+        return ""
+    spec, path = found
+    return spec.name if any(endpoint.path == path for _, endpoint in registry.endpoints()) else ""
 
 
 def context_of(transport: str, host: str | None, request_id: str = "", traceparent: str = "") -> RequestContext:

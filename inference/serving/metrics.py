@@ -1,44 +1,69 @@
 """Metrics that are read when Prometheus asks: the state of this process, and what workers report of theirs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from inference.observability.metrics import Metric, counter, gauge
+from inference.messaging.messages import CostModel
+from inference.observability.metrics import Metric, counter, counters, gauge, gauges
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
 from inference.scheduling.dispatcher import Dispatcher
-from inference.scheduling.worker_registry import WorkerRegistry
+from inference.scheduling.served_pipeline import ServedPipeline
 
 
-def read_metrics(admission: Admission, dispatcher: Dispatcher, request_log: RequestLog) -> Iterator[Metric]:
-    yield gauge("pending_inputs", "Inputs admitted and not yet answered.", admission.pending_inputs)
-    wait_s = admission.predicted_wait_s()
-    yield gauge("predicted_wait_seconds", "Predicted time until one more input would be answered.", wait_s)
-    yield gauge("queue_depth", "Jobs that wait in this process or at workers.", dispatcher.queue_depth)
+def read_metrics(
+    admissions: Mapping[str, Admission], dispatcher: Dispatcher, request_log: RequestLog
+) -> Iterator[Metric]:
+    """``admissions`` by the name of their pipeline."""
+    pipelines = dispatcher.pipelines
+    pending = {name: admission.pending_inputs for name, admission in admissions.items()}
+    yield gauges("pending_inputs", "Inputs admitted and not yet answered.", pending)
+    wait_s = {name: admission.predicted_wait_s() for name, admission in admissions.items()}
+    yield gauges("predicted_wait_seconds", "Predicted time until one more input would be answered.", wait_s)
+    size = dispatcher.pending_bytes
+    yield gauge("pending_bytes", "Size of the inputs admitted and not yet answered.", size)
+    depths = {name: pipeline.queue_depth for name, pipeline in pipelines.items()}
+    yield gauges("queue_depth", "Jobs that wait in this process or at workers.", depths)
     dispatched = dispatcher.dispatched
     yield gauge("dispatched_jobs", "Jobs sent to workers whose closing entry has not arrived.", dispatched)
-    yield counter("redispatched_jobs", "Jobs put back into the queue after they were sent.", dispatcher.redispatched)
-    yield from _workers(dispatcher)
-    yield from _cost_model(dispatcher.registry)
+    redispatched = {name: pipeline.redispatched for name, pipeline in pipelines.items()}
+    yield counters("redispatched_jobs", "Jobs put back into the queue after they were sent.", redispatched)
+    yield gauge("worker_hosts", "Worker hosts that this process hears from.", len(dispatcher.registry))
+    yield from _workers(pipelines)
+    yield from _cost_models(pipelines)
     yield gauge("request_log_pending_rows", "Rows of the log not yet written to the database.", request_log.waiting)
     lost = "Requests missing from the log: its buffer was full or the database rejected the row."
     yield counter("request_log_dropped_requests", lost, request_log.dropped)
 
 
-def _workers(dispatcher: Dispatcher) -> Iterator[Metric]:
-    registry, totals = dispatcher.registry, dispatcher.totals
-    yield gauge("workers_ready", "Ready workers that new requests are sent to.", len(registry.serving()))
-    others, other = len(registry.other_versions()), "Ready workers without new requests: they serve another version."
-    yield gauge("workers_version_mismatch", other, others)
-    yield counter("jobs", "Jobs that workers ran.", totals.jobs)
-    yield counter("batches", "Batches that workers ran.", totals.batches)
-    yield counter("job_tokens", "Tokens of the jobs that workers ran, without padding.", totals.tokens)
-    yield counter("computed_tokens", "Tokens that workers computed, padding included.", totals.padded_tokens)
+def _workers(pipelines: Mapping[str, ServedPipeline]) -> Iterator[Metric]:
+    ready = {name: len(pipeline.serving()) for name, pipeline in pipelines.items()}
+    yield gauges("workers_ready", "Ready workers that new requests are sent to.", ready)
+    others = {name: len(pipeline.other_versions()) for name, pipeline in pipelines.items()}
+    other = "Ready workers without new requests: they serve another version."
+    yield gauges("workers_version_mismatch", other, others)
+    failed = {
+        name: sum(worker.state == "failed" for worker in pipeline.workers.values())
+        for name, pipeline in pipelines.items()
+    }
+    yield gauges("workers_failed", "Workers whose pipeline could not be loaded.", failed)
+    totals = {name: pipeline.totals for name, pipeline in pipelines.items()}
+    yield counters("jobs", "Jobs that workers ran.", {name: t.jobs for name, t in totals.items()})
+    yield counters("batches", "Batches that workers ran.", {name: t.batches for name, t in totals.items()})
+    tokens = {name: t.tokens for name, t in totals.items()}
+    yield counters("job_tokens", "Tokens of the jobs that workers ran, without padding.", tokens)
+    computed = {name: t.padded_tokens for name, t in totals.items()}
+    yield counters("computed_tokens", "Tokens that workers computed, padding included.", computed)
 
 
-def _cost_model(registry: WorkerRegistry) -> Iterator[Metric]:
-    """Of one of the workers."""
-    if cost := next((worker.cost for worker in registry.serving() if worker.cost), None):
-        yield gauge("cost_model_batch_seconds", "Cost model of a worker: time per batch.", cost.fixed_ms / 1000)
-        yield gauge("cost_model_job_seconds", "Cost model of a worker: time per job.", cost.per_job_ms / 1000)
-        token_s = cost.per_token_ms / 1000
-        yield gauge("cost_model_token_seconds", "Cost model of a worker: time per computed token.", token_s)
+def _cost_models(pipelines: Mapping[str, ServedPipeline]) -> Iterator[Metric]:
+    """Of one worker of each pipeline."""
+    costs: dict[str, CostModel] = {}
+    for name, pipeline in pipelines.items():
+        if cost := next((worker.cost for worker in pipeline.serving() if worker.cost), None):
+            costs[name] = cost
+    if costs:
+        for unit in ("batch", "job", "token"):
+            text = f"Cost model of a worker: time per {'computed ' if unit == 'token' else ''}{unit}."
+            field = {"batch": "fixed_ms", "job": "per_job_ms", "token": "per_token_ms"}[unit]
+            seconds = {name: getattr(cost, field) / 1000 for name, cost in costs.items()}
+            yield gauges(f"cost_model_{unit}_seconds", text, seconds)

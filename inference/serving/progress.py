@@ -2,6 +2,7 @@
 
 from inference.messaging.messages import Started, Token
 from inference.serving.generation_result import GenerationResult
+from inference.serving.result import Served
 
 
 class Progress:
@@ -10,8 +11,8 @@ class Progress:
     wants_started = False
     """``started`` is of use; otherwise workers do not report it."""
 
-    def admitted(self) -> None:
-        """The request is valid and will be answered."""
+    def admitted(self, served: Served) -> None:
+        """The request is valid and will be answered by this pipeline."""
 
     def started(self, event: Started) -> None:
         """Its first input enters the model."""

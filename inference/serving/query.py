@@ -13,6 +13,8 @@ class Query:
     inputs: list[Any]
     many: bool
     """The client sent a list, and gets one."""
+    pipeline: str | None = None
+    """Name or alias of the pipeline that the body or frame asks for; ``None``: that of the path, or the default one."""
     parameters: Any = None
     stream: bool = False
     """Each token is sent as it is generated."""

@@ -14,9 +14,10 @@ from inference.scheduling.calls import Answer
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import Times
+from inference.serving.result import Served, Times
 
 Status = InferenceRequest.Status
+NOTHING = Served("", "")
 
 
 @dataclass(eq=False, slots=True)
@@ -24,6 +25,10 @@ class RequestRecord:
     """Filled while the service works on a request."""
 
     context: RequestContext
+    pipeline: str = ""
+    """Its name in the catalog, once it is known."""
+    served: Served = NOTHING
+    """Where its jobs were sent."""
     query: Query | None = None
     description: Description | None = None
     """Of the model that it was validated for."""
@@ -52,7 +57,8 @@ class RequestRecord:
             received_at=context.received_at,
             transport=context.transport,
             client=context.client,
-            pipeline=self.description.model if self.description else "",
+            pipeline=self.pipeline,
+            version=self.description.version if self.description else "",
             inputs=len(query.inputs) if query else 0,
             preview=preview(query.inputs, log_inputs) if query else "",
             status=_status(error),
@@ -77,11 +83,12 @@ class Recorder:
 
     def record(self, record: RequestRecord, error: InferenceError | None) -> None:
         entry = record.entry(error, self._log_inputs)
-        self._metrics.count(entry.transport, entry.status, entry.code, entry.total_ms)
+        pipeline = entry.pipeline
+        self._metrics.count(pipeline, entry.transport, entry.status, entry.code, entry.total_ms)
         if entry.queue_ms is not None and entry.inference_ms is not None:
-            self._metrics.observe(entry.queue_ms, entry.inference_ms, entry.batch_size)
+            self._metrics.observe(pipeline, entry.queue_ms, entry.inference_ms, entry.batch_size)
         if record.generation is not None and record.generation.tokens:
-            self._metrics.observe_tokens(record.generation.first_token_ms, len(record.generation.tokens))
+            self._metrics.observe_tokens(pipeline, record.generation.first_token_ms, len(record.generation.tokens))
         if self._request_log.record(entry):
             report(entry, record.context.traceparent)
 

@@ -16,9 +16,20 @@ class Times:
     batch_size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers a request."""
+
+    pipeline: str
+    """Its name in the catalog."""
+    version: str
+    """Of its model."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestResult:
     query: Query
+    served: Served
     outputs: list[bytes]
     """JSON, one per input, in order."""
     times: Times

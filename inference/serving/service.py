@@ -6,13 +6,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from inference.catalog import Catalog
 from inference.conf import Conf
-from inference.errors import Cancelled, InferenceError, Internal, PayloadTooLarge, WorkerLost
+from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
 from inference.messaging.messages import Generation, Token
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
-from inference.scheduling.calls import Answer, Events, Superseded, Work
+from inference.scheduling.calls import Answer, Events, Peer, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.versions import describe
 from inference.serving import validation
@@ -20,10 +21,11 @@ from inference.serving.bug import log_bug
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.metrics import read_metrics
+from inference.serving.pipeline_state import PipelineState, state_of
 from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
-from inference.serving.result import RequestResult
+from inference.serving.result import RequestResult, Served
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +37,45 @@ SILENT = Progress()
 class Service:
     """One per web process; lives on the dispatcher's event loop."""
 
-    def __init__(self, conf: Conf, dispatcher: Dispatcher, request_log: RequestLog, *, embedded: bool = False) -> None:
+    def __init__(
+        self, conf: Conf, catalog: Catalog, dispatcher: Dispatcher, request_log: RequestLog, *, embedded: bool = False
+    ) -> None:
         self.conf = conf
+        self.catalog = catalog
         self.dispatcher = dispatcher
-        self.admission = Admission(dispatcher, conf, embedded=embedded)
-        self.metrics = Metrics(partial(read_metrics, self.admission, dispatcher, request_log))
+        self.admissions = {
+            spec.name: Admission(dispatcher.pipelines[spec.name], spec.conf, embedded=embedded) for spec in catalog
+        }
+        """By the name of the pipeline."""
+        self.metrics = Metrics(partial(read_metrics, self.admissions, dispatcher, request_log), catalog.names)
         self.draining = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._recorder = Recorder(conf, self.metrics, request_log)
         self._open = 0
         self._closed = asyncio.Event()
 
+    @property
+    def pending_inputs(self) -> int:
+        """Inputs of all pipelines, admitted and not yet answered."""
+        return sum(admission.pending_inputs for admission in self.admissions.values())
+
+    def admission(self, pipeline: str | None = None) -> Admission:
+        """Of the pipeline with this name, by default that of the catalog's default."""
+        return self.admissions[pipeline or self.catalog.default.name]
+
     async def answer(
-        self, context: RequestContext, read: Callable[[], Query], progress: Progress = SILENT
+        self,
+        context: RequestContext,
+        read: Callable[[], Query],
+        progress: Progress = SILENT,
+        pipeline: str | None = None,
     ) -> RequestResult:
         """Answer one request. ``read`` makes the query; an error that it raises is the request's.
 
         Cancel the calling task when the client disconnects: its jobs are cancelled and its permits released at once.
+
+        Args:
+            pipeline: name of the pipeline, where it is known before the query is read.
 
         Raises:
             InferenceError: what to tell the client.
@@ -60,7 +84,7 @@ class Service:
         record = RequestRecord(context)
         self._open += 1
         try:
-            return await self._run(record, read, progress)
+            return await self._run(record, read, progress, pipeline)
         except InferenceError as raised:
             error = raised
             raise
@@ -76,34 +100,50 @@ class Service:
                 self._closed.set()
             self._record(record, error)
 
-    def refused(self, context: RequestContext, error: InferenceError) -> None:
-        """Record a request that was refused before ``answer``."""
-        self._record(RequestRecord(context), error)
+    def refused(self, context: RequestContext, error: InferenceError, pipeline: str = "") -> None:
+        """Record a request that was refused before ``answer``; ``pipeline`` is the name, where that is known."""
+        self._record(RequestRecord(context, pipeline), error)
 
-    def unready(self) -> str:
-        """Why a request would not be served now; empty if it would."""
-        if (refusal := self.admission.refusal_reason()) is not None:
+    def unready(self, pipeline: str | None = None) -> str:
+        """Why a request to a pipeline would not be served now; empty if it would.
+
+        Without a name: why no pipeline would serve one.
+        """
+        if pipeline is None:
+            reasons = [self.unready(name) for name in self.catalog.names]
+            return reasons[0] if all(reasons) else ""
+        if (refusal := self.admissions[pipeline].refusal_reason()) is not None:
             return f"{refusal.reason}."
         if not self.dispatcher.layer_works:
             return "The channel layer does not answer."
-        if not self.dispatcher.registry.serving():
+        if not self.dispatcher.pipelines[pipeline].serving():
             return "No worker is ready; the model is still loading or no worker runs."
         return ""
 
-    def different(self) -> str:
-        """What is served, where ready workers do not all serve the same; empty where they do."""
-        registry = self.dispatcher.registry
-        if not (others := registry.other_versions()):
+    def states(self) -> list[PipelineState]:
+        """Of all pipelines, in the order of the catalog."""
+        return [state_of(spec, self.dispatcher.pipelines[spec.name]) for spec in self.catalog]
+
+    def different(self, pipeline: str | None = None) -> str:
+        """What is served, where ready workers of a pipeline do not all serve the same; empty where they do.
+
+        Without a name: of all pipelines.
+        """
+        if pipeline is None:
+            return " ".join(filter(None, map(self.different, self.catalog.names)))
+        served = self.dispatcher.pipelines[pipeline]
+        if not (others := served.other_versions()):
             return ""
         ignored = ", ".join(sorted({describe(worker.description) for worker in others}))
         return (
-            f"Workers serve different models. Requests go to {describe(registry.description)}, "
-            f"{len(registry.serving())} ready; none go to {ignored}, {len(others)} ready."
+            f"Workers serve different models. Requests go to {describe(served.description)}, "
+            f"{len(served.serving())} ready; none go to {ignored}, {len(others)} ready."
         )
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new requests and wait for the accepted ones; those that are left after ``timeout_s`` get an error."""
-        self.admission.draining = True
+        for admission in self.admissions.values():
+            admission.draining = True
         self.draining.set()
         try:
             async with asyncio.timeout(timeout_s):
@@ -121,20 +161,54 @@ class Service:
             await self._closed.wait()
 
     def _record(self, record: RequestRecord, error: InferenceError | None) -> None:
-        record.description = record.description or self.dispatcher.registry.description
+        if record.pipeline and record.description is None:
+            record.description = self.dispatcher.pipelines[record.pipeline].description
         self._recorder.record(record, error)
 
-    async def _run(self, record: RequestRecord, read: Callable[[], Query], progress: Progress) -> RequestResult:
+    async def _run(
+        self, record: RequestRecord, read: Callable[[], Query], progress: Progress, pipeline: str | None
+    ) -> RequestResult:
         peer = record.context.peer
-        self.admission.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
+        if pipeline is not None:
+            record.pipeline = pipeline
+        if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
+            refusing.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
         query = record.query = read()
+        record.pipeline = self._asked(query, pipeline)
         validation.validate_number(query.inputs)
-        with self.admission.permits(len(query.inputs), peer, query.deadline_s):
+        with self.admissions[record.pipeline].permits(len(query.inputs), peer, query.deadline_s):
             record.answers = await self._answers(record, query, progress)
         outputs = [answer.result.output for answer in record.answers]
         _finish(record.generation, record.answers[0].result.generation)
         self._check_size(sum(map(len, outputs)))
-        return RequestResult(query=query, outputs=outputs, times=record.times(), generation=record.generation)
+        return RequestResult(
+            query=query,
+            served=record.served,
+            outputs=outputs,
+            times=record.times(),
+            generation=record.generation,
+        )
+
+    def refusing(self, pipeline: str | None, peer: Peer, deadline_s: float | None) -> Admission | None:
+        """The admission that refuses any request of this client now, whatever it contains; ``None`` if none does.
+
+        Where the pipeline is not known, all of them must refuse.
+        """
+        for admission in (self.admissions[pipeline],) if pipeline else self.admissions.values():
+            if admission.refusal_reason(1, peer, deadline_s) is None:
+                return None
+        return self.admission(pipeline)
+
+    def _asked(self, query: Query, pipeline: str | None) -> str:
+        """Name of the pipeline that a request is for. Raises ``NotFound``, or ``Invalid`` if it names two."""
+        if query.pipeline is None:
+            return pipeline or self.catalog.default.name
+        spec = self.catalog.find(query.pipeline)
+        if spec is None:
+            raise NotFound(no_pipeline(self.catalog, query.pipeline))
+        if pipeline not in (None, spec.name):
+            raise Invalid(f"The path is that of pipeline {pipeline}, and the request names {query.pipeline}; name one.")
+        return spec.name
 
     async def _answers(self, record: RequestRecord, query: Query, progress: Progress) -> list[Answer]:
         """Run an admitted request, again with the next model where the one it was validated for has been replaced."""
@@ -143,11 +217,11 @@ class Service:
         admitted = False
         while True:
             work = await self._validated(record, query, admitted_at, deadline_at)
-            if not admitted:
-                admitted = True
-                progress.admitted()
+            record.served = Served(record.pipeline, work.version)
+            events = _events(record, query, progress, None if admitted else progress.admitted)
+            admitted = True
             try:
-                return await self.dispatcher.run(work, _events(record.generation, query, progress))
+                return await self.dispatcher.run(work, events)
             except Superseded:
                 if record.generation is not None and record.generation.tokens:
                     raise WorkerLost("The model was replaced while it generated this text; ask again.") from None
@@ -155,7 +229,7 @@ class Service:
     async def _validated(self, record: RequestRecord, query: Query, admitted_at: float, deadline_at: float) -> Work:
         """The work for the model that is served now. Waits for the first worker."""
         context = record.context
-        description = record.description = await self.dispatcher.description(deadline_at)
+        description = record.description = await self.dispatcher.description(deadline_at, record.pipeline)
         validation.validate_inputs(description, query.inputs)
         parameters = validation.validate_parameters(description, query.parameters)
         if query.tokens_for is not None:
@@ -169,6 +243,7 @@ class Service:
             parameters=parameters,
             admitted_at=admitted_at,
             deadline_at=deadline_at,
+            pipeline=record.pipeline,
             peer=context.peer,
             traceparent=context.traceparent,
             version=description.version,
@@ -180,17 +255,26 @@ class Service:
             raise PayloadTooLarge(f"The answer has {size} bytes, {limit} are allowed; send fewer or shorter inputs.")
 
 
-def _events(generation: GenerationResult | None, query: Query, progress: Progress) -> Events:
+def no_pipeline(catalog: Catalog, name: str) -> str:
+    """What to tell a client that asks for a pipeline that there is not."""
+    return f"There is no pipeline {name[:60]!r} here; known are {', '.join(catalog.names)}."
+
+
+def _events(
+    record: RequestRecord, query: Query, progress: Progress, admitted: Callable[[Served], None] | None
+) -> Events:
+    generation, served = record.generation, record.served
+    tell = None if admitted is None else lambda: admitted(served)
     started = progress.started if progress.wants_started else None
     if generation is None:
-        return Events(started)
+        return Events(tell, started)
 
     def take(token: Token) -> None:
         generation.take(token)
         if query.stream:
             progress.token(token, generation)
 
-    return Events(started, take)
+    return Events(tell, started, take)
 
 
 def _finish(result: GenerationResult | None, generation: Generation | None) -> None:

@@ -6,14 +6,14 @@ It loads the pipeline of the test that runs; outside of tests, one with the defa
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 
 import msgspec
 
-from inference.backends.base import Generated, LoadFailed, Outcome
+from inference.backends.base import Generated, LoadFailed, Outcome, Turn, at_once
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import FinishReason, Job
@@ -21,31 +21,34 @@ from inference.serving.generation_result import pipeline_output
 from inference.testing.fake_pipeline import FakePipeline
 
 logger = logging.getLogger(__name__)
-_current: FakePipeline | None = None
+_current: Mapping[str, FakePipeline] = {}
+"""By the model's name in the settings of their pipelines."""
 _threads: list[threading.Thread] = []
 
 
 @contextmanager
-def using(fake: FakePipeline) -> Iterator[None]:
-    """``load`` loads this one; at the end, wait for the threads that have."""
+def using(fakes: Mapping[str, FakePipeline]) -> Iterator[None]:
+    """``load`` loads these, by the model's name in the settings; at the end, wait for the threads that have."""
     global _current
-    _current = fake
+    _current = fakes
     try:
         yield
     finally:
-        _current = None
+        _current = {}
         while _threads:
             _threads.pop().join()
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> "FakeBatchedPipeline | FakeSteppedPipeline":
+def load(
+    conf: Conf, report: Callable[[str], None], turn: Turn = at_once
+) -> "FakeBatchedPipeline | FakeSteppedPipeline":
     """Raises ``LoadFailed`` for an unknown task."""
-    if _current is not None:
+    if _current:
         _threads.append(threading.current_thread())
     else:
         logger.warning("Answers are those of a fake pipeline: INFERENCE_BACKEND is %s", conf.backend)
     try:
-        fake = _current or FakePipeline(conf.task or "fill-mask")
+        fake = _current.get(conf.model) or FakePipeline(conf.task or "fill-mask")
     except ValueError as error:
         raise LoadFailed(str(error)) from error
     report(f"ready: a fake pipeline for {fake.description.task}")
@@ -114,7 +117,14 @@ class FakeSteppedPipeline:
 
     def retain(self, prepared: Collection[FakeJob]) -> None: ...
 
-    def step(self, prepared: Sequence[FakeJob]) -> list[Generated | InferenceError | None]:
+    def use_threads(self, threads: int) -> None: ...
+
+    def step_tokens(self, prepared: Sequence[FakeJob], prompt_tokens: int | None = None) -> int:
+        return len(prepared)
+
+    def step(
+        self, prepared: Sequence[FakeJob], prompt_tokens: int | None = None
+    ) -> list[Generated | InferenceError | None]:
         self._fake.delay()
         return [self._next(text) for text in prepared]
 

@@ -1,4 +1,4 @@
-"""The worker consumer: messages of the channel layer become calls of the worker's intake."""
+"""The worker consumer: messages of the channel layer become calls of the host's intake."""
 
 import logging
 from typing import Any
@@ -7,7 +7,7 @@ from channels.consumer import AsyncConsumer
 from channels.utils import await_many_dispatch
 
 from inference.messaging.codec import UnknownMessage, decode
-from inference.messaging.messages import Cancel, Go, Hello, Submit
+from inference.messaging.messages import Cancel, Go, Hello, Submit, Want
 from inference.worker.intake import Intake
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class WorkerConsumer(AsyncConsumer):
         match decode(message):
             case Hello() as hello:
                 self.intake.hello(hello)
+            case Want() as want:
+                self.intake.want(want)
             case Submit() as submit:
                 self.intake.submit(submit)
             case Cancel() as cancel:

@@ -1,4 +1,4 @@
-"""The threads that run the model and the tokenizer."""
+"""The threads that run models and tokenizers."""
 
 import asyncio
 import queue
@@ -13,22 +13,22 @@ from inference.worker.watchdog import Watchdog, is_device_lost
 T = TypeVar("T")
 
 
-def running(worker_id: str) -> bool:
-    """Whether a thread of the worker has not ended yet.
+def running(host_id: str) -> bool:
+    """Whether a thread of the host has not ended yet.
 
     Python must not end meanwhile: a thread that returns from native code then aborts the process.
     https://github.com/python/cpython/issues/87135
     """
-    return any(worker_id in thread.name for thread in threading.enumerate())
+    return any(host_id in thread.name for thread in threading.enumerate())
 
 
 class ThreadExecutor:
-    """Runs one call after the other on a thread of its own, named after its worker, for the event loop.
+    """Runs one call after the other on a thread of its own, named after its host, for the event loop.
 
     What a call raises goes to its caller and does not end the thread. The thread is a daemon, so that a model that
     hangs cannot keep the process from ending (a ``ThreadPoolExecutor`` would be joined at exit).
 
-    ``watchdog`` watches each call once it is set, which is after loading: that may take any time.
+    ``watchdog`` watches each call, except those of a pipeline that is loaded: they may take any time.
     """
 
     def __init__(self, name: str, watchdog: Watchdog | None = None) -> None:
@@ -39,7 +39,7 @@ class ThreadExecutor:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, call: Callable[[], T], predicted_ms: float | None = None) -> T:
+    async def run(self, call: Callable[[], T], predicted_ms: float | None = None, *, watched: bool = True) -> T:
         """Raises whatever ``call`` raises. Does not return if the device is lost, which the watchdog reports.
 
         Cancelling does not stop a call that has begun.
@@ -48,7 +48,8 @@ class ThreadExecutor:
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         predicted_s = None if predicted_ms is None else predicted_ms / 1000
-        with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
+        watch = self.watchdog.watching(self._name, predicted_s) if self.watchdog and watched else nullcontext()
+        with watch:
             self._calls.put((call, future))
             try:
                 return await future
@@ -91,7 +92,7 @@ class ThreadExecutor:
 
 
 class Executors:
-    """The threads of a worker, and which of them runs the next batch.
+    """The threads of a host, and which of them are busy. All pipelines of the host share them.
 
     Two batches side by side, with half of the cores each, get more out of a processor than one after the other with all
     of them (decision 0007): no core waits for another at the end of each operator, nor for the next batch. A lone job
@@ -100,23 +101,33 @@ class Executors:
     Args:
         tokenizer: runs no batches.
         wide: may use all cores.
-        narrow: each may use its share of the cores. None: one batch after the other, on ``wide``.
+        narrow: each may use its part of the cores. None: one batch after the other, on ``wide``.
     """
 
     def __init__(self, tokenizer: ThreadExecutor, wide: ThreadExecutor, narrow: Sequence[ThreadExecutor] = ()) -> None:
         self.tokenizer = tokenizer
+        self.tokenizing = asyncio.Lock()
+        """Held for as long as nothing else may be tokenised."""
         self.wide = wide
-        self.side_by_side = max(1, len(narrow))
-        self._narrow = tuple(narrow)
+        self.narrow = tuple(narrow)
         self._busy: set[ThreadExecutor] = set()
+
+    @property
+    def side_by_side(self) -> int:
+        """How many batches may run at once."""
+        return max(1, len(self.narrow))
+
+    def part(self, thread: ThreadExecutor) -> float:
+        """Of the cores that the thread may use."""
+        return 1.0 if thread is self.wide else 1 / self.side_by_side
 
     def free(self, *, narrow: bool) -> ThreadExecutor | None:
         """A thread for the next batch, if there is one; ``narrow``: the batch may run beside another."""
-        if not self._narrow or not narrow:
+        if not self.narrow or not narrow:
             return None if self._busy else self.wide
         if self.wide in self._busy:
             return None
-        return next((thread for thread in self._narrow if thread not in self._busy), None)
+        return next((thread for thread in self.narrow if thread not in self._busy), None)
 
     def take(self, thread: ThreadExecutor) -> None:
         self._busy.add(thread)
@@ -126,12 +137,12 @@ class Executors:
 
     def close(self, last: Callable[[], object] | None = None) -> None:
         """End the threads after their calls; then, with no other thread left, ``last`` runs on the wide one."""
-        for thread in (self.tokenizer, *self._narrow):
+        for thread in (self.tokenizer, *self.narrow):
             thread.close()
         self.wide.close(None if last is None else partial(self._after_others, last))
 
     def _after_others(self, last: Callable[[], object]) -> None:
-        for thread in (self.tokenizer, *self._narrow):
+        for thread in (self.tokenizer, *self.narrow):
             thread.join()
         last()
 

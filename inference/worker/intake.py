@@ -1,68 +1,77 @@
-"""A worker's side of the protocol with web processes: which jobs it holds for whom, and what it replies.
+"""A host's side of the protocol with web processes: which jobs it holds for whom, and what it replies.
 
 Rules by number are those of docs/architecture.md, section "The protocol between web and worker".
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from inference.messaging import previous_release
 from inference.messaging.layer import ChannelLayer
 from inference.messaging.messages import (
+    DEFAULT_PIPELINE,
+    RELEASE,
     Cancel,
     Closing,
-    Description,
     Error,
     Event,
+    Facts,
     Go,
     Hello,
+    HostStatus,
     Job,
     Result,
     Returned,
     State,
-    Status,
     Submit,
-    Totals,
+    Want,
 )
 from inference.observability import tracing
 from inference.worker.item import Item
-from inference.worker.job_runner import JobRunner
 from inference.worker.outbox import Outbox
+from inference.worker.pipeline_worker import PipelineWorker
 
 jobs = logging.getLogger("inference.jobs")
-"""One record for each job that the worker closes."""
+"""One record for each job that the host closes."""
 
+TAKEN_S = 1.0
+"""How long a suspect that has ended keeps its host while the layer does not take its closing entry."""
 FORGET_WEB_AFTER_S = 30.0
 """Silence after which a web process is taken for gone; its jobs are dropped."""
+FORGET_WEB_AFTER_PERIODS = 5
+"""The same in hello periods of that process; the longer time counts."""
 
 
 @dataclass(eq=False)
 class Web:
-    """One web process, as this worker knows it."""
+    """One web process, as this host knows it."""
 
     outbox: Outbox
     sender: "asyncio.Task[None]"
     last_heard_at: float
     heard: int = 0
-    held: set[int] = field(default_factory=set)
+    period_s: float = 1.0
+    release: int = 1
+    observes: bool = False
+    held: dict[int, PipelineWorker] = field(default_factory=dict)
 
 
 class Intake:
-    """Takes messages of web processes, passes jobs to the runner, and sends each its replies (``JobReplies``).
+    """Takes messages of web processes, passes jobs to their workers, and sends each its replies (``JobReplies``).
 
-    It holds at most twice its total credit and returns what is beyond; it never stops reading the channel.
+    A worker holds at most twice its total credit and returns what is beyond; the host never stops reading the channel.
     """
 
-    def __init__(self, layer: ChannelLayer, worker_id: str, channel: str, credit: int) -> None:
-        self.worker_id = worker_id
+    def __init__(self, layer: ChannelLayer, host_id: str, channel: str, workers: Sequence[PipelineWorker]) -> None:
+        self.host_id = host_id
         self.state: State = "starting"
         self._layer = layer
         self._channel = channel
-        self._credit = credit
+        self._workers = {worker.id: worker for worker in workers}
         self._webs: dict[str, Web] = {}
-        self._runner: JobRunner | None = None
-        self._description: Description | None = None
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
 
@@ -75,41 +84,57 @@ class Intake:
     def hello(self, message: Hello) -> None:
         web = self._web_of(message.reply_channel)
         web.heard = max(web.heard, message.n)
-        web.outbox.status_due()
+        web.period_s, web.release, web.observes = message.period_s, message.release, message.observes
+        web.outbox.due("status", lambda: self._status(web))
         self._forget_silent_webs()
+
+    def want(self, message: Want) -> None:
+        web = self._web_of(message.reply_channel)
+        web.release = max(web.release, RELEASE)
+        for worker_id in message.workers:
+            if (worker := self._workers.get(worker_id)) and (description := worker.description):
+                facts = Facts(self.host_id, worker_id, 1, description)
+                web.outbox.due(f"facts {worker_id}", lambda facts=facts: facts)  # type: ignore[misc]
 
     def submit(self, message: Submit) -> None:
         web = self._web_of(message.reply_channel)
+        if message.worker:  # its first hello may have been lost
+            web.release = max(web.release, RELEASE)
+        worker = self._workers.get(message.worker) if message.worker else self._previously_only()
         for job in message.jobs:
             if job.id in web.held:  # rule 3: delivered twice, or sent again
-                if job.alone and self._runner:
-                    self._runner.set_alone((message.reply_channel, job.id))
+                if job.alone and (runner := web.held[job.id].runner):
+                    runner.set_alone((message.reply_channel, job.id))
                 continue
-            self._take(web, message.reply_channel, job)
+            self._take(web, message.reply_channel, job, worker)
 
     def cancel(self, message: Cancel) -> None:
-        if self._runner:
-            for job_id in message.ids:
-                self._runner.cancel((message.reply_channel, job_id))
+        web = self._webs.get(message.reply_channel)
+        for job_id in message.ids:
+            if web and (worker := web.held.get(job_id)) and worker.runner:
+                worker.runner.cancel((message.reply_channel, job_id))
 
     def go(self, message: Go) -> None:
-        if self._runner:
-            self._runner.go((message.reply_channel, message.id))
+        web = self._webs.get(message.reply_channel)
+        if web and (worker := web.held.get(message.id)) and worker.runner:
+            worker.runner.go((message.reply_channel, message.id))
 
-    # States of the worker
+    # States of the host
 
-    def open(self, runner: JobRunner, description: Description) -> None:
-        """Take jobs: the pipeline is loaded and warm."""
-        self._runner, self._description = runner, description
-        self.enter("ready")
+    def changed(self) -> None:
+        """Tell every web process: a worker has entered another state."""
+        for web in self._webs.values():
+            web.outbox.due("status", lambda web=web: self._status(web))  # type: ignore[misc]
 
     def enter(self, state: State) -> None:
-        """Change the state and send it to every web process."""
+        """Change the state of the host, and with it that of all its workers."""
         self.state = state
-        if state == "draining" and self._runner:
-            self._runner.return_waiting("draining")
-        for web in self._webs.values():
-            web.outbox.status_due()
+        if state in ("draining", "stopped"):
+            for worker in self._workers.values():
+                worker.state = state
+                if state == "draining" and worker.runner:
+                    worker.runner.return_waiting("draining")
+        self.changed()
 
     async def emptied(self) -> None:
         """Wait until nothing is held and the layer has taken every reply."""
@@ -132,19 +157,36 @@ class Intake:
             web.outbox.put(event)
 
     def close(self, item: Item, closing: Closing) -> None:
-        _report(item, closing)
-        if web := self._webs.get(item.key[0]):
+        web = self._webs.get(item.key[0])
+        worker = web.held.get(item.job.id) if web else None
+        _report(item, closing, worker.name if worker else "")
+        if web:
             web.outbox.put(closing)
 
-    def _take(self, web: Web, channel: str, job: Job) -> None:
-        full = self.held >= 2 * self._credit
-        if self._runner is None or self.state != "ready" or full:
-            web.held.add(job.id)
+    async def taken(self, item: Item) -> None:
+        channel, job_id = item.key
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TAKEN_S):
+                while (web := self._webs.get(channel)) and job_id in web.held:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _take(self, web: Web, channel: str, job: Job, worker: PipelineWorker | None) -> None:
+        if worker is None:  # of an earlier start of this pipeline
+            web.outbox.put(Returned(job.id, "full"))
+            return
+        full = worker.full()
+        web.held[job.id] = worker
+        worker.held += 1
+        if worker.runner is None or worker.state != "ready" or full:
             web.outbox.put(Returned(job.id, "draining" if self.state == "draining" else "full"))
             return
-        item = Item((channel, job.id), job, self._clock())
-        web.held.add(job.id)
-        self._runner.add(item)
+        worker.runner.add(Item((channel, job.id), job, self._clock(), may_clear=web.release >= RELEASE))
+
+    def _previously_only(self) -> PipelineWorker | None:
+        """The worker that web processes of the release before may use: they know of no others."""
+        named = [worker for worker in self._workers.values() if worker.name == DEFAULT_PIPELINE]
+        return named[0] if named else None
 
     def _web_of(self, channel: str) -> Web:
         web = self._webs.get(channel)
@@ -154,61 +196,59 @@ class Intake:
         return web
 
     def _make_web(self, channel: str) -> Web:
-        outbox = Outbox(
-            self._layer,
-            channel,
-            self.worker_id,
-            make_status=lambda: self._status(web),
-            on_taken=lambda closings: self._release(web, closings),
-        )
+        outbox = Outbox(self._layer, channel, self.host_id, on_taken=lambda closings: self._release(web, closings))
         web = Web(outbox, asyncio.get_running_loop().create_task(outbox.run()), self._clock())
         return web
 
-    def _status(self, web: Web) -> Status:
-        share = max(1, self._total_credit() // max(1, len(self._webs)))
-        return Status(
-            worker=self.worker_id,
+    @property
+    def _sharing(self) -> int:
+        """Web processes that share the credit of each worker."""
+        return sum(not web.observes for web in self._webs.values())
+
+    def _status(self, web: Web) -> HostStatus | previous_release.Status | None:
+        """As that web process understands it; ``None`` if there is nothing that it could."""
+        status = HostStatus(
+            host=self.host_id,
             channel=self._channel,
             heard=web.heard,
             state=self.state,
-            description=self._description,
-            queue_depth=self._runner.depth if self._runner else 0,
-            cost=self._runner.cost.model if self._runner else None,
-            job_ms=self._runner.cost.job_ms if self._runner else 0.0,
-            totals=self._runner.totals if self._runner else Totals(),
-            webs=len(self._webs),
-            credit=share if self.state == "ready" else 0,
+            webs=max(1, self._sharing),
             held=tuple(web.held),
+            workers=tuple(worker.status(self._sharing) for worker in self._workers.values()),
         )
-
-    def _total_credit(self) -> int:
-        """What the runner wants to hold, bounded by a few full batches."""
-        return min(self._credit, self._runner.credit) if self._runner else self._credit
+        if web.release >= RELEASE:
+            return status
+        if (worker := self._previously_only()) is None:
+            return None
+        return previous_release.status_of(status, worker.status(self._sharing), worker.description)
 
     def _forget_silent_webs(self) -> None:
         now = self._clock()
         for channel, web in list(self._webs.items()):
-            if now - web.last_heard_at > FORGET_WEB_AFTER_S:
+            if now - web.last_heard_at > max(FORGET_WEB_AFTER_S, FORGET_WEB_AFTER_PERIODS * web.period_s):
                 del self._webs[channel]
                 self._changed.set()
                 web.sender.cancel()
-                if self._runner:
-                    for job_id in web.held:
-                        self._runner.cancel((channel, job_id))
+                for job_id, worker in web.held.items():
+                    worker.held -= 1
+                    if worker.runner:
+                        worker.runner.cancel((channel, job_id))
 
     def _release(self, web: Web, closings: Iterable[Closing]) -> None:
         """The layer has taken these closing entries: the jobs are not held any more."""
-        web.held.difference_update(closing.id for closing in closings)
+        for closing in closings:
+            if worker := web.held.pop(closing.id, None):
+                worker.held -= 1
         self._changed.set()
 
 
-def _report(item: Item, closing: Closing) -> None:
-    """Log how a job ended, with the request's id and trace."""
+def _report(item: Item, closing: Closing, pipeline: str) -> None:
+    """Log how a job ended, with the request's id and trace, and the pipeline that it was for."""
     job = item.job
-    extra: dict[str, object] = {**tracing.fields(job.request_id, job.traceparent), "job": job.id}
+    extra: dict[str, object] = {**tracing.fields(job.request_id, job.traceparent), "job": job.id, "pipeline": pipeline}
     if isinstance(closing, Result):
         extra |= {"batch_size": closing.batch_size, "inference_ms": closing.inference_ms}
         outcome = f"answered in a batch of {closing.batch_size}, {closing.inference_ms:.1f} ms"
     else:
         outcome = closing.code if isinstance(closing, Error) else f"returned, {closing.reason}"
-    jobs.info("Job %d of request %s: %s", job.id, job.request_id, outcome, extra=extra)
+    jobs.info("Job %d of request %s, pipeline %s: %s", job.id, job.request_id, pipeline, outcome, extra=extra)

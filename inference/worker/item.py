@@ -22,6 +22,8 @@ class Item:
     received_at: float
     batch_key: Hashable = ()
     alone: bool = False
+    may_clear: bool = True
+    """Its web process understands ``Cleared``."""
     cancelled: bool = False
     go: asyncio.Event = field(default_factory=asyncio.Event)
     prepared: PreparedJob | None = None
@@ -44,7 +46,7 @@ class Item:
 
 
 class JobReplies(Protocol):
-    """Receives what a runner has to report of its jobs. Its methods must neither raise nor block."""
+    """Receives what a runner has to report of its jobs. Its methods must not raise."""
 
     def event(self, item: Item, event: Event) -> None:
         """The job runs and has made progress."""
@@ -52,6 +54,10 @@ class JobReplies(Protocol):
 
     def close(self, item: Item, closing: Closing) -> None:
         """The job has ended; called exactly once for each."""
+        ...
+
+    async def taken(self, item: Item) -> None:
+        """Wait until the layer has taken the job's closing entry, but not for long."""
         ...
 
 

@@ -5,13 +5,13 @@ from typing import Literal
 
 from inference.backends.base import Pipeline, PreparedJob, Stoppable
 from inference.errors import InferenceError
-from inference.messaging.messages import Closing, Error, Returned, Totals
+from inference.messaging.messages import Closing, Error, Returned, Started, Totals
 from inference.tasks import TASKS
 from inference.worker.batching.cost_model import CostEstimate
 from inference.worker.batching.policy import BatchLimits
-from inference.worker.executors import Executors
 from inference.worker.item import Item, JobReplies, Key
 from inference.worker.tokenization import Tokenization, first_call
+from inference.worker.turns import Share
 
 WORK_MS = 1000.0
 """Predicted work that a worker holds at most: while it waits here, it cannot be sent to another worker."""
@@ -23,15 +23,16 @@ GO_TIMEOUT_S = 1.0
 class JobRunner:
     """Jobs at a worker, from receipt to their closing entry; a subclass decides how waiting jobs are run."""
 
-    def __init__(self, pipeline: Pipeline, executors: Executors, limits: BatchLimits, replies: JobReplies) -> None:
+    def __init__(self, pipeline: Pipeline, share: Share, limits: BatchLimits, replies: JobReplies) -> None:
         self.cost = CostEstimate(pipeline.warm_up_costs)
         self.totals = Totals()
         self._pipeline: Pipeline = pipeline
-        self._executors = executors
+        self._share = share
+        self._executors = share.executors
         self._limits = limits
         self._replies = replies
         self._task = TASKS[pipeline.description.task]
-        self._tokenization = Tokenization(pipeline, executors.tokenizer)
+        self._tokenization = Tokenization(pipeline, share.executors)
         self._arrived: dict[Key, Item] = {}
         self._in_tokenizer: dict[Key, Item] = {}
         self._waiting: dict[Key, Item] = {}
@@ -138,7 +139,15 @@ class JobRunner:
             self._waiting[item.key] = item
 
     async def _run_alone(self, item: Item) -> None:
-        """Wait for ``go``, then run it with nothing else in the model or the tokenizer."""
+        """Ask for ``go``, then run it; from the question on, nothing else is in a model or tokenizer of this host."""
+        async with self._tokenization.lock:
+            self._replies.event(item, Started(item.job.id, 1))
+            await self._run_with_go(item)
+        if item.key not in self._running:
+            # Otherwise whatever ends the host next would be counted against this job as well.
+            await self._replies.taken(item)
+
+    async def _run_with_go(self, item: Item) -> None:
         try:
             async with asyncio.timeout(GO_TIMEOUT_S):
                 await item.go.wait()
@@ -148,13 +157,12 @@ class JobRunner:
         if item.cancelled:
             self._close(item, Returned(item.job.id, "cancelled"))
             return
-        async with self._tokenization.lock:
-            [outcome] = await self._tokenization.prepare([item])
-            if isinstance(outcome, InferenceError):
-                self._close(item, Error(item.job.id, outcome.code, outcome.message))
-                return
-            item.take(outcome)
-            await self._run_and_close([item])
+        [outcome] = await self._tokenization.prepare([item])
+        if isinstance(outcome, InferenceError):
+            self._close(item, Error(item.job.id, outcome.code, outcome.message))
+            return
+        item.take(outcome)
+        await self._run_and_close([item])
 
     def _close(self, item: Item, closing: Closing) -> None:
         """Close a running job."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from inference.backends.base import FAILED, Pipeline, PreparedJob, check_number
 from inference.errors import InferenceError, InferenceFailed
 from inference.observability import tracing
-from inference.worker.executors import ThreadExecutor
+from inference.worker.executors import Executors
 from inference.worker.item import Item
 
 logger = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ SPEED_MEMORY = 0.9
 class Tokenization:
     """Calls the tokenizer on its thread and predicts how long each call takes.
 
-    ``lock`` is held by the caller for as long as nothing else may be tokenised.
+    ``lock`` is held by the caller for as long as nothing else may be tokenised, of any pipeline at this host.
     """
 
-    def __init__(self, pipeline: Pipeline, thread: ThreadExecutor) -> None:
-        self.lock = asyncio.Lock()
+    def __init__(self, pipeline: Pipeline, executors: Executors) -> None:
+        self.lock = executors.tokenizing
         self._pipeline = pipeline
-        self._thread = thread
+        self._thread = executors.tokenizer
         self._ms_per_char: float | None = None
         self._clock = asyncio.get_running_loop().time
 

@@ -129,9 +129,9 @@ def test_inputs_are_escaped(page: Page, superuser: Client):
 
 
 def test_the_detail_page_shows_everything(superuser: Client):
-    store(row(preview="x" * 5000, message="The deadline passed.", queue_ms=2.5, worker="w1"))
+    store(row(preview="x" * 5000, message="The deadline passed.", queue_ms=2.5, worker="w1", version="1a2b3c"))
     html = superuser.get(detail()).content.decode().replace("\N{NO-BREAK SPACE}", " ")
-    for text in ("x" * 5000, "The deadline passed.", "2.5 ms", "w1", "Request", "Answer", "Times"):
+    for text in ("x" * 5000, "The deadline passed.", "2.5 ms", "w1", "bert", "1a2b3c", "Request", "Answer", "Times"):
         assert text in html
 
 
@@ -150,6 +150,10 @@ def test_the_site_has_a_name(superuser: Client):
         ({"transport__exact": "python"}, [2]),
         ({"pipeline": "distil"}, [3]),
         ({"pipeline": ""}, [0]),
+        ({"version": "1a2b"}, [2]),
+        ({"version": ""}, [3, 1, 0]),
+        ({"version": "1a2b", "pipeline": "bert"}, [2]),
+        ({"version": "1a2b", "pipeline": "distil"}, []),
         ({"period": "1h"}, [3]),
         ({"period": "24h"}, [3, 2]),
         ({"period": "7d"}, [3, 2, 1]),
@@ -166,16 +170,37 @@ def test_filters_and_search(page: Page, query: dict[str, str], found: list[int])
     store(
         row(0, received_at=now - timedelta(days=9), pipeline="", preview="In Paris"),
         row(1, received_at=now - timedelta(days=2), status="failed", preview="Paris"),
-        row(2, received_at=now - timedelta(hours=3), transport="python"),
+        row(2, received_at=now - timedelta(hours=3), transport="python", version="1a2b"),
         row(3, received_at=now - timedelta(minutes=3), pipeline="distil"),
     )
     assert numbers(page(**query)) == found
 
 
-def test_the_pipeline_filter_lists_each_once(page: Page):
-    store(row(1), row(2), row(3, pipeline="distil"), row(4, pipeline=""))
+def test_the_filters_list_each_pipeline_and_version_once(page: Page):
+    store(row(1), row(2, version="2"), row(3, pipeline="distil", version="1"), row(4, pipeline="", version="1"))
     html = page()
     assert [html.count(f'?pipeline={name}"') for name in ("bert", "distil", "")] == [1, 1, 1]
+    assert [html.count(f'?version={name}"') for name in ("1", "2", "")] == [1, 1, 1]
+
+
+def test_a_filter_lists_twenty_at_most(page: Page):
+    store(*[row(n, version=f"{n:02}") for n in range(30)])
+    assert page().count("?version=") == 20
+
+
+@pytest.mark.parametrize("column", ["pipeline", "version"])
+def test_the_values_of_a_filter_are_looked_up_in_an_index(page: Page, column: str):
+    store(*[row(n, **{column: f"{n % 3}"}) for n in range(9)])
+    with CaptureQueriesContext(connection) as captured:
+        page()
+    lookups = [q["sql"] for q in captured if q["sql"].startswith(f'SELECT "{TABLE}"."{column}"')]
+    assert len(lookups) == 4, "one for each value, and one that finds no more"
+    with connection.cursor() as cursor:
+        for lookup in lookups:
+            cursor.execute(f"EXPLAIN QUERY PLAN {lookup}")
+            plan = " ".join(str(step) for step in cursor.fetchall())
+            assert f"USING COVERING INDEX inference_i_{column[:7]}" in plan
+            assert "TEMP B-TREE" not in plan
 
 
 @pytest.mark.parametrize(
@@ -233,7 +258,7 @@ def test_the_list_asks_few_queries_of_100_000_rows(page: Page, many_rows: int):
         html = page()
     assert "10,000+ inference requests" in html
     assert html.count("field-short_id") == 50
-    assert len(captured) <= 11
+    assert len(captured) <= 13
     # Each of these would call Python for every row of the table.
     assert not [q["sql"] for q in captured if "django_datetime" in q["sql"]]
 

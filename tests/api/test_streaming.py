@@ -10,7 +10,7 @@ from inference.api.streaming import StreamedAnswer
 from inference.errors import InferenceError, Internal
 from inference.messaging.messages import Token
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Times
+from inference.serving.result import RequestResult, Served, Times
 from tests.serving.test_generation_result import make_generation, token
 
 
@@ -46,8 +46,13 @@ class Writer:
         return error.code.encode()
 
 
+SERVED = Served("chat", "1a2b")
 RESULT = RequestResult(
-    query=Query(inputs=["a"], many=False), outputs=[], times=Times(total_ms=1.0), generation=make_generation()
+    query=Query(inputs=["a"], many=False),
+    served=SERVED,
+    outputs=[],
+    times=Times(total_ms=1.0),
+    generation=make_generation(),
 )
 
 
@@ -78,6 +83,14 @@ async def test_a_token_is_sent_at_once(consumer: Consumer, stream: StreamedAnswe
     await settle()
     assert consumer.headers == [(200, [(b"c", b"d"), (b"a", b"b")])]
     assert consumer.pieces == [(b"a", True)]
+
+
+async def test_the_headers_of_an_admitted_request_say_what_answers(consumer: Consumer, stream: StreamedAnswer):
+    consumer.may_send.set()
+    stream.admitted(SERVED)
+    await stream.end(RESULT)
+    known = [(b"c", b"d"), (b"a", b"b"), (b"x-pipeline", b"chat"), (b"x-model-version", b"1a2b")]
+    assert consumer.headers == [(200, known)]
 
 
 async def test_what_comes_during_a_write_goes_out_together(consumer: Consumer, stream: StreamedAnswer):

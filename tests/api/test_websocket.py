@@ -10,7 +10,7 @@ from inference.api.websocket import SocketConsumer
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Times
+from inference.serving.result import RequestResult, Served, Times
 
 QUERY = Query(inputs=["a"], many=False)
 
@@ -42,7 +42,7 @@ class Service:
         self.draining = asyncio.Event()
 
     async def answer(self, *_: Any) -> RequestResult:
-        return RequestResult(query=QUERY, outputs=[b"1"], times=Times(total_ms=1.0))
+        return RequestResult(query=QUERY, served=Served("default", "1"), outputs=[b"1"], times=Times(total_ms=1.0))
 
 
 async def test_a_request_whose_last_frame_cannot_be_written_ends_in_an_error(settings: Any, caplog: Any):

@@ -1,9 +1,10 @@
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-from inference.backends.base import LoadFailed
+from inference.backends.base import LoadFailed, T, at_once
 from inference.backends.loading import load
 from inference.conf import Conf
 
@@ -16,6 +17,22 @@ def test_the_backend_of_the_setting_loads(monkeypatch: pytest.MonkeyPatch):
     conf = Conf(backend="a_backend")
     load(conf, print)
     assert called_with == [conf, print]
+
+
+def test_a_backend_that_measures_gets_turns_for_it(monkeypatch: pytest.MonkeyPatch):
+    backend = ModuleType("a_backend")
+    called_with: list[object] = []
+    vars(backend)["load"] = lambda conf, report, turn: called_with.extend((conf, report, turn))
+    monkeypatch.setitem(sys.modules, "a_backend", backend)
+    conf, turns = Conf(backend="a_backend"), Turns()
+    load(conf, print, turns)
+    load(conf, print)
+    assert called_with == [conf, print, turns, conf, print, at_once]
+
+
+class Turns:
+    def __call__(self, call: Callable[[], T]) -> T:
+        return call()
 
 
 @pytest.mark.parametrize("name", ["inference.backends.other", "no_such_package.backend", "inference.errors", ".errors"])

@@ -66,7 +66,7 @@ async def test_mixed_parameters_at_once(
 
 def all_wait(server: Web) -> bool:
     with client(server) as http:
-        return f"\ninference_pending_inputs {CLIENTS}.0\n" in http.get("/metrics").text
+        return processes.figure(http.get("/metrics").text, "pending_inputs") == CLIENTS
 
 
 @pytest.mark.timeout(900)

@@ -28,8 +28,7 @@ def test_whatever_comes_is_answered_and_logged(server: Web, fuzz: Callable[[Web,
 def settled(server: Web) -> int:
     """Requests in the log, once all that were counted are there."""
     with open_client(server) as http:
-        lines = http.get("/metrics").text.splitlines()
-    counted = sum(float(line.split()[-1]) for line in lines if line.startswith("inference_requests_total"))
+        counted = processes.figure(http.get("/metrics").text, "requests_total")
     processes.wait_until(lambda: logged(server) >= counted, f"{counted:g} requests are in the log")
     assert logged(server) == counted
     return int(counted)

@@ -54,7 +54,7 @@ def test_every_line_is_json(json_processes: tuple[Web, Worker]) -> None:
             assert record.keys() >= {"time", "level", "logger", "message"}
     loggers = {record["logger"] for record in records(web)}
     assert loggers >= {"inference.scheduling.dispatcher", "daphne.access", "daphne.server", "django.request"}
-    assert "inference.worker.worker" in {record["logger"] for record in records(worker)}
+    assert "inference.worker.pipeline_worker" in {record["logger"] for record in records(worker)}
 
 
 def test_a_request_has_one_name_from_the_edge_to_the_worker(json_processes: tuple[Web, Worker]) -> None:

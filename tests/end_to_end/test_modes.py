@@ -94,8 +94,7 @@ def packages_of(process: processes.Process) -> set[str]:
 
 
 def figure(http: httpx.Client, name: str) -> float:
-    lines = http.get("/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"inference_{name} "))
+    return processes.figure(http.get("/metrics").text, name)
 
 
 PERMITS = 16

@@ -37,8 +37,7 @@ async def opened(server: Web) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def figure(http: httpx.AsyncClient, name: str) -> float:
-    lines = (await http.get("/metrics")).text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"inference_{name} "))
+    return processes.figure((await http.get("/metrics")).text, name)
 
 
 async def settled(http: httpx.AsyncClient, name: str, value: float) -> None:
@@ -178,5 +177,4 @@ def test_whatever_way_its_bytes_come_a_request_is_refused_and_logged(small: Web)
 
 
 def is_inside(http: httpx.Client, inputs: int) -> bool:
-    lines = http.get("/metrics").text.splitlines()
-    return f"inference_pending_inputs {inputs:.1f}" in lines
+    return processes.figure(http.get("/metrics").text, "pending_inputs") == inputs

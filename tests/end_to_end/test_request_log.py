@@ -23,13 +23,13 @@ pytestmark = pytest.mark.timeout(600)  # the first test that needs a server wait
 TEXT = "test [MASK]"
 
 
-def check_common(row: dict[str, Any], transport: str) -> None:
+def check_common(row: dict[str, Any], transport: str, pipeline: str = "default") -> None:
     received_at = datetime.fromisoformat(row["received_at"]).replace(tzinfo=UTC)
     assert timedelta() <= datetime.now(UTC) - received_at < timedelta(minutes=1)
     assert (row["transport"], row["client"], row["pipeline"], row["count"]) == (
         transport,
         "127.0.0.1",
-        "bundled-model",
+        pipeline,
         1,
     )
     assert row["total_ms"] > 0
@@ -136,7 +136,7 @@ def test_a_bad_frame(server: Web, open_socket: ClientConnection, frame: str) -> 
     error = last_frame(open_socket)
 
     row = server.row(error["request_id"])
-    check_common(row, "websocket")
+    check_common(row, "websocket", pipeline="")
     assert (row["status"], row["code"], row["message"]) == ("refused", error["code"], error["message"])
 
 

@@ -26,7 +26,7 @@ def test_every_promise_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     as fast as the model: most of the time would be that of loading, each time that one is started again."""
     monkeypatch.setattr(soak, "ENVIRONMENT", soak.ENVIRONMENT | processes.FAKE | {DELAY_S: "0.02"})
     monkeypatch.setattr(soak, "Reference", Reference)
-    phases = "kills,outage,bad,cuts,cuts,cuts,cuts,rolling"  # at this rate, in one time of cuts too few leave
+    phases = "failing,kills,outage,bad,cuts,cuts,cuts,cuts,rolling"  # at this rate, in one time of cuts too few leave
     assert soak.main(["--seconds", "15", "--only", phases, "--rate", "10"]) == 0
 
 
@@ -37,14 +37,15 @@ def output_for(text: str) -> list[dict[str, str]]:
 def make_ledger(*outcomes: Outcome) -> Ledger:
     ledger = Ledger()
     for number, outcome in enumerate(outcomes, 1):
-        entry = Entry(number, "steady", "http", [f"number {number} 0 The [MASK]"], 30, outcome=outcome, answers=1)
+        inputs = [f"number {number} 0 The [MASK]"]
+        entry = Entry(number, "steady", "second", "http", inputs, 30, outcome=outcome, answers=1)
         ledger.entries.append(entry)
     return ledger
 
 
-def row(number: int, status: str = "ok", code: str = "", count: int = 1) -> dict[str, Any]:
-    preview = f"number {number} 0 The [MASK]"
-    return {"preview": preview, "transport": "http", "status": status, "code": code, "count": count}
+def row(number: int, status: str = "ok", code: str = "", count: int = 1, pipeline: str = "second") -> dict[str, Any]:
+    fields = {"preview": f"number {number} 0 The [MASK]", "transport": "http", "pipeline": pipeline}
+    return fields | {"status": status, "code": code, "count": count}
 
 
 def test_an_answer_belongs_to_its_input_alone() -> None:
@@ -55,9 +56,16 @@ def test_an_answer_belongs_to_its_input_alone() -> None:
 
 @pytest.mark.parametrize(("order", "outcome"), [("ab", Outcome.RIGHT), ("ba", Outcome.SWAPPED), ("a", Outcome.SWAPPED)])
 def test_answers_in_another_order_are_swapped(order: str, outcome: Outcome) -> None:
-    entry = Entry(1, "steady", "http", ["a [MASK]", "b [MASK]"], 30)
+    entry = Entry(1, "steady", "second", "http", ["a [MASK]", "b [MASK]"], 30, served_by="second")
     entry.take_outputs([output_for(f"{letter} [MASK]") for letter in order])
     assert entry.outcome is outcome
+
+
+@pytest.mark.parametrize("pipeline", ["first", ""])
+def test_an_answer_of_another_pipeline_or_of_none_is_swapped(pipeline: str) -> None:
+    entry = Entry(1, "steady", "second", "http", ["a [MASK]"], 30, served_by=pipeline)
+    entry.take_outputs([output_for("a [MASK]")])
+    assert entry.outcome is Outcome.SWAPPED
 
 
 def test_without_an_answer_the_log_tells_what_was_lost() -> None:
@@ -81,6 +89,13 @@ def test_rows_that_refusals_share_count_for_each() -> None:
     for entry in ledger.entries[:2]:
         entry.code = "overloaded"
     assert ledger.reconcile([row(1, "refused", "overloaded", count=2), row(3, "failed", "cancelled")]) == []
+
+
+def test_a_row_of_another_pipeline_is_noticed() -> None:
+    ledger = make_ledger(Outcome.RIGHT, Outcome.REFUSED)
+    ledger.entries[1].code = "draining"
+    rows = [row(1, pipeline="third"), row(2, "refused", "draining", pipeline="")]  # which may not know it
+    assert ledger.reconcile(rows) == ["request 1 asked second, and its row is one of third"]
 
 
 def test_a_cut_request_that_was_accepted_is_in_the_log() -> None:

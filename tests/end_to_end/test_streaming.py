@@ -16,7 +16,7 @@ from huggingface_hub.errors import ValidationError
 from tests import processes
 from tests.conftest import client
 from tests.end_to_end.test_websocket import Frame, Socket, check_error, open_socket
-from tests.processes import Redis, Web, wait_until
+from tests.processes import Redis, Web, figure, wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
@@ -168,7 +168,7 @@ def test_who_leaves_in_mid_stream_frees_the_place(generating: Web, http: httpx.C
             request_id = reply.headers["x-request-id"]
         row = generating.row(request_id)
     assert row["code"] == "cancelled"
-    wait_until(lambda: "\ninference_queue_depth 0.0" in http.get("/metrics").text, "nothing is in the queue")
+    wait_until(lambda: figure(http.get("/metrics").text, "queue_depth") == 0, "nothing is in the queue")
 
 
 def test_details_without_a_stream(http: httpx.Client) -> None:
@@ -319,7 +319,7 @@ async def test_a_hundred_clients_that_leave_free_every_place(generating: Web, ht
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     left = ("pending_inputs", "queue_depth", "dispatched_jobs")
-    wait_until(lambda: all(f"\ninference_{name} 0.0" in http.get("/metrics").text for name in left), "all are gone")
+    wait_until(lambda: not any(figure(http.get("/metrics").text, name) for name in left), "all are gone")
     assert generated(http, return_full_text=False)
 
 
@@ -348,7 +348,7 @@ async def test_streams_go_on_where_they_were_when_their_worker_is_killed(
     with processes.worker(redis, generation | hold.env) as doomed, client(server) as http:
         for name, how in plans.items():
             expected[name] = generated(http, tokens=tokens, **how)
-        wait_until(lambda: "\ninference_workers_ready 2.0" in http.get("/metrics").text, "both are ready")
+        wait_until(lambda: figure(http.get("/metrics").text, "workers_ready") == 2, "both are ready")
         async with open_socket(server) as one, open_socket(server) as other:
             with hold(after=3):
                 for socket in (one, other):  # of four streams, each worker gets some

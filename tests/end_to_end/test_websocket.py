@@ -95,7 +95,7 @@ async def test_a_request_is_accepted_started_and_answered(socket: Socket, refere
     await socket.infer("a")
 
     accepted, started, result = await socket.until("result", "error")
-    assert accepted.keys() == {"type", "id", "request_id"}
+    assert accepted.keys() == {"type", "id", "request_id", "pipeline", "model_version"}
     assert accepted["type"] == "accepted"
     assert started == {"type": "started", "id": "a", "batch_size": 1}
     assert result["type"] == "result"

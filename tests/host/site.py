@@ -14,7 +14,7 @@ from tests.processes import ROOT, Process, Redis
 PROJECT = ROOT / "tests/hostproject"
 STALL_S = 0.5
 SNIPPETS = re.findall(
-    r"^ *```python\n(.*?)^ *```$",
+    r"^ +```python\n(.*?)^ +```$",
     (ROOT / "docs/integration.md").read_text().partition("## Edits\n")[2].partition("\n## ")[0],
     re.DOTALL | re.MULTILINE,
 )

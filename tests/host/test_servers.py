@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from inference.process import single
 from tests.conftest import CLIENT_S
 from tests.host.site import SERVERS, STALL_S, Server, Site
+from tests.processes import figure
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -98,7 +99,7 @@ def test_a_stop_answers_what_was_accepted(site: Site, name: str) -> None:
 
 def in_flight(server: Server) -> float:
     metrics = httpx.get(f"{server.url}/inference/metrics", trust_env=False, timeout=CLIENT_S).text
-    return next(float(line.split()[1]) for line in metrics.splitlines() if line.startswith("inference_pending_inputs "))
+    return figure(metrics, "pending_inputs")
 
 
 def test_a_second_process_of_a_server_is_refused_in_memory(site: Site) -> None:

@@ -7,6 +7,7 @@ from channels.exceptions import ChannelFull
 
 from inference.messaging.codec import decode
 from inference.messaging.messages import Message
+from inference.messaging.previous_release import Status
 from tests.virtual_time import START_S
 
 
@@ -17,7 +18,7 @@ class RecordingLayer:
         self.refusing = self.frozen = self.losing = False
         self.delay_s = 0.0
         self.tried_at_s: list[float] = []
-        self.taken: list[tuple[float, str, Message]] = []
+        self.taken: list[tuple[float, str, Message | Status]] = []
         self.incoming: asyncio.Queue[Any] = asyncio.Queue()
         self.sending = 0
         self.most_sending = 0
@@ -49,7 +50,7 @@ class RecordingLayer:
     async def group_discard(self, group: str, channel: str) -> None: ...
     async def group_send(self, group: str, message: dict[str, Any]) -> None: ...
 
-    def said_to(self, channel: str) -> list[Message]:
+    def said_to(self, channel: str) -> list[Message | Status]:
         return [message for _, receiver, message in self.taken if receiver == channel]
 
 

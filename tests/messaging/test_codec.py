@@ -16,12 +16,15 @@ from inference.messaging import redis_layer_settings
 from inference.messaging.codec import TYPES, VERSION, UnknownMessage, decode, encode, size
 from inference.messaging.messages import (
     Cancel,
+    Cleared,
     CostModel,
     Description,
     Error,
+    Facts,
     Generation,
     Go,
     Hello,
+    HostStatus,
     Job,
     Message,
     Replies,
@@ -29,11 +32,13 @@ from inference.messaging.messages import (
     Returned,
     Started,
     State,
-    Status,
     Submit,
     Token,
     Totals,
+    Want,
+    WorkerStatus,
 )
+from inference.messaging.previous_release import Status
 from tests.virtual_time import run
 
 IDS = st.integers(0, 2**63 - 1)
@@ -85,13 +90,43 @@ GENERATIONS = st.builds(
 )
 ENTRIES = st.one_of(
     st.builds(Started, IDS, COUNTS),
+    st.builds(Cleared, IDS),
     TOKENS,
     st.builds(Result, IDS, st.binary(max_size=50), NUMBERS, NUMBERS, COUNTS, st.none() | GENERATIONS),
     st.builds(Error, IDS, TEXTS, TEXTS),
     st.builds(Returned, IDS, st.sampled_from(["cancelled", "expired", "draining", "full", "no_go"])),
 )
-EACH: dict[type[Message], st.SearchStrategy[Message]] = {
-    Hello: st.builds(Hello, TEXTS, COUNTS),
+COSTS = st.none() | st.builds(CostModel, NUMBERS, NUMBERS, NUMBERS)
+TOTALS = st.builds(Totals, COUNTS, COUNTS, COUNTS, COUNTS)
+WORKERS = st.builds(
+    WorkerStatus,
+    worker=TEXTS,
+    pipeline=TEXTS,
+    version=TEXTS,
+    state=st.sampled_from(get_args(State)),
+    reason=TEXTS,
+    credit=COUNTS,
+    queue_depth=COUNTS,
+    share=NUMBERS,
+    job_ms=NUMBERS,
+    cost=COSTS,
+    totals=TOTALS,
+    facts_n=COUNTS,
+)
+EACH: dict[type[Message | Status], st.SearchStrategy[Message | Status]] = {
+    Hello: st.builds(Hello, TEXTS, COUNTS, NUMBERS, COUNTS, st.booleans()),
+    HostStatus: st.builds(
+        HostStatus,
+        host=TEXTS,
+        channel=TEXTS,
+        heard=COUNTS,
+        state=st.sampled_from(get_args(State)),
+        webs=COUNTS,
+        held=st.lists(IDS, max_size=5).map(tuple),
+        workers=st.lists(WORKERS, max_size=3).map(tuple),
+    ),
+    Want: st.builds(Want, TEXTS, st.lists(TEXTS, max_size=3).map(tuple)),
+    Facts: st.builds(Facts, TEXTS, TEXTS, COUNTS, DESCRIPTIONS),
     Status: st.builds(
         Status,
         worker=TEXTS,
@@ -100,14 +135,14 @@ EACH: dict[type[Message], st.SearchStrategy[Message]] = {
         state=st.sampled_from(get_args(State)),
         description=st.none() | DESCRIPTIONS,
         queue_depth=COUNTS,
-        cost=st.none() | st.builds(CostModel, NUMBERS, NUMBERS, NUMBERS),
+        cost=COSTS,
         job_ms=NUMBERS,
-        totals=st.builds(Totals, COUNTS, COUNTS, COUNTS, COUNTS),
+        totals=TOTALS,
         webs=COUNTS,
         credit=COUNTS,
         held=st.lists(IDS, max_size=5).map(tuple),
     ),
-    Submit: st.builds(Submit, TEXTS, st.lists(JOBS, max_size=4).map(tuple)),
+    Submit: st.builds(Submit, TEXTS, st.lists(JOBS, max_size=4).map(tuple), TEXTS),
     Cancel: st.builds(Cancel, TEXTS, st.lists(IDS, max_size=5).map(tuple)),
     Go: st.builds(Go, TEXTS, IDS),
     Replies: st.builds(Replies, TEXTS, st.lists(ENTRIES, max_size=6).map(tuple)),
@@ -125,18 +160,18 @@ def submit(**fields: Any) -> Submit:
 
 
 def test_every_kind_of_message_is_tried_here():
-    assert set(EACH) == set(TYPES.values()) == set(get_args(Message))
+    assert set(EACH) == set(TYPES.values()) == {*get_args(Message), Status}
 
 
 @steady
 @given(ANY)
-def test_what_was_encoded_is_what_is_decoded(message: Message):
+def test_what_was_encoded_is_what_is_decoded(message: Message | Status):
     assert decode(encode(message)) == message
 
 
 @steady
 @given(ANY)
-def test_the_in_memory_layer_changes_nothing(message: Message):
+def test_the_in_memory_layer_changes_nothing(message: Message | Status):
     async def through() -> Any:
         layer = InMemoryChannelLayer()
         await layer.send("channel", encode(message))
@@ -147,19 +182,19 @@ def test_the_in_memory_layer_changes_nothing(message: Message):
 
 @steady
 @given(ANY)
-def test_the_redis_layer_makes_the_same_of_a_message_as_the_in_memory_layer(message: Message):
+def test_the_redis_layer_makes_the_same_of_a_message_as_the_in_memory_layer(message: Message | Status):
     config = redis_layer_settings.redis("redis://127.0.0.1:1", "test", 60)
     redis_layer = import_string(config["BACKEND"])(**config["CONFIG"])
     assert redis_layer.deserialize(redis_layer.serialize(encode(message))) == encode(message)
 
 
 @pytest.mark.parametrize("kind", EACH, ids=lambda kind: kind.__name__)
-def test_a_message_on_the_layer_names_its_type_and_version(kind: type[Message]):
+def test_a_message_on_the_layer_names_its_type_and_version(kind: type[Message | Status]):
     name = next(name for name, known in TYPES.items() if known is kind)
 
     @steady
     @given(EACH[kind])
-    def named(message: Message) -> None:
+    def named(message: Message | Status) -> None:
         raw = encode(message)
         assert raw.keys() == {"type", "version", "body"}
         assert (raw["type"], raw["version"], type(raw["body"])) == (name, VERSION, bytes)
@@ -235,7 +270,7 @@ def test_a_text_that_is_not_utf_8_is_unknown():
 
 @steady
 @given(ANY, st.data())
-def test_a_damaged_body_is_a_message_or_unknown_and_nothing_else(message: Message, data: st.DataObject):
+def test_a_damaged_body_is_a_message_or_unknown_and_nothing_else(message: Message | Status, data: st.DataObject):
     raw = encode(message)
     damaged = bytearray(raw["body"])
     for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=4)):

@@ -11,7 +11,7 @@ def test_every_closing_entry_is_an_entry_of_replies():
     assert set(get_args(Closing)) == {Result, Error, Returned}
 
 
-@pytest.mark.parametrize("name", [messages.worker_channel("0a1b2c"), messages.reply_channel("0a1b2c")])
+@pytest.mark.parametrize("name", [messages.host_channel("0a1b2c"), messages.reply_channel("0a1b2c")])
 def test_channel_names_are_valid_for_channels(name: str):
     layer = BaseChannelLayer()
     layer.require_valid_channel_name(name, receive=True)

@@ -19,7 +19,7 @@ def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the layer and the model, too."""
     clock = SimpleNamespace(time=lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr("channels.layers.time", clock)
-    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
 
 
 def test_a_receiver_whose_queue_was_dropped_hears_again():

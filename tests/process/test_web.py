@@ -26,7 +26,7 @@ class Quiet(WebProcess):
     def __init__(self) -> None:
         self.fatal: list[str] = []
         super().__init__(self.fatal.append, log_requests=False)
-        self.embedded_worker = None
+        self.embedded_host = None
         self.dispatcher.start = lambda: None  # type: ignore[method-assign]
 
 

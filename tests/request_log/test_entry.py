@@ -1,7 +1,9 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from inference.models import InferenceRequest
 from inference.request_log.entry import Entry, to_row
 
 
@@ -35,3 +37,22 @@ def test_no_text_keeps_what_a_database_refuses():
 )
 def test_an_invalid_client_address_becomes_null(client: str | None, stored: str | None):
     assert to_row(entry(client=client)).client == stored
+
+
+@pytest.mark.django_db
+def test_processes_of_the_release_before_can_write_rows_after_the_migration():
+    """They know no version, and an upgrade migrates first."""
+    columns: dict[str, str | int | float] = {
+        "request_id": "r",
+        "received_at": "2026-01-01",
+        "transport": "http",
+        "pipeline": "p",
+        "inputs": 1,
+    }
+    columns |= {"preview": "", "status": "ok", "code": "", "message": "", "times_sent": 1, "worker": "w"}
+    columns |= {"batch_size": 1, "total_ms": 1.0, "count": 1}
+    with connection.cursor() as cursor:
+        marks = ", ".join(["%s"] * len(columns))
+        names = ", ".join(columns)
+        cursor.execute(f"INSERT INTO inference_inferencerequest ({names}) VALUES ({marks})", [*columns.values()])  # noqa: S608
+    assert InferenceRequest.objects.get().version == ""

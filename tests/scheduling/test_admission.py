@@ -4,13 +4,13 @@ import pytest
 
 from inference.conf import Conf
 from inference.errors import Draining, InferenceError, Loading, Overloaded, PayloadTooLarge
-from inference.messaging.messages import CostModel, Status
+from inference.messaging.messages import DEFAULT_PIPELINE, CostModel
 from inference.scheduling.admission import MAX_RETRY_AFTER_S, Admission
 from inference.scheduling.calls import Peer
 from inference.scheduling.dispatcher import Dispatcher
 from tests.messaging.recording_layer import RecordingLayer
 from tests.scheduling.test_fair_queue import make_call, take
-from tests.scheduling.test_worker_registry import status
+from tests.scheduling.test_host_registry import meet
 
 HOG, OTHER = Peer("hog"), Peer("other")
 
@@ -21,25 +21,23 @@ class Queue:
     def __init__(self, *, ready: bool = True, embedded: bool = False, **conf: Any) -> None:
         self.now = 0.0
         self.dispatcher = Dispatcher(RecordingLayer())
-        self.dispatcher.throughput.outage._began_at = 0.0
-        self.admission = Admission(self.dispatcher, Conf(**conf), embedded=embedded)
+        self.pipeline = self.dispatcher.pipelines[DEFAULT_PIPELINE]
+        self.pipeline.throughput.outage._began_at = 0.0
+        self.admission = Admission(self.pipeline, Conf(**conf), embedded=embedded)
         self.admission._clock = lambda: self.now
         if ready:
             self.become_ready()
 
     def become_ready(self) -> None:
-        message: Status = status("w", cost=CostModel(50.0, 100.0, 0.0), credit=4)
-        self.dispatcher.registry.get_or_add(message).update(message)
-        self.dispatcher.registry.update_version(self.now)
-        self.dispatcher.throughput.observe_workers(self.now)
+        worker = meet(self.dispatcher.registry, cost=CostModel(50.0, 100.0, 0.0), credit=4)
+        self.pipeline.workers[worker.id] = worker
+        self.pipeline.update(self.now)
 
     def fill(self, inputs: int, peer: Peer = HOG) -> None:
         """Admit inputs whose jobs wait."""
         self.admission._permits.acquire(peer, inputs)
-        first = len(self.dispatcher._jobs)
-        call = make_call("a", inputs, peer)
-        self.dispatcher._jobs |= {first + number: job for number, job in enumerate(call.jobs)}
-        self.dispatcher._assigner._waiting[""].add(call)
+        self.pipeline.pending += inputs
+        self.pipeline.add(make_call("a", inputs, peer))
 
     def refused(self, inputs: int = 1, peer: Peer = OTHER, deadline_s: float | None = None) -> InferenceError:
         with pytest.raises(InferenceError) as raised, self.admission.permits(inputs, peer, deadline_s):
@@ -137,7 +135,7 @@ async def test_a_deadline_that_no_server_could_meet_is_no_overload():
 async def test_no_wait_is_predicted_while_workers_have_credit():
     queue = Queue()
     queue.fill(100)
-    take(queue.dispatcher._assigner._waiting[""])
+    take(queue.pipeline._queues[""])
     assert queue.admission.predicted_wait_s(1) == 0
     assert queue.admits(1, HOG, deadline_s=1)
 
@@ -146,9 +144,9 @@ async def test_jobs_at_workers_count_once_throughput_was_measured():
     """They may take longer than a deadline, even if no job waits here."""
     queue = Queue()
     queue.fill(100)
-    take(queue.dispatcher._assigner._waiting[""])
+    take(queue.pipeline._queues[""])
     for tenth in range(20):
-        queue.dispatcher.throughput.observe_answers(1, tenth / 10, backlog=True)
+        queue.pipeline.throughput.observe_answers(1, tenth / 10, backlog=True)
     assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)
     assert isinstance(queue.refused(1, HOG, deadline_s=10), Overloaded)
     assert queue.admits(1, HOG, deadline_s=20)

@@ -20,7 +20,7 @@ CAPACITY = 4 / BATCH_S
 
 @pytest.fixture(autouse=True)
 def _simulated_thread(monkeypatch):
-    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self) -> None:
         self.world = World(1, workers=1, max_batch_size=4, max_pending=PERMITS)
-        self.admission = Admission(self.world.webs[0], self.world.conf)
+        self.admission = Admission(self.world.webs[0].pipelines["default"], self.world.conf)
         self.answered: Counter[Peer] = Counter()
         self._clock = asyncio.get_running_loop().time
 

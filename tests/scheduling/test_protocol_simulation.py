@@ -17,7 +17,7 @@ from tests.simulation import BATCH_S, SimulatedExecutor, World
 
 @pytest.fixture(autouse=True)
 def _simulated_thread(monkeypatch):
-    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
 
 
 async def outcome_of(world: World, text: str, **kwargs: Any) -> str:
@@ -62,7 +62,7 @@ def test_the_time_after_a_cancelled_burst_is_not_measured_as_throughput():
         await asyncio.gather(*burst, return_exceptions=True)
         await asyncio.sleep(60)
         await asyncio.gather(*(world.ask(f"t{n}") for n in range(40)))
-        assert world.webs[0].throughput.jobs_per_s > 1 / BATCH_S
+        assert world.webs[0].pipelines["default"].throughput.jobs_per_s > 1 / BATCH_S
 
     virtual_time.run(scenario())
 
@@ -257,7 +257,7 @@ def test_a_worker_with_another_model_gets_no_jobs_while_one_with_the_right_model
         await world.settle(2)
         assert await asyncio.gather(*(world.ask(f"t{n}") for n in range(40))) == [f"t{n}" for n in range(40)]
         assert wrong.held == 0
-        assert len(world.webs[0].registry.other_versions()) == 1
+        assert len(world.webs[0].pipelines["default"].other_versions()) == 1
 
     virtual_time.run(scenario())
 
@@ -277,7 +277,7 @@ def test_a_rolling_change_of_the_model_loses_nothing():
             await leaving.drain(timeout_s=30)
             await world.workers.pop(leaving)
         assert await asyncio.gather(*asking) == [f"a{n}" for n in range(3000)]
-        assert [worker.version for worker in world.webs[0].registry.serving()] == ["2"] * 3
+        assert [worker.version for worker in world.webs[0].pipelines["default"].serving()] == ["2"] * 3
         await world.settle(3)
         assert world.leftovers() == []
 
@@ -291,10 +291,11 @@ def test_the_last_answers_of_workers_that_stop_are_not_measured_as_throughput():
         asking = [asyncio.create_task(world.ask(f"t{n}", deadline_s=60)) for n in range(200)]
         await asyncio.sleep(10 * BATCH_S)
         [leaving] = world.workers
-        world.webs[0].registry.get(leaving.id).state = "draining"  # type: ignore[union-attr]
-        known = world.webs[0].throughput._throughput.per_worker
+        for view in world.webs[0].registry.get(leaving.id).workers.values():  # type: ignore[union-attr]
+            view.state = "draining"
+        known = world.webs[0].pipelines["default"].throughput._throughput.per_worker
         await asyncio.sleep(3 * BATCH_S)
-        assert world.webs[0].throughput._throughput.per_worker == known
+        assert world.webs[0].pipelines["default"].throughput._throughput.per_worker == known
         await asyncio.gather(*asking)
 
     virtual_time.run(scenario())

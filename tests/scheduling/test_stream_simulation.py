@@ -52,7 +52,10 @@ class SimulatedWriter(SimulatedModel):
     def retain(self, prepared: Collection[Writing]) -> None:
         pass
 
-    def step(self, prepared: Sequence[Writing]) -> list[Generated]:
+    def step_tokens(self, prepared: Sequence[Writing], prompt_tokens: int | None = None) -> int:
+        return len(prepared)
+
+    def step(self, prepared: Sequence[Writing], prompt_tokens: int | None = None) -> list[Generated]:
         return [self._next(writing) for writing in prepared]
 
     def _next(self, writing: Writing) -> Generated:
@@ -64,7 +67,7 @@ class SimulatedWriter(SimulatedModel):
 
 @pytest.fixture(autouse=True)
 def _simulated_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", SimulatedWriter)
 
 

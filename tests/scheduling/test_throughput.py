@@ -1,6 +1,7 @@
 import pytest
 
-from inference.scheduling.throughput import OUTLIER_RATIO, Throughput
+from inference.scheduling.host_registry import HostView, WorkerView
+from inference.scheduling.throughput import OUTLIER_RATIO, Throughput, ThroughputEstimate
 
 
 def envelopes(throughput: Throughput, *, every_s: float, jobs: int, count: int = 100, workers: int = 1) -> None:
@@ -57,3 +58,19 @@ def test_the_time_after_a_backlog_that_ended_without_answers_is_not_measured():
     throughput.observe(1, workers=1, backlog=True, now=3600.0)
     throughput.observe(20, workers=1, backlog=True, now=3600.1)
     assert throughput.per_worker == pytest.approx(200)
+
+
+def test_what_a_worker_did_alone_is_not_expected_of_its_part_of_a_host():
+    """Rule 16."""
+    worker = WorkerView("w", HostView("h", "c"), "default")
+    estimate = ThroughputEstimate(lambda: [worker], 0.0)
+    for number in range(100):
+        estimate.observe_answers(20, number * 0.1, backlog=True)
+    assert estimate.jobs_per_s == pytest.approx(200)
+    worker.share = 0.25
+    assert estimate.jobs_per_s == pytest.approx(50)
+    for number in range(100, 200):
+        estimate.observe_answers(5, number * 0.1, backlog=True)
+    assert estimate.jobs_per_s == pytest.approx(50, rel=0.1)
+    worker.share = 1.0
+    assert estimate.jobs_per_s == pytest.approx(200, rel=0.1)

@@ -5,7 +5,7 @@ import pytest
 
 from inference.messaging.messages import Description
 from inference.scheduling.versions import RESTART_GRACE_S, Versions, describe
-from tests.scheduling.test_worker_registry import DESCRIPTION
+from tests.scheduling.test_host_registry import DESCRIPTION
 
 
 def serving(**ready: int) -> list[Description]:

@@ -1,11 +1,12 @@
 """Requests that are refused as bytes: which ones, how many at a time, and what becomes of those that wait for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from inference.api.dialects.base import Reply
+from inference.conf import Conf
 from inference.errors import Draining, InferenceError, Overloaded
 from inference.server import early_refusal, refusals
 from inference.server.early_refusal import BURST_S, LOOK_EVERY_S, SHARE_OF_LOOP, Budget, EarlyRefusal, RequestHead, read
@@ -33,9 +34,45 @@ def test_of_a_plain_request_its_headers_are_read():
     given = request(
         b"X-Request-Timeout-Seconds:  2.5 ", b"x-request-ID: a\xff", b"TraceParent: 00-1", b"X-Real: 1.2.3.4"
     )
-    assert values(given, forwarded_for="X-Real") == (0, "2.5", "a\xff", "00-1", "1.2.3.4")
-    assert values(given) == (0, "2.5", "a\xff", "00-1", "")
-    assert values(PLAIN) == (0, "", "", "", "")
+    assert values(given, forwarded_for="X-Real") == ("default", 0, "2.5", "a\xff", "00-1", "1.2.3.4")
+    assert values(given) == ("default", 0, "2.5", "a\xff", "00-1", "")
+    assert values(PLAIN) == ("default", 0, "", "", "", "")
+
+
+CATALOG = {
+    "chat": {"task": "text-generation", "model": "a/model"},
+    "topics": {"task": "text-classification", "model": "a/model", "aliases": ["acme/topics", "t"]},
+}
+
+
+@pytest.fixture
+def catalog(settings: Any) -> Iterator[None]:
+    settings.INFERENCE = Conf(pipelines=CATALOG)
+    early_refusal._endpoints.cache_clear()
+    yield
+    early_refusal._endpoints.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "pipeline"),
+    [
+        (b"/", "chat"),
+        (b"/pipelines/chat", "chat"),
+        (b"/pipelines/topics/", "topics"),
+        (b"/pipelines/acme/topics", "topics"),
+        (b"/pipelines/acme/topics/", "topics"),
+        (b"/pipelines/t", "topics"),
+    ],
+)
+@pytest.mark.usefixtures("catalog")
+def test_the_path_says_which_pipeline_is_asked(path: bytes, pipeline: str):
+    assert values(request(start=b"POST " + path + b" HTTP/1.1"))[0] == pipeline
+
+
+@pytest.mark.parametrize("path", [b"/pipelines/", b"/pipelines/nobody", b"/pipelines/acme", b"/pipelines/chat/info"])
+@pytest.mark.usefixtures("catalog")
+def test_other_paths_below_pipelines_are_for_the_application(path: bytes):
+    assert head(request(start=b"POST " + path + b" HTTP/1.1")) is None
 
 
 def test_of_several_headers_of_a_name_the_first_counts_as_everywhere():

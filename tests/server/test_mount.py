@@ -62,9 +62,10 @@ def test_every_other_request_is_not(prefix: str, target: str) -> None:
 
 
 def test_early_refusal_is_for_endpoints_below_the_prefix(prefix: str) -> None:
-    ours, other = request(start=b"POST /inference/ HTTP/1.1"), request()
-    assert early_refusal.read(ours, most_body_bytes=1000)
-    assert not early_refusal.read(other, most_body_bytes=1000)
+    for path in (b"/inference/", b"/inference/pipelines/default", b"/inference/pipelines/default/"):
+        assert early_refusal.read(request(start=b"POST " + path + b" HTTP/1.1"), most_body_bytes=1000)
+    for other in (request(), request(start=b"POST /pipelines/default HTTP/1.1")):
+        assert not early_refusal.read(other, most_body_bytes=1000)
 
 
 @contextmanager
@@ -93,10 +94,12 @@ class TestHttp:
             for content in (body, iter([body[:1_500_000], body[1_500_000:]])):
                 assert http.post("/upload", content=content).content == b"2000000 bytes"
             assert http.post("/inferences", content=body).content == b"2000000 bytes"
-            for path in ("/inference/", "/inference/none", "/%69nference/"):
+            for path in ("/inference/", "/inference/none", "/%69nference/", "/inference/pipelines/default"):
                 reply = http.post(path, content=body)
                 assert (reply.status_code, reply.json()["error_type"]) == (413, "payload_too_large")
-            assert http.post("/inference/", content=b"test [MASK]").status_code == 200
+            for path in ("/inference/", "/inference/pipelines/default"):
+                assert http.post(path, content=b"test [MASK]").status_code == 200
+            assert http.post("/pipelines/default", content=b"test [MASK]").content == b"11 bytes"
 
     def test_requests_on_one_connection_are_told_apart(self, mounted: Web) -> None:
         size = 2_000_000

@@ -1,9 +1,11 @@
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from inference.api.dialects.native.http import NativeEndpoint
+from inference.conf import Conf
 from inference.errors import Overloaded
 from inference.server import refusals
 from tests.scheduling.test_admission import Queue
@@ -18,11 +20,31 @@ async def test_the_requests_own_deadline_counts_on_arrival(
     """Ten seconds of work wait. A deadline that cannot be read is told by the application."""
     queue = Queue()
     queue.fill(100)
-    service = SimpleNamespace(admission=queue.admission, conf=queue.admission._conf, loop=asyncio.get_running_loop())
+    admissions = {"chat": queue.admission}
+    service = SimpleNamespace(
+        admission=admissions.__getitem__, conf=queue.admission._conf, loop=asyncio.get_running_loop()
+    )
     endpoint = NativeEndpoint()
     monkeypatch.setattr("inference.serving.current_service.get", lambda: service)
 
-    assert refusals.would_refuse("hog", 0, endpoint, header) == refused
-    assert (
-        isinstance(refusals.refusal_after(0.0, "hog", 0, endpoint, header) if refused else None, Overloaded) == refused
-    )
+    assert refusals.would_refuse(("hog", 0), endpoint, header, "chat") == refused
+    error = refusals.refusal_after(0.0, ("hog", 0), endpoint, header, "chat") if refused else None
+    assert isinstance(error, Overloaded) == refused
+
+
+@pytest.mark.parametrize(
+    ("path", "pipeline"),
+    [
+        ("/", "chat"),
+        ("/pipelines/topics", "topics"),
+        ("/pipelines/acme/topics/", "topics"),
+        ("/pipelines/nobody", ""),
+        ("/pipelines/topics/none", ""),
+        ("/none", ""),
+        ("*", ""),
+    ],
+)
+def test_what_the_server_refuses_is_of_the_pipeline_of_its_path(settings: Any, path: str, pipeline: str) -> None:
+    model = {"task": "fill-mask", "model": "a/model"}
+    settings.INFERENCE = Conf(pipelines={"chat": model, "topics": model | {"aliases": ["acme/topics"]}})
+    assert refusals.pipeline_of(path) == pipeline

@@ -25,7 +25,9 @@ def test_a_socket_that_is_not_read_is_closed_with_a_code(strict: Web) -> None:
         end, _ = read_to_the_end(connection)
     with client(strict) as http:
         assert http.post("/", content="test [MASK]").status_code == 200
-        processes.wait_until(lambda: metric(strict, "inference_pending_inputs") == 0, "all permits are back")
+        processes.wait_until(
+            lambda: metric(strict, 'inference_pending_inputs{pipeline="default"}') == 0, "all permits are back"
+        )
 
     assert end == b"\x88\x02" + struct.pack("!H", 1008)
 

@@ -7,19 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from inference import catalog
 from inference.conf import Conf
-from inference.errors import EmptyInput, Internal, Invalid, WorkerLost
-from inference.messaging.messages import Description, Result, Token
+from inference.errors import Draining, EmptyInput, Internal, Invalid, Loading, NotFound, WorkerLost
+from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Result, Token
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import NO_EVENTS, Answer, Events, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.serving.context import RequestContext
 from inference.serving.progress import Progress
 from inference.serving.query import Query
+from inference.serving.result import Served
 from inference.serving.service import SILENT, Service
 from tests import virtual_time
 from tests.messaging.recording_layer import RecordingLayer
-from tests.scheduling.test_worker_registry import DESCRIPTION
+from tests.scheduling.test_host_registry import DESCRIPTION, part, status
 
 ANSWER = Answer(Result(0, b'"an answer"', 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
 GENERATING = msgspec.structs.replace(DESCRIPTION, task="text-generation", streams=True, longest_input_chars=1000)
@@ -38,11 +40,13 @@ class Changing(Dispatcher):
         self._tells = tells
         self.ran: list[str] = []
 
-    async def description(self, deadline_at: float) -> Description:
+    async def description(self, deadline_at: float, pipeline: str = DEFAULT_PIPELINE) -> Description:
         return self._served[0]
 
     async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
         self.ran.append(work.version)
+        if events.admitted is not None:
+            events.admitted()
         if len(self._served) > 1:
             self._served.pop(0)
             if self._tells is not None:
@@ -52,7 +56,19 @@ class Changing(Dispatcher):
 
 
 def service_of(dispatcher: Dispatcher) -> Service:
-    return Service(Conf(), dispatcher, RequestLog())
+    return Service(Conf(), catalog.of(Conf()), dispatcher, RequestLog())
+
+
+CHAT = {"task": "text-generation", "model": "a/model", "max_pending": 1}
+WORDS = {"task": "fill-mask", "model": "a/model", "aliases": ["acme/words"]}
+
+
+def service_of_two() -> tuple[Service, "Answering"]:
+    """Of the pipelines ``chat`` and ``words``."""
+    conf = Conf(pipelines={"chat": CHAT, "words": WORDS})
+    known = catalog.of(conf)
+    dispatcher = Answering(RecordingLayer(), known.names)
+    return Service(conf, known, dispatcher, RequestLog()), dispatcher
 
 
 def query(text: str = "a text", **fields: Any) -> Query:
@@ -63,13 +79,29 @@ async def ask(service: Service, asked: Query, progress: Progress = SILENT) -> li
     return (await service.answer(RequestContext(transport="python"), lambda: asked, progress)).outputs
 
 
+class Answering(Dispatcher):
+    """Answers at once, and records for which pipeline."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.asked: list[str] = []
+
+    async def description(self, deadline_at: float, pipeline: str = DEFAULT_PIPELINE) -> Description:
+        return version(1)
+
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
+        self.asked.append(work.pipeline)
+        return [ANSWER]
+
+
 class Counting(Progress):
-    """How often a request was admitted."""
+    """What is said when a request is admitted."""
 
-    admissions = 0
+    def __init__(self) -> None:
+        self.admissions: list[Served] = []
 
-    def admitted(self) -> None:
-        self.admissions += 1
+    def admitted(self, served: Served) -> None:
+        self.admissions.append(served)
 
 
 def test_requests_that_wait_for_the_first_worker_are_answered_before_the_process_ends():
@@ -89,13 +121,13 @@ async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model
     service = service_of(Dispatcher(RecordingLayer()))
     with pytest.raises(EmptyInput):
         await ask(service, Query(inputs=[], many=True))
-    assert service.admission.pending_inputs == 0
+    assert service.pending_inputs == 0
 
 
 async def test_a_call_of_a_version_that_has_gone_runs_with_the_next_one():
     dispatcher, progress = Changing(version(1), version(2)), Counting()
     assert await ask(service_of(dispatcher), query(), progress) == [ANSWER.result.output]
-    assert (dispatcher.ran, progress.admissions) == (["1", "2"], 1)
+    assert (dispatcher.ran, progress.admissions) == (["1", "2"], [Served("default", "1")])
 
 
 async def test_it_is_validated_anew():
@@ -118,3 +150,98 @@ async def test_a_text_that_has_begun_is_not_continued_by_another_model():
 async def test_a_text_that_has_not_begun_is_made_by_the_next_model():
     dispatcher = Changing(version(1, GENERATING), version(2, GENERATING))
     assert await ask(service_of(dispatcher), query(stream=True, tokens_for="stream")) == [ANSWER.result.output]
+
+
+# Several pipelines
+
+
+async def answered(service: Service, asked: Query, pipeline: str | None) -> Served:
+    return (await service.answer(RequestContext(transport="python"), lambda: asked, pipeline=pipeline)).served
+
+
+@pytest.mark.parametrize(
+    ("of_path", "named", "expected"),
+    [
+        (None, None, "chat"),
+        (None, "words", "words"),
+        (None, "acme/words", "words"),
+        ("words", None, "words"),
+        ("words", "words", "words"),
+        ("words", "acme/words", "words"),
+    ],
+)
+async def test_a_request_is_for_the_pipeline_that_its_path_or_it_names(
+    of_path: str | None, named: str | None, expected: str
+):
+    service, dispatcher = service_of_two()
+    assert await answered(service, query(pipeline=named), of_path) == Served(expected, "1")
+    assert dispatcher.asked == [expected]
+
+
+async def test_a_request_that_names_another_pipeline_than_its_path_is_refused():
+    service, dispatcher = service_of_two()
+    with pytest.raises(Invalid, match=r"^The path is that of pipeline words, and the request names chat; name one\.$"):
+        await answered(service, query(pipeline="chat"), "words")
+    assert (dispatcher.asked, Invalid.status) == ([], 422)
+
+
+@pytest.mark.parametrize("of_path", [None, "words"])
+async def test_a_request_that_names_a_pipeline_that_there_is_not_is_refused(of_path: str | None):
+    service, dispatcher = service_of_two()
+    with pytest.raises(NotFound, match=r"^There is no pipeline 'nobody' here; known are chat, words\.$"):
+        await answered(service, query(pipeline="nobody"), of_path)
+    assert dispatcher.asked == []
+
+
+async def test_a_pipeline_without_room_refuses_no_request_for_another():
+    service, _ = service_of_two()
+    with service.admission("chat").permits(1):
+        for of_path, named in (("chat", None), (None, "chat"), (None, None)):
+            with pytest.raises(Loading, match="the queue is full"):
+                await answered(service, query(pipeline=named), of_path)
+        assert (await answered(service, query(), "words")).pipeline == "words"
+        assert (await answered(service, query(pipeline="words"), None)).pipeline == "words"
+    assert (await answered(service, query(), None)).pipeline == "chat"
+
+
+async def test_a_request_that_no_pipeline_has_room_for_is_not_read():
+    service, _ = service_of_two()
+    for admission in service.admissions.values():
+        admission.draining = True
+
+    def read() -> Query:
+        raise AssertionError("it was read")
+
+    for of_path in (None, "chat", "words"):
+        with pytest.raises(Draining):
+            await service.answer(RequestContext(transport="python"), read, pipeline=of_path)
+
+
+async def test_a_process_is_ready_while_one_of_its_pipelines_is():
+    service, dispatcher = service_of_two()
+    assert service.unready() == service.unready("chat") != ""
+    workers = part("a", pipeline="words", facts_n=1), part("b", pipeline="chat", state="starting")
+    dispatcher._on_status(status("h", *workers))
+    dispatcher._on_facts(Facts("h", "a", 1, DESCRIPTION))
+    assert (service.unready(), service.unready("words"), service.unready("chat") == "") == ("", "", False)
+
+
+async def test_each_pipeline_has_a_state():
+    service, dispatcher = service_of_two()
+    loading = part("b", pipeline="chat", state="starting", reason="downloading")
+    seen = [[(state.name, state.state, state.reason) for state in service.states()]]
+    for chat in (loading, part("b", pipeline="chat", state="failed", reason="No memory.")):
+        dispatcher._on_status(status("h", part("a", pipeline="words", facts_n=1, queue_depth=3), chat))
+        dispatcher._on_facts(Facts("h", "a", 1, version(1)))
+        seen.append([(state.name, state.state, state.reason) for state in service.states()])
+    unknown = ("unavailable", "no worker has it")
+    assert seen == [
+        [("chat", *unknown), ("words", *unknown)],
+        [("chat", "loading", "downloading"), ("words", "ready", "")],
+        [("chat", "failed", "No memory."), ("words", "ready", "")],
+    ]
+    chat_state, words_state = service.states()
+    assert (chat_state.task, chat_state.model, chat_state.version, chat_state.workers) == ("text-generation", "", "", 0)
+    assert (words_state.task, words_state.model, words_state.version) == ("fill-mask", "a/model", "1")
+    assert (words_state.workers, words_state.hosts, words_state.queue) == (1, ("h",), 3)
+    assert (words_state.aliases, chat_state.aliases) == (("acme/words",), ())

@@ -60,7 +60,7 @@ async def test_a_reader_that_leaves_ends_the_generation(fake_pipeline: FakePipel
     await events.aclose()
     process = web.current()
     assert process is not None
-    while process.service.admission.pending_inputs:  # noqa: ASYNC110 - it lives on another loop
+    while process.service.pending_inputs:  # noqa: ASYNC110 - it lives on another loop
         await asyncio.sleep(0.01)
 
 

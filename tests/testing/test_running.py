@@ -153,6 +153,43 @@ def test_a_slow_pipeline_misses_deadlines_and_does_not_hold_up_the_end_of_the_te
 # What is left
 
 
+# Several pipelines
+
+TABLES = {
+    "words": {"task": "fill-mask", "model": "acme/words", "aliases": ["acme/words"]},
+    "chat": {"task": "text-generation", "model": "acme/chat"},
+}
+
+
+def test_a_fake_is_every_pipeline_of_the_projects_catalog(settings: Any):
+    settings.INFERENCE = {"PIPELINES": TABLES}
+    with running(FakePipeline(answer="mine")) as fake:
+        asked = [None, "words", "acme/words", "chat"]
+        assert [infer_sync(TEXT, pipeline=name) for name in asked] == ["mine"] * 4
+        fake.error = Overloaded("Too busy.")
+        with pytest.raises(Overloaded):
+            infer_sync(TEXT, pipeline="chat")
+
+
+def test_pipelines_may_have_fakes_of_their_own(settings: Any):
+    settings.INFERENCE = {"PIPELINES": TABLES}
+    chat = FakePipeline("text-generation", "and so on")
+    with running(FakePipeline(answer="mine"), pipelines={"chat": chat}):
+        assert infer_sync(TEXT) == infer_sync(TEXT, pipeline="words") == "mine"
+        [answer] = infer_sync("once", pipeline="chat")
+        assert answer["generated_text"] == "onceand so on"
+        chat.error = Overloaded("Too busy.")
+        with pytest.raises(Overloaded):
+            infer_sync("once", pipeline="chat")
+        assert infer_sync(TEXT) == "mine"
+    assert chat.inputs == ["once"]
+
+
+def test_a_pipeline_may_be_one_that_the_settings_do_not_name():
+    with running(FakePipeline(answer="mine"), pipelines={"other": FakePipeline(answer="another")}):
+        assert (infer_sync(TEXT), infer_sync(TEXT, pipeline="other")) == ("mine", "another")
+
+
 def test_nothing_is_left():
     before = settings.INFERENCE, settings.CHANNEL_LAYERS, set(threading.enumerate())
     for _ in range(3):

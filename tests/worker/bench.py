@@ -17,6 +17,7 @@ from inference.worker.batching.batcher import Batcher
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.item import Item
+from inference.worker.turns import Share, Turns
 from tests.virtual_time import START_S
 
 PATIENCE_S = 20
@@ -160,7 +161,7 @@ class VirtualThread(ThreadExecutor):
         self.spans: list[tuple[float, float]] = [] if spans is None else spans
         """From when to when each call took; threads may share the list."""
 
-    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
+    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None, *, watched: bool = True) -> Any:
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(self._call_s)
         self.spans.append((began, asyncio.get_running_loop().time()))
@@ -183,10 +184,12 @@ class Bench:
         limits: BatchLimits,
         task: str = "fill-mask",
         warm_up_costs: Sequence[tuple[int, int, float]] = (),
+        share: Share | None = None,
     ) -> None:
         self._heard = asyncio.Event()
         self.pipeline = ControlledPipeline(task, warm_up_costs, self._heard)
-        self.batcher = Batcher(self.pipeline, executors, limits, self)
+        self.pipeline.concurrent_batches = executors.side_by_side
+        self.batcher = Batcher(self.pipeline, share or Turns(executors).join(), limits, self)
         self.closings: dict[int, Closing] = {}
         self.closed_at_s: dict[int, float] = {}
         """Seconds from the start of the clock of virtual time."""
@@ -244,6 +247,9 @@ class Bench:
         self.closings[closing.id] = closing
         self.closed_at_s[closing.id] = asyncio.get_running_loop().time() - START_S
         self._heard.set()
+
+    async def taken(self, item: Item) -> None:
+        assert item.job.id in self.closings
 
 
 @asynccontextmanager

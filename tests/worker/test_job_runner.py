@@ -8,6 +8,8 @@ from inference.backends.base import FAILED
 from inference.messaging.messages import Error, Result, Returned, Started
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
+from inference.worker.job_runner import GO_TIMEOUT_S
+from inference.worker.turns import Turns
 from tests.virtual_time import run
 from tests.worker.bench import (
     BATCH_S,
@@ -200,16 +202,41 @@ def test_a_job_that_is_made_to_run_alone_before_it_is_tokenised_is_tokenised_by_
     run(main())
 
 
-async def test_an_alone_job_is_tokenised_only_after_its_go():
-    async with bench() as b:
-        b.add("suspect", alone=True)
-        await b.first_event()
-        b.add("other")
-        await b.until(lambda: ["other"] in b.pipeline.tokenized)  # the tokenizer is free for it
-        assert b.pipeline.tokenized == [["other"]]
-        b.batcher.go((CHANNEL, 0))
-        await b.all_closed()
-        assert b.pipeline.tokenized == [["other"], ["suspect"]]
+def test_an_alone_job_is_tokenised_only_after_its_go_and_others_after_it():
+    """Whatever ends the process meanwhile is counted against it."""
+
+    async def main() -> None:
+        async with virtual(tokenize_s=TOKENIZE_S) as b:
+            b.add("suspect", alone=True)
+            await b.first_event()
+            b.add("other")
+            await asyncio.sleep(GO_TIMEOUT_S - TOKENIZE_S)
+            assert b.pipeline.tokenized == []
+            b.batcher.go((CHANNEL, 0))
+            await b.all_closed()
+            assert b.pipeline.tokenized == [["suspect"], ["other"]]
+
+    run(main())
+
+
+def test_while_an_alone_job_waits_and_runs_nothing_of_another_pipeline_is_tokenised():
+    """Rule 14."""
+
+    async def main() -> None:
+        turns = Turns(Executors(VirtualThread(TOKENIZE_S), VirtualThread()))
+        limits = BatchLimits(max_batch_size=8)
+        suspects, others = (Bench(turns.executors, limits, share=turns.join()) for _ in range(2))
+        async with running(suspects), running(others):
+            suspects.add("suspect", alone=True)
+            await suspects.first_event()
+            others.add("other")
+            await asyncio.sleep(GO_TIMEOUT_S / 2)
+            suspects.batcher.go((CHANNEL, 0))
+            await suspects.all_closed()
+            assert others.pipeline.tokenized == []
+            await others.all_closed()
+
+    run(main())
 
 
 def test_nothing_is_tokenised_while_an_alone_job_is_in_the_tokenizer_or_the_model():

@@ -2,6 +2,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,18 +15,19 @@ from inference.messaging.layer import (
     SEND_TIMEOUT_S,
 )
 from inference.messaging.messages import (
+    Cleared,
     Closing,
     Error,
     Event,
+    HostStatus,
     Message,
     Replies,
     Result,
     Returned,
     Started,
-    Status,
     Token,
-    Totals,
 )
+from inference.messaging.previous_release import Status
 from inference.worker.outbox import Outbox
 from tests.messaging.recording_layer import RecordingLayer, now_s
 from tests.virtual_time import run
@@ -36,21 +38,8 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
 
 
-def status(heard: int = 0) -> Status:
-    return Status(
-        worker="w",
-        channel="inference.worker.w",
-        heard=heard,
-        state="ready",
-        description=None,
-        queue_depth=0,
-        cost=None,
-        job_ms=0.0,
-        totals=Totals(),
-        webs=1,
-        credit=1,
-        held=(),
-    )
+def status(heard: int = 0) -> HostStatus:
+    return HostStatus(host="w", channel="inference.worker.w", heard=heard, state="ready", webs=1, held=(), workers=())
 
 
 class Desk:
@@ -61,14 +50,17 @@ class Desk:
         self.truth = 0
         """What a status says when it is made."""
         self.taken: list[list[Closing]] = []
-        self.outbox = Outbox(self.layer, WEB, "w", lambda: status(self.truth), self.taken.append)
+        self.outbox = Outbox(self.layer, WEB, "w", self.taken.append)
 
     def put(self, *entries: Event | Closing) -> None:
         for entry in entries:
             self.outbox.put(entry)
 
+    def status_due(self) -> None:
+        self.outbox.due("status", lambda: status(self.truth))
+
     @property
-    def said(self) -> list[Message]:
+    def said(self) -> list[Message | Status]:
         return self.layer.said_to(WEB)
 
     @property
@@ -163,7 +155,7 @@ def test_one_send_at_a_time():
             d.layer.delay_s = 0.1
             for number in range(20):
                 d.put(result(number))
-                d.outbox.status_due()
+                d.status_due()
                 await asyncio.sleep(0.03)
             await d.outbox.flushed()
             assert d.layer.most_sending == 1
@@ -263,7 +255,8 @@ def test_what_the_layer_lost_is_not_said_again():
 def test_the_owner_hears_which_closing_entries_were_taken():
     async def main() -> None:
         async with desk() as d:
-            d.put(Started(1, 1), Token(1, 0, 5, "a", -0.5), result(1), Error(2, "inference", "It failed."), returned(4))
+            d.put(Started(1, 1), Cleared(1), Token(1, 0, 5, "a", -0.5))
+            d.put(result(1), Error(2, "inference", "It failed."), returned(4))
             await d.outbox.flushed()
             assert d.taken == [[result(1), Error(2, "inference", "It failed."), returned(4)]]
 
@@ -301,7 +294,7 @@ def test_a_status_is_made_when_it_is_sent():
     async def main() -> None:
         async with desk() as d:
             d.layer.refusing = True
-            d.outbox.status_due()
+            d.status_due()
             await asyncio.sleep(1)
             d.truth = 7
             d.layer.refusing = False
@@ -315,7 +308,7 @@ def test_a_status_that_is_due_many_times_is_sent_once():
     async def main() -> None:
         async with desk() as d:
             for _ in range(10):
-                d.outbox.status_due()
+                d.status_due()
             await d.outbox.flushed()
             assert d.said == [status()]
 
@@ -326,10 +319,10 @@ def test_a_status_that_becomes_due_while_one_is_sent_is_sent_too():
     async def main() -> None:
         async with desk() as d:
             d.layer.delay_s = 0.5
-            d.outbox.status_due()
+            d.status_due()
             await asyncio.sleep(0.1)
             d.truth = 7
-            d.outbox.status_due()
+            d.status_due()
             await d.outbox.flushed()
             assert d.said == [status(0), status(7)]
 
@@ -339,10 +332,10 @@ def test_a_status_that_becomes_due_while_one_is_sent_is_sent_too():
 def test_a_status_follows_the_entries_that_were_put_before_it():
     async def main() -> None:
         async with desk() as d:
-            d.outbox.status_due()
+            d.status_due()
             d.put(result(1))
             await d.outbox.flushed()
-            assert [type(message) for message in d.said] == [Replies, Status]
+            assert [type(message) for message in d.said] == [Replies, HostStatus]
 
     run(main())
 
@@ -350,15 +343,36 @@ def test_a_status_follows_the_entries_that_were_put_before_it():
 def test_a_status_knows_what_was_taken_before_it():
     async def main() -> None:
         layer, held = RecordingLayer(), {1}
-        outbox = Outbox(
-            layer, WEB, "w", lambda: status(len(held)), lambda closings: held.difference_update(c.id for c in closings)
-        )
+        outbox = Outbox(layer, WEB, "w", lambda closings: held.difference_update(c.id for c in closings))
         running = asyncio.create_task(outbox.run())
         outbox.put(result(1))
-        outbox.status_due()
+        outbox.due("status", lambda: status(len(held)))
         await outbox.flushed()
         running.cancel()
         assert layer.said_to(WEB)[-1] == status(0)
+
+    run(main())
+
+
+def test_of_each_name_the_last_that_is_due_is_sent_and_all_names_are():
+    async def main() -> None:
+        async with desk() as d:
+            for heard in range(3):
+                d.outbox.due("status", partial(status, heard))
+                d.outbox.due("other", partial(status, 10 + heard))
+            await d.outbox.flushed()
+            assert d.said == [status(2), status(12)]
+
+    run(main())
+
+
+def test_where_there_is_nothing_to_send_after_all_nothing_is_sent():
+    async def main() -> None:
+        async with desk() as d:
+            d.outbox.due("status", lambda: None)
+            d.put(result(1))
+            await d.outbox.flushed()
+            assert d.said == [Replies("w", (result(1),))]
 
     run(main())
 
@@ -375,12 +389,12 @@ def test_with_nothing_to_say_everything_is_flushed():
     run(main())
 
 
-@pytest.mark.parametrize("say", [lambda outbox: outbox.put(result(1)), Outbox.status_due], ids=["entry", "status"])
-def test_flushing_waits_until_the_layer_has_taken_it(say: Callable[[Outbox], None]):
+@pytest.mark.parametrize("say", [lambda d: d.put(result(1)), Desk.status_due], ids=["entry", "status"])
+def test_flushing_waits_until_the_layer_has_taken_it(say: Callable[[Desk], None]):
     async def main() -> None:
         async with desk() as d:
             d.layer.delay_s = 1
-            say(d.outbox)
+            say(d)
             await d.outbox.flushed()
             assert len(d.said) == 1
             assert now_s() >= 1

@@ -111,5 +111,6 @@ async def test_a_thread_is_watched_once_it_is_told_so():
     assert await thread.run(lambda: len(watchdog._under_way)) == 0
     thread.watchdog = watchdog
     assert await thread.run(lambda: len(watchdog._under_way), predicted_ms=10) == 1
+    assert await thread.run(lambda: len(watchdog._under_way), watched=False) == 0
     assert not watchdog._under_way
     thread.close()

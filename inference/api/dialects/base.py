@@ -12,7 +12,7 @@ from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult
+from inference.serving.result import RequestResult, Served
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -115,7 +115,7 @@ class Rejected:
 class SocketWriter(Protocol):
     """Writes the frames of one request. An empty text is no frame."""
 
-    def accepted(self) -> str: ...
+    def accepted(self, served: Served) -> str: ...
     def started(self, event: Started) -> str: ...
     def token(self, token: Token) -> str: ...
     def end(self, result: RequestResult) -> Iterable[str]: ...

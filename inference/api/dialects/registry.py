@@ -3,10 +3,12 @@
 import pkgutil
 from importlib import import_module
 
+from inference import catalog
 from inference.api import dialects
 from inference.api.dialects.base import Dialect, Endpoint
+from inference.api.scope import PIPELINES
 
-RESERVED = ("/health/", "/metrics")
+RESERVED = ("/health", "/info", "/metrics", PIPELINES, "/v2/repository/")
 _dialects: list[Dialect] = []
 
 
@@ -41,7 +43,12 @@ def served() -> tuple[Dialect, ...]:
 
 
 def of_path(path: str) -> Dialect:
-    """The one that writes the errors of a path; that of ``/`` for request targets that are no path (``*``)."""
+    """The one that writes the errors of a path; that of ``/`` for request targets that are no path (``*``).
+
+    Below a pipeline, that of the path below it.
+    """
+    if path.startswith(PIPELINES) and (found := catalog.current().route(path.removeprefix(PIPELINES))):
+        path = found[1]
     if not path.startswith("/"):
         path = "/"
     known = [(prefix, dialect) for dialect in _dialects for prefix in dialect.prefixes if path.startswith(prefix)]

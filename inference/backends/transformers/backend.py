@@ -1,6 +1,6 @@
 """Loads a Hugging Face pipeline, checks it and warms it up.
 
-Only this package imports torch and transformers, and only inside ``load``, which runs on the model's thread.
+Only this package imports torch and transformers, and only inside ``load``, which runs on a thread of its own.
 """
 
 import gc
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from inference.backends.base import BatchedPipeline, LoadFailed
+from inference.backends.base import BatchedPipeline, LoadFailed, Turn, at_once
 from inference.backends.transformers import compat
 from inference.conf import Conf
 from inference.messaging.messages import Description
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 0.0005
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
+def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> BatchedPipeline:
     """Load and warm up; ``report`` is called with progress.
 
     Raises:
@@ -41,11 +41,11 @@ def load(conf: Conf, report: Callable[[str], None]) -> BatchedPipeline:
     from inference.backends.transformers.warm_up import measure
 
     _freeze()
-    loaded = load_pipeline(conf, report)
+    loaded = load_pipeline(conf, report, turn)
     report("warming up")
     try:
         pipeline = select_pipeline(loaded, conf, report)
-        pipeline.warm_up_costs = measure(pipeline)
+        pipeline.warm_up_costs = measure(pipeline, turn)
     except LoadFailed:
         raise
     except Exception as error:

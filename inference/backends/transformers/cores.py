@@ -19,14 +19,14 @@ def quotas(root: Path = CGROUPS, own: Path = OWN) -> list[float]:
     Of version 2, the group and those around it; a container sees its own as the root. Of version 1, the root.
     https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
     """
-    found = [_ratio(*text.split()) for group in _groups(root, own) if (text := _read(group / "cpu.max"))]
+    found = [_ratio(*text.split()) for group in groups(root, own) if (text := _read(group / "cpu.max"))]
     first = root / "cpu/cpu.cfs_quota_us", root / "cpu/cpu.cfs_period_us"
     if all(texts := [_read(path) for path in first]):
         found.append(_ratio(*texts))
     return [quota for quota in found if quota > 0]
 
 
-def _groups(root: Path, own: Path) -> list[Path]:
+def groups(root: Path, own: Path) -> list[Path]:
     path = next((line[3:] for line in _read(own).splitlines() if line.startswith("0::")), "/")
     group = root / path.strip("/")
     return [group, *(parent for parent in group.parents if parent.is_relative_to(root))]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from inference.backends.base import Turn, at_once
 from inference.backends.transformers.task import TransformersTask
 from inference.tasks.base import Task
 
@@ -22,3 +23,5 @@ class Loaded:
     device: str
     dtype: str
     threads: int
+    turn: Turn = at_once
+    """For checks and measurements while it is loaded."""

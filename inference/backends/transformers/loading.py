@@ -5,6 +5,7 @@ without an error, and answers nonsense; so the parts are loaded one by one, chec
 """
 
 import io
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from inference.backends.base import LoadFailed
-from inference.backends.transformers import compat, cores
+from inference.backends.base import LoadFailed, Turn, at_once
+from inference.backends.transformers import compat, cores, memory
 from inference.backends.transformers.checkpoint import identity
 from inference.backends.transformers.checkpoint_checks import check_tokenizer, check_weights
 from inference.backends.transformers.checkpoint_task import task_of
@@ -28,7 +29,7 @@ from inference.tasks.base import Task
 REPORT_EVERY_S = 2.0
 
 
-def load_pipeline(conf: Conf, report: Report) -> Loaded:
+def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
     """Raises ``LoadFailed``."""
     threads = conf.threads or cores.available()
     _set_up_libraries(threads)
@@ -53,6 +54,7 @@ def load_pipeline(conf: Conf, report: Report) -> Loaded:
         device=str(pipe.device),
         dtype=str(pipe.model.dtype).removeprefix("torch."),
         threads=threads,
+        turn=turn,
     )
 
 
@@ -74,13 +76,15 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     }
     config = transformers.AutoConfig.from_pretrained(**source)
     task, spec = task_of(conf, config)
+    dtype = choose_dtype(conf.dtype, device)
+    memory.check(conf, name, device, dtype)
     tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
     check_tokenizer(tokenizer, config, name)
     report(f"loading weights for {task.name}")
     model, info = getattr(transformers, spec.auto_class).from_pretrained(
         **source,
         config=config,
-        dtype=choose_dtype(conf.dtype, device),
+        dtype=dtype,
         use_safetensors=True,
         output_loading_info=True,
         tqdm_class=_progress(report),
@@ -105,13 +109,14 @@ class _Discard(io.StringIO):
 
 
 def _progress(report: Report) -> type:
-    """A progress bar that goes to ``report`` instead of a terminal."""
+    """A progress bar that is drawn where there is a terminal, and goes to ``report`` as well."""
 
     class Progress(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self._reported_at = time.monotonic()
             kwargs.pop("name", None)
-            super().__init__(*args, **kwargs | {"file": _Discard(), "disable": False})
+            file = sys.stderr if sys.stderr.isatty() else _Discard()
+            super().__init__(*args, **kwargs | {"file": file, "disable": False, "leave": False})
 
         def update(self, n: float | None = 1) -> Any:
             updated = super().update(n)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from inference.backends.base import Turn, at_once
 from inference.backends.transformers import compat
 
 logger = logging.getLogger(__name__)
@@ -48,14 +49,14 @@ class PackedLinear(nn.Module):
         return result
 
 
-def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
+def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor], turn: Turn = at_once) -> bool:
     """Pack every linear layer of ``model`` if that is right and faster; returns whether it was.
 
-    ``example`` runs a typical batch and returns its output.
+    ``example`` runs a typical batch, in a ``turn`` each time, and returns its output.
     """
     if next(model.parameters()).device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    plain, plain_s, packed_s = example(), float("inf"), float("inf")
+    plain, plain_s, packed_s = turn(example), float("inf"), float("inf")
     tolerance = 1e-3 if plain.dtype == torch.float32 else 0.3
     before: list[Place] = []
     try:
@@ -63,11 +64,11 @@ def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
         after = list(_packed(model))
         before = [(parent, name, getattr(parent, name)) for parent, name, _ in after]
         for number in range(ROUNDS):  # by turns, so that other load on the machine slows down both
-            plain_s = min(plain_s, _seconds(example))
+            plain_s = min(plain_s, turn(lambda: _seconds(example)))
             _put(after)
-            if not torch.allclose(example().float(), plain.float(), rtol=tolerance, atol=tolerance):
+            if not torch.allclose(turn(example).float(), plain.float(), rtol=tolerance, atol=tolerance):
                 raise RuntimeError("their results differ")
-            packed_s = min(packed_s, _seconds(example))
+            packed_s = min(packed_s, turn(lambda: _seconds(example)))
             if number >= LEAST_ROUNDS and packed_s < WORTH_IT * plain_s:
                 return True
             _put(before)

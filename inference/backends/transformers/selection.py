@@ -28,7 +28,9 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
         return Unbatched(loaded)
     encoder = loaded.spec.encoder(loaded, conf)
     rows = _rows(encoder, [example(encoder.description)] * 8)
-    if pack_linears(loaded.pipe.model, lambda: torch.cat([tensor.flatten() for tensor in encoder.compared(rows)])):
+    if pack_linears(
+        loaded.pipe.model, lambda: torch.cat([tensor.flatten() for tensor in encoder.compared(rows)]), loaded.turn
+    ):
         report("linear layers are packed for oneDNN")
     encoder = encoder.faster(loaded, conf)
     if loaded.device == "cpu" and encoder.pads and _runs_without_padding(encoder, loaded):
@@ -41,13 +43,13 @@ def _runs_without_padding(encoder: Encoder, loaded: Loaded) -> bool:
     longest = 8 if encoder.description.longest_input >= 512 else 0  # a tiny model may not take the long ones
     lengths = (0, 1 if longest else 0, longest)
     rows = _rows(encoder, [example(encoder.description, longer=longer) for longer in lengths])
-    padded, wanted = encoder.layout, encoder.compared(rows)
+    padded, wanted = encoder.layout, loaded.turn(lambda: encoder.compared(rows))
     ragged = Ragged(loaded.pipe.model, loaded.pipe.tokenizer, by_token=bool(encoder.token_outputs))
     try:
         ragged.enter()
         encoder.layout = ragged
         tolerance = 1e-4 if loaded.dtype == "float32" else 0.3
-        pairs = zip(encoder.compared(rows), wanted, strict=True)
+        pairs = zip(loaded.turn(lambda: encoder.compared(rows)), wanted, strict=True)
         if all(torch.allclose(mine, theirs, rtol=tolerance, atol=tolerance) for mine, theirs in pairs):
             return True
         reason = "its outputs would differ"

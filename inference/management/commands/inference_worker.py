@@ -4,18 +4,30 @@ from argparse import ArgumentParser
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from inference import catalog
 from inference.backends.base import LoadFailed
 from inference.messaging import layer
 from inference.process import worker
 
 
+def add_pipelines(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--pipeline",
+        action="append",
+        metavar="NAME",
+        help="load this pipeline of the catalog only; may be given several times; default: all of them",
+    )
+
+
 class Command(BaseCommand):
-    help = "Load the model and run batches for the web processes that share the channel layer."
+    help = "Load the pipelines and run batches for the web processes that share the channel layer."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--layer", help="alias in CHANNEL_LAYERS; default: INFERENCE_CHANNEL_LAYER")
+        add_pipelines(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
         shared = layer.configured(options["layer"])
@@ -25,6 +37,9 @@ class Command(BaseCommand):
                 "channels_redis in CHANNEL_LAYERS. Without one the worker runs inside the web process."
             )
         try:
-            worker.run(shared)
-        except LoadFailed as error:
+            pipelines = catalog.current()
+            if options["pipeline"]:
+                pipelines = pipelines.select(options["pipeline"])
+            worker.run(shared, pipelines)
+        except (LoadFailed, ImproperlyConfigured) as error:
             raise CommandError(f"Cannot serve: {error}") from error

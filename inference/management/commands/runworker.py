@@ -7,6 +7,7 @@ from channels import DEFAULT_CHANNEL_LAYER
 from channels.management.commands.runworker import Command as ChannelsCommand
 from django.core.management import CommandError, call_command
 
+from inference.management.commands.inference_worker import add_pipelines
 from inference.messaging.messages import ROUTE
 
 
@@ -15,6 +16,7 @@ class Command(ChannelsCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
+        add_pipelines(parser)
         parser.set_defaults(layer=None)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,4 +30,4 @@ class Command(ChannelsCommand):
                 f"A worker of '{ROUTE}' has no other channels; run `runworker {ROUTE}` and `runworker {others}`, "
                 "each in a process of its own."
             )
-        call_command("inference_worker", layer=options["layer"])
+        call_command("inference_worker", layer=options["layer"], pipeline=options["pipeline"])

@@ -12,9 +12,10 @@ from inference.errors import InferenceError
 from inference.messaging.messages import Closing, Error, Result, Returned, Started, Totals
 from inference.worker.batching.bisection import Bisection, is_out_of_memory
 from inference.worker.batching.policy import BatchLimits, choose_batch
-from inference.worker.executors import Executors, ThreadExecutor
+from inference.worker.executors import ThreadExecutor
 from inference.worker.item import Item, JobReplies
 from inference.worker.job_runner import JobRunner
+from inference.worker.turns import TURN_MS, Share
 
 logger = logging.getLogger(__name__)
 
@@ -28,45 +29,63 @@ class Batcher(JobRunner):
 
     _pipeline: BatchedPipeline
 
-    def __init__(
-        self, pipeline: BatchedPipeline, executors: Executors, limits: BatchLimits, replies: JobReplies
-    ) -> None:
-        super().__init__(pipeline, executors, limits, replies)
+    def __init__(self, pipeline: BatchedPipeline, share: Share, limits: BatchLimits, replies: JobReplies) -> None:
+        super().__init__(pipeline, share, limits, replies)
         self._last_end = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def _run_forever(self) -> None:
         async with asyncio.TaskGroup() as batches:
-            while True:
-                self._changed.clear()
-                look_again_at = self._start(batches)
-                try:
-                    async with asyncio.timeout_at(look_again_at):
-                        await self._changed.wait()
-                except TimeoutError:
-                    continue
+            self._share.start = lambda: self._start(batches)
+            self._share.has_work = lambda: bool(self._waiting or self._running)
+            try:
+                while True:
+                    self._changed.clear()
+                    self._share.look()
+                    await self._changed.wait()
+            finally:
+                self._share.start = lambda: True  # the group takes no more tasks
+                self._look_again_at(None)
 
-    def _start(self, batches: asyncio.TaskGroup) -> float | None:
-        """Start a batch on each free thread; returns the moment at which to look again, if there is one."""
-        while (thread := self._executors.free(narrow=(narrow := self._runs_beside_another()))) is not None:
-            limits = self._share_of_limits() if narrow else self._limits
+    def _look_again_at(self, moment: float | None) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = None if moment is None else asyncio.get_running_loop().call_at(moment, self._changed.set)
+
+    def _start(self, batches: asyncio.TaskGroup) -> bool:
+        """Start a batch on each free thread. False if one waits for a thread."""
+        while self._waiting:
+            thread = self._share.free(narrow=(narrow := self._runs_beside_another()))
+            if thread is None:
+                return False
+            limits = self._limits_now(narrow=narrow)
             choice = choose_batch(tuple(self._waiting.values()), limits, self.cost.model, self._clock())
             for item in choice.expired:
                 del self._waiting[item.key]
                 self._replies.close(item, Returned(item.job.id, "expired"))
             if not choice.batch:
-                return choice.look_again_at
-            if choice.batch[0].alone:
-                if self._running:
-                    return None  # it starts when the running batches have ended
-                thread = self._executors.wide
+                self._look_again_at(choice.look_again_at)  # also if the look was another pipeline's
+                return True
+            if choice.batch[0].alone and (thread := self._share.free(narrow=False)) is None:
+                return False  # it starts when the running batches have ended
             for item in choice.batch:
                 self._running[item.key] = self._waiting.pop(item.key)
-            self._executors.take(thread)
+            self._share.take(thread, self._predict_ms(choice.batch))
             batches.create_task(self._run_batch(choice.batch, thread))
-        return None
+        return True
+
+    def _predict_ms(self, batch: Sequence[Item]) -> float:
+        return self.cost.model.predict_ms(len(batch), computed_tokens(batch, pads=self._limits.pads))
 
     def _runs_beside_another(self) -> bool:
-        """Whether the waiting jobs are enough to run beside another batch; a little work is faster on all cores."""
+        """Whether the waiting jobs are enough to run beside another batch; a little work is faster on all cores.
+
+        While another pipeline has work, that pipeline has the other cores.
+        """
+        if self._pipeline.concurrent_batches == 1:  # the narrow threads are there for another pipeline
+            return False
+        if self._share.contended:
+            return True
         waiting, cost = self._waiting.values(), self.cost.model
         sharing = 1 if self._running else self._executors.side_by_side
         if len(waiting) < sharing:
@@ -74,29 +93,30 @@ class Batcher(JobRunner):
         work_ms = cost.useful_ms(len(waiting), sum(item.tokens for item in waiting))
         return work_ms >= WORTH_RUNNING_BESIDE * cost.fixed_ms * sharing
 
-    def _share_of_limits(self) -> BatchLimits:
-        """Bound a batch to an executor's share of all jobs here, so that none is left without work."""
-        if self._limits.batch_window_s:
-            return self._limits
-        share = -(-(len(self._waiting) + len(self._running)) // self._executors.side_by_side)
-        return replace(self._limits, max_batch_size=max(1, min(self._limits.max_batch_size, share)))
+    def _limits_now(self, *, narrow: bool) -> BatchLimits:
+        """Bound a batch beside another to an executor's part of all jobs here, so that none is left without work."""
+        limits = self._limits
+        if narrow and not limits.batch_window_s:
+            part = -(-(len(self._waiting) + len(self._running)) // self._executors.side_by_side)
+            limits = replace(limits, max_batch_size=max(1, min(limits.max_batch_size, part)))
+        return replace(limits, max_ms=TURN_MS) if self._share.contended else limits
 
     async def _run_batch(self, batch: list[Item], thread: ThreadExecutor) -> None:
         try:
-            for item in batch:
-                if item.alone or item.job.events:
-                    self._replies.event(item, Started(item.job.id, len(batch)))
             if batch[0].alone:
                 await self._run_alone(batch[0])
-            else:
-                await self._run_and_close(batch, thread)
+                return
+            for item in batch:
+                if item.job.events:
+                    self._replies.event(item, Started(item.job.id, len(batch)))
+            await self._run_and_close(batch, thread)
         except Exception:
             logger.exception("A batch of %d failed outside the model", len(batch))
             for item in batch:
                 if item.key in self._running:
                     self._close(item, Error(item.job.id, "inference", FAILED))
         finally:
-            self._executors.give_back(thread)
+            self._share.give_back(thread)
             self._changed.set()
 
     async def _run_and_close(self, items: list[Item], thread: ThreadExecutor | None = None) -> None:
@@ -121,10 +141,9 @@ class Batcher(JobRunner):
         """Raises whatever the pipeline raises."""
         prepared: list[Any] = [item.prepared for item in batch]
         expected = computed_tokens(batch, pads=self._limits.pads)
-        predicted_ms = self.cost.model.predict_ms(len(batch), expected)
         began = self._clock()
         try:
-            outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared), predicted_ms)
+            outcomes, compute_ms = await thread.run(lambda: self._timed_run(prepared), self._predict_ms(batch))
         except Exception as error:
             if self._limits.max_batch_size > 1 and is_out_of_memory(error):
                 self._lower_cap(expected)

@@ -8,6 +8,7 @@ from typing import Any
 from inference.backends.base import FAILED, Generated, SteppedPipeline, check_number
 from inference.errors import InferenceError
 from inference.messaging.messages import (
+    Cleared,
     Closing,
     Error,
     Generation,
@@ -18,15 +19,24 @@ from inference.messaging.messages import (
     Totals,
 )
 from inference.worker.batching.bisection import Bisection
+from inference.worker.batching.cost_model import CostEstimate
 from inference.worker.batching.policy import BatchLimits
-from inference.worker.executors import Executors
 from inference.worker.item import Item, JobReplies, Key
 from inference.worker.job_runner import JobRunner
+from inference.worker.turns import TURN_MS, Share
 
 logger = logging.getLogger(__name__)
 
 EXTRA_CREDIT = 4
 """Jobs that a worker holds beyond its places, so that a free place is taken with the next token."""
+
+
+CLEARED_TOKENS = 64
+"""A suspect that has generated so many more tokens than it came with is none any more (rule 14)."""
+LEAST_PROMPT_TOKENS = 16
+"""Of a prompt that a step reads while another pipeline waits: fewer would take no less time."""
+PREDICTS_AFTER = 32
+"""Steps after which their cost is known well enough for the watchdog."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +50,8 @@ class JobProgress:
     """The most jobs that it shared a step with, itself included."""
     model_ms: float = 0.0
     """Its share of the model's time."""
+    generated: int = 0
+    """Tokens, here."""
 
 
 class ContinuousBatcher(JobRunner):
@@ -47,11 +59,13 @@ class ContinuousBatcher(JobRunner):
 
     _pipeline: SteppedPipeline
 
-    def __init__(
-        self, pipeline: SteppedPipeline, executors: Executors, limits: BatchLimits, replies: JobReplies
-    ) -> None:
-        super().__init__(pipeline, executors, limits, replies)
+    def __init__(self, pipeline: SteppedPipeline, share: Share, limits: BatchLimits, replies: JobReplies) -> None:
+        super().__init__(pipeline, share, limits, replies)
         self._progress: dict[Key, JobProgress] = {}
+        self._step_cost = CostEstimate()
+        self._thread = share.executors.wide
+        """Of the turn that runs."""
+        self._share.has_work = lambda: bool(self._waiting or self._running)
 
     @property
     def credit(self) -> int:
@@ -61,16 +75,30 @@ class ContinuousBatcher(JobRunner):
         while True:
             self._changed.clear()
             self._give_back_expired()
-            for item in newcomers(
-                self._waiting.values(), self._running.values(), self._limits, self._pipeline.cache_tokens
-            ):
-                self._join(item)
-            if self._running:
-                await self._guarded_step()
-            elif first := next(iter(self._waiting.values()), None):
-                await self._run_suspect(first)
-            else:
+            if not (self._running or self._waiting):
+                self._share.look()
                 await self._changed.wait()
+                continue
+            alone = not self._running and next(iter(self._waiting.values())).alone
+            self._thread = await self._share.turn(self._predicted_ms(), narrow=not alone)
+            try:
+                await self._turn()
+            except BaseException:
+                self._share.give_back(self._thread)
+                raise
+            self._share.give_back(self._thread, look=False)
+
+    async def _turn(self) -> None:
+        """One step of all that runs, those that join now among them; or a suspect by itself."""
+        self._give_back_expired()  # the turn may have come late
+        for item in newcomers(
+            self._waiting.values(), self._running.values(), self._limits, self._pipeline.cache_tokens
+        ):
+            self._join(item)
+        if self._running:
+            await self._guarded_step()
+        elif (first := next(iter(self._waiting.values()), None)) and self._thread is self._executors.wide:
+            await self._run_suspect(first)
 
     def _give_back_expired(self) -> None:
         now = self._clock()
@@ -81,7 +109,7 @@ class ContinuousBatcher(JobRunner):
     def _join(self, item: Item) -> None:
         self._running[item.key] = self._waiting.pop(item.key)
         self._progress[item.key] = JobProgress(self._clock())
-        if item.alone or item.job.events:
+        if item.job.events and not item.alone:
             self._replies.event(item, Started(item.job.id, len(self._running)))
 
     async def _run_suspect(self, item: Item) -> None:
@@ -92,8 +120,18 @@ class ContinuousBatcher(JobRunner):
             self._fail_all(error)
 
     async def _run_and_close(self, items: list[Item]) -> None:
-        while any(item.key in self._running for item in items):
+        """Until they have ended; or, of a suspect, until it is none any more: then it goes on beside others."""
+        while any(item.key in self._running and not self._clears(item) for item in items):
             await self._step()
+
+    def _clears(self, item: Item) -> bool:
+        """Whether a suspect has generated enough; its web process is told, if it knows what that means."""
+        progress = self._progress[item.key]
+        if not item.may_clear or progress.generated < CLEARED_TOKENS:
+            return False
+        item.alone = False
+        self._replies.event(item, Cleared(item.job.id))
+        return True
 
     async def _guarded_step(self) -> None:
         try:
@@ -120,12 +158,13 @@ class ContinuousBatcher(JobRunner):
             if item.cancelled or item.expires_at <= now:
                 self._close(item, Returned(item.job.id, "cancelled" if item.cancelled else "expired"))
         if not self._running:
-            await self._executors.wide.run(lambda: self._pipeline.retain(()))
+            await self._thread.run(lambda: self._pipeline.retain(()))
 
     def _take(self, item: Item, made: Generated) -> None:
         progress, now = self._progress[item.key], self._clock()
         if not progress.first_token_at:
             progress.first_token_at, progress.first_index = now, made.index
+        progress.generated += 1
         token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special)
         if made.finish_reason is None:
             if item.job.tokens and not item.cancelled:
@@ -150,25 +189,45 @@ class ContinuousBatcher(JobRunner):
 
         async def step(some: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
             prepared = [item.prepared for item in some]
+            prompt_tokens = self._prompt_tokens(len(some))
+            tokens = self._pipeline.step_tokens(prepared, prompt_tokens)
+            predicted_ms = self._step_cost.model.predict_ms(len(some), tokens) or None
+            if self.totals.batches < PREDICTS_AFTER:
+                predicted_ms = None
             began = self._clock()
-            outcomes = await self._executors.wide.run(lambda: self._retain_and_step(everything, prepared))
+            outcomes = await self._thread.run(
+                lambda: self._retain_and_step(everything, prepared, prompt_tokens), predicted_ms
+            )
             check_number(outcomes, some)
-            self._note_step(some, (self._clock() - began) * 1000)
+            self._note_step(some, tokens, (self._clock() - began) * 1000)
             return outcomes
 
         return await Bisection(step).outcomes(items)
 
-    def _note_step(self, items: Sequence[Item], milliseconds: float) -> None:
+    def _predicted_ms(self) -> float:
+        """Of the next step, roughly: a token for each text."""
+        texts = len(self._running) or 1
+        return self._step_cost.model.predict_ms(texts, texts)
+
+    def _prompt_tokens(self, texts: int) -> int | None:
+        """How many tokens of prompts a step may read; ``None`` leaves it to the pipeline."""
+        cost = self._step_cost.model
+        if not (self._share.contended and cost.per_token_ms):
+            return None
+        return max(LEAST_PROMPT_TOKENS, int((TURN_MS - cost.predict_ms(texts, texts)) / cost.per_token_ms))
+
+    def _note_step(self, items: Sequence[Item], tokens: int, milliseconds: float) -> None:
+        self._step_cost.learn(len(items), tokens, milliseconds, milliseconds)
         for item in items:
             self._progress[item.key].model_ms += milliseconds / len(items)
         t = self.totals
         self.totals = Totals(t.batches + 1, t.jobs, t.tokens, t.padded_tokens)
 
     def _retain_and_step(
-        self, everything: Collection[Any], prepared: Sequence[Any]
+        self, everything: Collection[Any], prepared: Sequence[Any], prompt_tokens: int | None
     ) -> Sequence[Generated | InferenceError | None]:
         self._pipeline.retain(everything)
-        return self._pipeline.step(prepared)
+        return self._pipeline.step(prepared, prompt_tokens)
 
     def _note_end(self, tokens: int, model_ms: float) -> None:
         self.cost.learn_job(model_ms)

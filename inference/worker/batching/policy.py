@@ -3,6 +3,7 @@
 It is for pipelines that run a batch in one call; ``continuous_batcher`` decides which generated texts run together.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -38,6 +39,8 @@ class BatchLimits:
     batch_window_s: float = 0.0
     pads: bool = True
     """Whether the model pads every sequence of a batch to the longest; otherwise lengths do not matter."""
+    max_ms: float = math.inf
+    """Predicted time of a batch; an input that takes longer runs by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +73,22 @@ def choose_batch(waiting: Sequence[C], limits: BatchLimits, cost: CostModel, now
         starts_at = min(oldest.received_at + limits.batch_window_s, last_start)
         if starts_at > now:
             return BatchChoice(batch=[], expired=expired, look_again_at=starts_at)
-    batch = _best_window(mates, oldest, limits, cost) if limits.pads else _oldest(mates, limits)
+    batch = _best_window(mates, oldest, limits, cost) if limits.pads else _oldest(mates, limits, cost)
     return BatchChoice(batch=batch, expired=expired, look_again_at=None)
 
 
-def _oldest(mates: Sequence[C], limits: BatchLimits) -> list[C]:
+def _fits(jobs: int, computed: int, limits: BatchLimits, cost: CostModel) -> bool:
+    """Whether several jobs may be one batch."""
+    return computed <= limits.max_batch_tokens and cost.predict_ms(jobs, computed) <= limits.max_ms
+
+
+def _oldest(mates: Sequence[C], limits: BatchLimits, cost: CostModel) -> list[C]:
     """As many as fit, in order of arrival."""
     batch: list[C] = []
     tokens = 0
     for job in mates[: limits.max_batch_size]:
         tokens += job.tokens
-        if batch and rounded_up(tokens) > limits.max_batch_tokens:
+        if batch and not _fits(len(batch) + 1, rounded_up(tokens), limits, cost):
             break
         batch.append(job)
     return batch
@@ -100,7 +108,7 @@ def _best_window(mates: Sequence[C], oldest: C, limits: BatchLimits, cost: CostM
         longest = ordered[right].longest
         tokens += ordered[right].tokens
         sequences += ordered[right].sequences
-        if right > middle and sequences * longest > limits.max_batch_tokens:
+        if right > middle and not _fits(right - middle + 1, sequences * longest, limits, cost):
             break
         share = _share(right - middle + 1, tokens, sequences * longest, cost)
         left, more_tokens, more_sequences = middle, tokens, sequences
@@ -108,7 +116,7 @@ def _best_window(mates: Sequence[C], oldest: C, limits: BatchLimits, cost: CostM
             job = ordered[left - 1]
             padded = (more_sequences + job.sequences) * longest
             better = _share(right - left + 2, more_tokens + job.tokens, padded, cost)
-            if better < share * ROUNDING or padded > limits.max_batch_tokens:
+            if better < share * ROUNDING or not _fits(right - left + 2, padded, limits, cost):
                 break
             left, share = left - 1, better
             more_tokens, more_sequences = more_tokens + job.tokens, more_sequences + job.sequences

@@ -16,6 +16,7 @@ from tests.processes import Web
 from tests.toydialect import ToyDialect, ToyEndpoint
 
 TOY = "text/x-toy"
+RESERVED = "/health and /info and /metrics and /pipelines/ and /v2/repository/"
 TOO_MUCH = 3000
 """Bytes of a body; 2,048 are allowed."""
 
@@ -41,8 +42,9 @@ def refused(reply: httpx.Response, status: int, code: str) -> None:
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-def test_answers_are_those_of_the_dialect(http: httpx.Client):
-    reply = http.post("/toy/", content="Once")
+@pytest.mark.parametrize("path", ["/toy/", "/pipelines/default/toy/"])
+def test_answers_are_those_of_the_dialect(http: httpx.Client, path: str):
+    reply = http.post(path, content="Once")
     assert (reply.status_code, reply.headers["content-type"]) == (200, TOY)
     assert reply.text.startswith('= [{"generated_text":')
 
@@ -68,6 +70,10 @@ def test_the_native_dialect_is_where_it_was(http: httpx.Client):
         ("POST", "/toy/", "a", {"host": "elsewhere.example"}, 400, "validation"),
         ("POST", "/toy/", "a", {"origin": "http://elsewhere.example"}, 403, "forbidden"),
         ("POST", "/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
+        ("POST", "/pipelines/default/toy/", "", {}, 400, "validation"),
+        ("PUT", "/pipelines/default/toy/", "a", {}, 405, "method_not_allowed"),
+        ("POST", "/pipelines/default/toy/none", "a", {}, 404, "not_found"),
+        ("POST", "/pipelines/default/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
     ],
     ids=str,
 )
@@ -152,7 +158,8 @@ def test_two_dialects_cannot_serve_one_path():
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/health/mine", "The dialect toy serves POST /health/mine; /health/ and /metrics are reserved."),
+        ("/health/mine", f"The dialect toy serves POST /health/mine; {RESERVED} are reserved."),
+        ("/pipelines/mine", f"The dialect toy serves POST /pipelines/mine; {RESERVED} are reserved."),
         ("/toy/", "The dialect toy serves POST /toy/, which is served already."),
     ],
 )
@@ -167,7 +174,7 @@ def test_a_dialect_cannot_serve_a_path_twice_nor_a_reserved_one(path: str, sente
         registry.register(wrong)
 
 
-@pytest.mark.parametrize("target", ["*", "", "foo", "http://localhost/", "/", "/other"])
+@pytest.mark.parametrize("target", ["*", "", "foo", "http://localhost/", "/", "/other", "/pipelines/", "/pipelines/a"])
 def test_a_target_that_is_no_path_has_the_native_dialect(target: str):
     assert registry.of_path(target) is DIALECT
 

@@ -5,7 +5,7 @@ import pytest
 
 from inference.backends.transformers.checkpoint import identity
 from inference.messaging.messages import Description
-from tests.scheduling.test_worker_registry import DESCRIPTION
+from tests.scheduling.test_host_registry import DESCRIPTION
 
 
 def checkpoint(folder: Path, **files: str) -> Path:

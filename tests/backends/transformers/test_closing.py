@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +125,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[SimulatedModel]:
     """The models of the workers that start."""
     models: list[SimulatedModel] = []
 
-    def make(ran: Callable[[list[str]], None], version: str) -> SimulatedModel:
-        models.append(model(ran, version))
+    def make(*given: Any) -> SimulatedModel:
+        models.append(model(*given))
         return models[-1]
 
     model = SimulatedModel
-    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", make)
     return models
 

@@ -17,6 +17,7 @@ from inference.worker.batching.bisection import is_out_of_memory
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.item import Item
+from inference.worker.turns import Turns
 from tests import processes, tiny_models
 from tests.conftest import client
 from tests.processes import Redis
@@ -86,8 +87,10 @@ async def test_a_batch_that_is_too_much_for_the_memory_is_halved_and_later_ones_
             if len(closed) == 400:
                 all_closed.set()
 
+        async def taken(self, item: Item) -> None: ...
+
     limits = BatchLimits(max_batch_size=2000, max_batch_tokens=10_000_000, batch_window_s=0.5)
-    runner = Batcher(pipeline, Executors(tokenizer_thread, thread), limits, Replies())
+    runner = Batcher(pipeline, Turns(Executors(tokenizer_thread, thread)).join(), limits, Replies())
     running = asyncio.create_task(runner.run())
     text = "a [MASK] " + "stone " * 400
     for number in range(400):

@@ -24,7 +24,9 @@ from tests import virtual_time
 from tests.simulation import DESCRIPTION, SimulatedExecutor, SimulatedModel, SimulatedTokens, World
 
 STEP_S = 0.06
-TEXT = {"max_new_tokens": 150, "seed": 0}
+READY_S = 3.0
+"""After it a worker has loaded: it has run its warm-up by then."""
+TEXT: dict[str, Any] = {"max_new_tokens": 150, "seed": 0}
 TOKENS = 7
 """Of each text, where it ends by itself."""
 
@@ -72,9 +74,9 @@ class SlowWriter(SimulatedModel):
 class ComputingExecutor(SimulatedExecutor):
     """A call takes the time that its model has computed."""
 
-    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
+    async def run(self, call: Callable[[], Any], predicted_ms: float | None = None, *, watched: bool = True) -> Any:
         predicted_s = None if predicted_ms is None else predicted_ms / 1000
-        with self.watchdog.watching(self._name, predicted_s) if self.watchdog else nullcontext():
+        with self.watchdog.watching(self._name, predicted_s) if self.watchdog and watched else nullcontext():
             began = SlowWriter.computed_s
             outcome = call()
             await asyncio.sleep(max(0.001, SlowWriter.computed_s - began))
@@ -86,13 +88,13 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[SlowWriter]:
     """The models of the workers that start."""
     made: list[SlowWriter] = []
 
-    def make(ran: Callable[[list[str]], None], _: str) -> SlowWriter:
+    def make(ran: Callable[[list[str]], None], *_: str) -> SlowWriter:
         made.append(SlowWriter(ran))
         return made[-1]
 
     for module in ("inference.worker.batching.batcher", "inference.backends.transformers.warm_up"):
         monkeypatch.setattr(f"{module}.compute_clock", lambda description: lambda: SlowWriter.computed_s)
-    monkeypatch.setattr("inference.worker.worker.ThreadExecutor", ComputingExecutor)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", ComputingExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", make)
     return made
 
@@ -102,7 +104,7 @@ def test_a_text_may_take_as_long_as_it_was_asked_to_be(writers: list[SlowWriter]
 
     async def scenario() -> None:
         world = World(1, workers=1)
-        await world.settle(2)
+        await world.settle(READY_S)
         began = asyncio.get_running_loop().time()
         assert await world.ask("t", **TEXT) == "t"
         assert 9 <= asyncio.get_running_loop().time() - began < 10
@@ -114,7 +116,7 @@ def test_a_text_may_take_as_long_as_it_was_asked_to_be(writers: list[SlowWriter]
 def test_texts_that_end_early_do_not_make_a_long_one_look_as_if_it_hung(writers: list[SlowWriter]) -> None:
     async def scenario() -> None:
         world = World(1, workers=1)
-        await world.settle(2)
+        await world.settle(READY_S)
         for number in range(200):
             await world.ask(f"short {number}", **TEXT)
         assert await world.ask("t", **TEXT | {"max_new_tokens": 400}) == "t"
@@ -126,7 +128,7 @@ def test_texts_that_end_early_do_not_make_a_long_one_look_as_if_it_hung(writers:
 def test_a_text_that_hangs_is_noticed_all_the_same(writers: list[SlowWriter]) -> None:
     async def scenario() -> None:
         world = World(1, workers=1)
-        await world.settle(2)
+        await world.settle(READY_S)
         asking = asyncio.create_task(world.ask("hang", deadline_s=30, **TEXT))
         await asyncio.sleep(29)
         assert world.hangs == 1
@@ -134,11 +136,11 @@ def test_a_text_that_hangs_is_noticed_all_the_same(writers: list[SlowWriter]) ->
             await asking
 
     class Endless(ComputingExecutor):
-        async def run(self, call: Callable[[], Any], predicted_ms: float | None = None) -> Any:
-            return await SimulatedExecutor.run(self, call, predicted_ms)
+        async def run(self, call: Callable[[], Any], predicted_ms: float | None = None, *, watched: bool = True) -> Any:
+            return await SimulatedExecutor.run(self, call, predicted_ms, watched=watched)
 
     with pytest.MonkeyPatch.context() as hanging:
-        hanging.setattr("inference.worker.worker.ThreadExecutor", Endless)
+        hanging.setattr("inference.worker.host.ThreadExecutor", Endless)
         virtual_time.run(scenario())
 
 
@@ -150,9 +152,11 @@ def test_each_text_has_a_call_of_its_own_and_one_that_is_too_late_has_none(write
 
     async def scenario() -> None:
         world = World(1, webs=4, workers=1)
-        await world.settle(2)
-        asked = [asyncio.create_task(world.ask(f"t{web}", 28, web, **TEXT)) for web in range(3)]
-        await asyncio.sleep(0.1)
+        await world.settle(READY_S)
+        asked = []
+        for web in range(3):
+            asked.append(asyncio.create_task(world.ask(f"t{web}", 28, web, **TEXT)))
+            await asyncio.sleep(0.1)
         late = asyncio.create_task(world.ask("late", 20, 3, **TEXT))
         began = asyncio.get_running_loop().time()
         assert await asked[0] == "t0"
@@ -170,7 +174,7 @@ def test_each_text_has_a_call_of_its_own_and_one_that_is_too_late_has_none(write
 def test_a_text_that_is_cancelled_is_told_to_stop(writers: list[SlowWriter], monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         world = World(1, workers=1)
-        await world.settle(2)
+        await world.settle(READY_S)
         prepared: list[Steps] = []
 
         def keep(items: list[Steps]) -> list[Steps]:

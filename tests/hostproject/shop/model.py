@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from inference.backends.base import Turn, at_once
 from inference.conf import Conf
 from inference.testing import FakePipeline
 from inference.testing.backend import FakeBatchedPipeline
@@ -11,7 +12,7 @@ from inference.testing.backend import FakeBatchedPipeline
 SLOW_S = 1.0
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> FakeBatchedPipeline:
+def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> FakeBatchedPipeline:
     pipeline = FakePipeline("fill-mask")
     at_once: Any = pipeline.answer
 

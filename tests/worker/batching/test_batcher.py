@@ -13,6 +13,7 @@ from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
 from inference.worker.item import Item
 from inference.worker.job_runner import GO_TIMEOUT_S
+from inference.worker.turns import Turns
 from tests.virtual_time import START_S, run
 from tests.worker.bench import (
     BATCH_S,
@@ -155,6 +156,138 @@ def test_a_batch_that_fails_on_one_executor_does_not_affect_the_other():
             outputs = await b.outputs()
             assert [output is None for output in outputs] == [False, True, False, False]
             assert sorted(len(thread.spans) for thread in narrow) == [1, 3]
+
+    run(main())
+
+
+# Beside another pipeline
+
+
+@asynccontextmanager
+async def two(
+    narrow: int = 0, window_s: float = 0.0, warm_up_costs: Sequence[tuple[int, int, float]] = (), tokenize_s: float = 0
+) -> AsyncIterator[tuple[Bench, Bench]]:
+    """Two batchers in virtual time that share the threads of a host. Only the second one has a window."""
+    wide = VirtualThread()
+    executors = Executors(VirtualThread(tokenize_s), wide, [VirtualThread(spans=wide.spans) for _ in range(narrow)])
+    turns = Turns(executors)
+    limits = [BatchLimits(max_batch_size=64, batch_window_s=s) for s in (0.0, window_s)]
+    a, b = (Bench(executors, limit, warm_up_costs=warm_up_costs, share=turns.join()) for limit in limits)
+    async with running(a), running(b):
+        yield a, b
+
+
+def test_two_pipelines_take_turns():
+    async def main() -> None:
+        async with two() as (a, b):
+            for opened in (a, b):
+                opened.batcher._limits = BatchLimits(max_batch_size=1)
+                opened.add(*"1234")
+            await a.all_closed()
+            await b.all_closed()
+            ends = sorted([(s, "a") for s in a.closed_at_s.values()] + [(s, "b") for s in b.closed_at_s.values()])
+            assert [name for _, name in ends] == ["a", "b"] * 4
+            assert [s for s, _ in ends] == [BATCH_S * n for n in range(1, 9)], "one at a time, and no gap"
+
+    run(main())
+
+
+def test_a_batch_takes_no_longer_than_a_turn_while_another_pipeline_waits():
+    """A job takes 40 ms, so that two fit into a turn of 100 ms."""
+
+    async def main() -> None:
+        async with two(warm_up_costs=[(n, n, 40.0 * n) for n in (1, 2, 4, 8)] * 500) as (a, b):
+            a.add(*"abcdef")
+            await a.all_closed()
+            assert [len(batch) for batch in a.pipeline.batches] == [6], "alone there is no such bound"
+            a.pipeline.batches.clear()
+            b.add("first")
+            await asyncio.sleep(BATCH_S / 2)
+            a.add(*"abcdef")
+            b.add(*"abcdef")
+            await a.all_closed()
+            await b.all_closed()
+            assert [len(batch) for batch in a.pipeline.batches] == [2, 2, 2]
+            assert [len(batch) for batch in b.pipeline.batches] == [1, 2, 2, 2]
+
+    run(main())
+
+
+def test_a_window_ends_although_it_began_while_another_pipeline_had_the_thread():
+    """Nothing else wakes the batcher: neither another job nor another batch."""
+
+    async def main() -> None:
+        async with two(window_s=2 * BATCH_S) as (a, b):
+            a.add("1")
+            await asyncio.sleep(BATCH_S / 2)
+            a.add("2")
+            b.add("waits for company")
+            await b.all_closed()
+            assert b.closed_at_s == {0: (0.5 + 2 + 1) * BATCH_S}
+
+    run(main())
+
+
+def test_a_lone_job_of_one_pipeline_runs_beside_a_batch_of_another():
+    """It would have all cores if it were alone here."""
+
+    async def main() -> None:
+        async with two(narrow=2) as (a, b):
+            a.add(*"1234")
+            await asyncio.sleep(BATCH_S / 2)
+            b.add("lone")
+            a.add(*"5678")
+            await b.all_closed()
+            assert (len(a.closings), b.closed_at_s) == (6, {0: 2 * BATCH_S})
+            await a.all_closed()
+
+    run(main())
+
+
+def test_a_pipeline_that_runs_one_batch_at_a_time_does_so_beside_one_that_runs_several():
+    async def main() -> None:
+        async with two(narrow=2) as (a, b):
+            a.pipeline.concurrent_batches = 1
+            a.batcher._limits = BatchLimits(max_batch_size=2)
+            a.add(*"12345678")
+            await a.all_closed()
+            assert sorted(a.closed_at_s.values()) == [BATCH_S * n for n in (1, 1, 2, 2, 3, 3, 4, 4)]
+            b.add(*"12345678")
+            await b.all_closed()
+            assert set(b.closed_at_s.values()) == {5 * BATCH_S}, "side by side"
+
+    run(main())
+
+
+def test_a_suspect_of_one_pipeline_has_nothing_of_the_other_beside_it():
+    async def main() -> None:
+        async with two(narrow=2, tokenize_s=TOKENIZE_S) as (a, b):
+            a.gives_go = True
+            a.add("suspect", alone=True)
+            await asyncio.sleep(TOKENIZE_S / 2)
+            b.add(*"1234")
+            await asyncio.sleep(TOKENIZE_S + BATCH_S / 2)
+            assert (b.pipeline.tokenized, b.pipeline.batches) == ([], [])
+            await b.all_closed()
+            assert a.closed_at_s == {0: TOKENIZE_S + BATCH_S}
+            assert set(b.closed_at_s.values()) == {2 * (TOKENIZE_S + BATCH_S)}
+
+    run(main())
+
+
+def test_a_batcher_that_has_ended_starts_nothing_in_the_turns_of_others():
+    async def main() -> None:
+        turns = Turns(Executors(VirtualThread(0), VirtualThread()))
+        a, b = (Bench(turns.executors, BatchLimits(max_batch_size=1), share=turns.join()) for _ in range(2))
+        async with running(a):
+            a.add("1", "2")
+            await asyncio.sleep(BATCH_S / 2)
+            async with running(b):
+                b.add("3")
+                await asyncio.sleep(BATCH_S / 4)
+            await a.all_closed()
+            assert b.pipeline.tokenized == [["3"]]
+            assert b.pipeline.batches == []
 
     run(main())
 

@@ -6,14 +6,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from inference.backends.base import FAILED, Generated
 from inference.errors import InferenceError, Invalid
-from inference.messaging.messages import Closing, Error, Event, Job, Result, Returned, Started, Token
-from inference.worker.batching.continuous_batcher import EXTRA_CREDIT, ContinuousBatcher
+from inference.messaging.messages import Cleared, Closing, Error, Event, Job, Result, Returned, Started, Token
+from inference.worker.batching.continuous_batcher import (
+    CLEARED_TOKENS,
+    EXTRA_CREDIT,
+    LEAST_PROMPT_TOKENS,
+    ContinuousBatcher,
+)
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
 from inference.worker.item import Item
 from inference.worker.job_runner import GO_TIMEOUT_S
+from inference.worker.turns import Turns
 from tests.virtual_time import run
 from tests.worker.bench import VirtualThread, describe
 
@@ -42,6 +50,8 @@ class CountingPipeline:
     steps: list[list[int]] = field(default_factory=list)
     """Ids of the jobs in each step that was tried."""
     retained: list[set[int]] = field(default_factory=list)
+    prompt_tokens: list[int | None] = field(default_factory=list)
+    """What each step was told of prompts."""
 
     def prepare(self, jobs: Sequence[Job]) -> Sequence[Count | InferenceError]:
         return [
@@ -58,8 +68,16 @@ class CountingPipeline:
     def retain(self, prepared: Collection[Count]) -> None:
         self.retained.append({text.job.id for text in prepared})
 
-    def step(self, prepared: Sequence[Count]) -> list[Generated | InferenceError | None]:
+    def use_threads(self, threads: int) -> None: ...
+
+    def step_tokens(self, prepared: Sequence[Count], prompt_tokens: int | None = None) -> int:
+        return len(prepared)
+
+    def step(
+        self, prepared: Sequence[Count], prompt_tokens: int | None = None
+    ) -> list[Generated | InferenceError | None]:
         self.steps.append([text.job.id for text in prepared])
+        self.prompt_tokens.append(prompt_tokens)
         if any(text.fault == "raises" and text.done == 2 for text in prepared):
             raise ValueError("poison")
         return [self._next(text) for text in prepared]
@@ -86,13 +104,16 @@ class Bench:
     def __init__(self, limits: BatchLimits) -> None:
         self.pipeline = CountingPipeline()
         self.thread = VirtualThread(STEP_S)
-        self.batcher = ContinuousBatcher(self.pipeline, Executors(VirtualThread(0.0), self.thread), limits, self)
+        self.turns = Turns(Executors(VirtualThread(0.0), self.thread))
+        self.batcher = ContinuousBatcher(self.pipeline, self.turns.join(), limits, self)
         self.closings: dict[int, Closing] = {}
         self.events: dict[int, list[Event]] = {}
         self.gives_go = True
         self._closed = asyncio.Event()
 
-    def add(self, job_id: int, length: int, time_left_s: float = 60.0, **fields: Any) -> None:
+    def add(
+        self, job_id: int, length: int, time_left_s: float = 60.0, *, may_clear: bool = True, **fields: Any
+    ) -> None:
         known = {name: fields.pop(name) for name in ("fault", "reserved") if name in fields}
         job = Job(
             id=job_id,
@@ -103,7 +124,7 @@ class Bench:
             events=True,
             **({"tokens": True} | fields),
         )
-        self.batcher.add(Item((CHANNEL, job_id), job, asyncio.get_running_loop().time()))
+        self.batcher.add(Item((CHANNEL, job_id), job, asyncio.get_running_loop().time(), may_clear=may_clear))
 
     async def closed(self, *ids: int) -> None:
         while not set(ids) <= self.closings.keys():
@@ -135,6 +156,9 @@ class Bench:
         assert closing.id not in self.closings, "a job is closed once"
         self.closings[closing.id] = closing
         self._closed.set()
+
+    async def taken(self, item: Item) -> None:
+        assert item.job.id in self.closings
 
 
 @asynccontextmanager
@@ -344,6 +368,162 @@ def test_a_suspect_that_is_cancelled_leaves_too():
         assert b.pipeline.retained[-1] == set()
 
     assert scenario(play).closings[0] == Returned(0, "cancelled")
+
+
+def test_a_suspect_that_has_generated_enough_goes_on_beside_others():
+    async def play(b: Bench) -> None:
+        b.add(0, CLEARED_TOKENS + 10, alone=True)
+        b.add(1, 5)
+        await b.closed(0, 1)
+
+    b = scenario(play)
+    assert b.pipeline.steps[:CLEARED_TOKENS] == [[0]] * CLEARED_TOKENS
+    assert b.pipeline.steps[CLEARED_TOKENS:] == [[0]] + [[0, 1]] * 5 + [[0]] * 4, "the other is tokenised meanwhile"
+    kinds = [type(event) for event in b.events[0]]
+    assert kinds == [Started, *[Token] * CLEARED_TOKENS, Cleared, *[Token] * 9]
+    assert b.texts(0) == "".join(f"{n + 1} " for n in range(CLEARED_TOKENS + 10))
+    assert b.texts(1) == "1 2 3 4 5 "
+
+
+def test_what_a_suspect_came_with_does_not_clear_it():
+    async def play(b: Bench) -> None:
+        b.add(0, 2 * CLEARED_TOKENS + 2, alone=True, resume=tuple(range(CLEARED_TOKENS)))
+        b.add(1, 1)
+        await b.closed(0, 1)
+
+    b = scenario(play)
+    assert b.pipeline.steps == [[0]] * (CLEARED_TOKENS + 1) + [[0, 1]]
+
+
+def test_a_suspect_that_ends_with_the_token_that_would_clear_it_is_not_cleared():
+    async def play(b: Bench) -> None:
+        b.add(0, CLEARED_TOKENS, alone=True)
+        await b.closed(0)
+
+    assert Cleared(0) not in scenario(play).events[0]
+
+
+def test_a_web_process_of_the_release_before_is_never_told_that_a_suspect_is_cleared():
+    """It could read nothing of the envelope. To it the job is a suspect to its end, and so it is here."""
+
+    async def play(b: Bench) -> None:
+        b.add(0, CLEARED_TOKENS + 10, alone=True, may_clear=False)
+        b.add(1, 5)
+        await b.closed(0, 1)
+
+    b = scenario(play)
+    assert b.pipeline.steps == [[0]] * (CLEARED_TOKENS + 10) + [[1]] * 5
+    assert {type(event) for event in b.events[0]} == {Started, Token}
+
+
+def test_one_that_was_cleared_is_cancelled_like_any_other():
+    async def play(b: Bench) -> None:
+        b.add(0, 10_000, alone=True, time_left_s=1000)
+        b.add(1, 10)
+        await b.closed(1)
+        b.batcher.cancel((CHANNEL, 0))
+        await b.closed(0)
+        await asyncio.sleep(2 * STEP_S)
+        assert b.pipeline.retained[-1] == set()
+
+    assert scenario(play).closings[0] == Returned(0, "cancelled")
+
+
+class Neighbour:
+    """Another pipeline of the host: it has a batch whenever it gets a turn, for some time."""
+
+    def __init__(self, b: Bench) -> None:
+        self.share = b.turns.join()
+        self.turns_s: list[float] = []
+        """When each of its batches began."""
+
+    async def run(self, batches: int, batch_s: float) -> None:
+        self.share.has_work = lambda: True
+        loop = asyncio.get_running_loop()
+        for _ in range(batches):
+            await self.share.turn(batch_s * 1000)
+            self.turns_s.append(loop.time())
+            await asyncio.sleep(batch_s)
+            self.share.give_back(self.share.executors.wide, look=False)
+        self.share.has_work = lambda: False
+        self.share.look()
+
+
+@pytest.mark.parametrize(("batches", "steps_each"), [(20, 0.5), (10, 1), (5, 2)])
+def test_the_steps_of_two_pipelines_alternate_by_their_time(batches: int, steps_each: float):
+    async def play(b: Bench) -> None:
+        neighbour = Neighbour(b)
+        b.add(0, 1000, time_left_s=1000)
+        await asyncio.sleep(10.5 * STEP_S)
+        steps = len(b.pipeline.steps)
+        await neighbour.run(batches, steps_each * STEP_S)
+        assert abs(len(b.pipeline.steps) - steps - 10) <= 1
+
+    scenario(play)
+
+
+def test_who_waits_gets_its_turn_when_the_last_text_has_ended():
+    async def play(b: Bench) -> None:
+        neighbour = Neighbour(b)
+        b.add(0, 1)
+        await asyncio.sleep(STEP_S / 2)
+        await asyncio.wait_for(neighbour.run(1, STEP_S), 10 * STEP_S)
+
+    scenario(play)
+
+
+def test_while_it_waits_for_its_turn_the_model_has_another():
+    async def play(b: Bench) -> None:
+        neighbour = Neighbour(b)
+        running = asyncio.create_task(neighbour.run(1, 5.0))
+        await asyncio.sleep(0)
+        b.add(0, 2)
+        await asyncio.sleep(4.9)
+        assert b.pipeline.steps == []
+        await b.closed(0)
+        await running
+
+    assert scenario(play).texts(0) == "1 2 "
+
+
+def test_who_is_cancelled_or_expires_while_it_waits_for_its_turn_never_runs():
+    async def play(b: Bench) -> None:
+        neighbour = Neighbour(b)
+        running = asyncio.create_task(neighbour.run(1, 5.0))
+        await asyncio.sleep(0)
+        b.add(0, 2)
+        b.add(1, 2, time_left_s=2)
+        await asyncio.sleep(1)
+        b.batcher.cancel((CHANNEL, 0))
+        await b.closed(0, 1)
+        await running
+        await asyncio.sleep(1)
+        assert b.pipeline.steps == []
+        b.add(2, 2)
+        await b.closed(2)
+
+    b = scenario(play)
+    assert (b.closings[0], b.closings[1]) == (Returned(0, "cancelled"), Returned(1, "expired"))
+
+
+def test_less_of_a_prompt_is_read_in_one_step_while_another_pipeline_waits():
+    """A step of 125 ms is longer than a turn: it reads as little as makes sense."""
+
+    async def play(b: Bench) -> None:
+        b.pipeline.step_tokens = lambda prepared, prompt_tokens=None: 10 + len(prepared)  # type: ignore[method-assign]
+        b.add(0, 20)
+        await b.closed(0)
+        assert set(b.pipeline.prompt_tokens) == {None}
+        b.pipeline.prompt_tokens.clear()
+        neighbour = Neighbour(b)
+        b.add(1, 20)
+        await neighbour.run(10, STEP_S)
+        assert LEAST_PROMPT_TOKENS in b.pipeline.prompt_tokens
+        told = len(b.pipeline.prompt_tokens)
+        await b.closed(1)
+        assert set(b.pipeline.prompt_tokens[told + 1 :]) == {None}
+
+    scenario(play)
 
 
 def test_draining_gives_back_what_waits_and_finishes_what_runs():

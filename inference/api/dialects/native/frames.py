@@ -12,7 +12,7 @@ from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Times
+from inference.serving.result import RequestResult, Served, Times
 from inference.tasks.values import json_type
 
 LONGEST_ID = 64
@@ -48,9 +48,16 @@ class FrameWriter:
         self._id = client_id
         self._context = context
 
-    def accepted(self) -> str:
+    def accepted(self, served: Served) -> str:
         context = self._context
-        return write("accepted", self._id, request_id=context.id, traceparent=context.traceparent or None)
+        return write(
+            "accepted",
+            self._id,
+            request_id=context.id,
+            pipeline=served.pipeline,
+            model_version=served.version,
+            traceparent=context.traceparent or None,
+        )
 
     def started(self, event: Started) -> str:
         return write("started", self._id, batch_size=event.batch_size)
@@ -118,7 +125,11 @@ def read_id(frame: dict[str, Any]) -> str:
 def read_infer(frame: dict[str, Any], longest_s: float) -> Query:
     """An ``infer`` frame. Raises as ``read_query`` and ``read_deadline`` do."""
     deadline_s = read_deadline(frame.get("timeout_s"), "timeout_s", longest_s)
-    return read_query(frame, also=("type", "id", "timeout_s", "traceparent"), deadline_s=deadline_s)
+    pipeline = frame.get("pipeline")
+    if not (pipeline is None or isinstance(pipeline, str)):
+        raise Invalid(f"'pipeline' is {json_type(pipeline)}; it must be the name of a pipeline.")
+    also = ("type", "id", "pipeline", "timeout_s", "traceparent")
+    return read_query(frame, also=also, deadline_s=deadline_s, pipeline=pipeline)
 
 
 def write(kind: str, client_id: str | None, **fields: Any) -> str:

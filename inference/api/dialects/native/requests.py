@@ -37,8 +37,8 @@ def decode_object(text: bytes | str, *, hint: str = "") -> dict[str, Any]:
     return value
 
 
-def read_query(fields: dict[str, Any], *, also: Collection[str] = (), deadline_s: float | None = None) -> Query:
-    """The fields of a request.
+def read_query(fields: dict[str, Any], *, also: Collection[str] = (), **query: Any) -> Query:
+    """The fields of a request; ``query``: fields of the ``Query`` that are known otherwise.
 
     Raises:
         Malformed: no ``inputs``.
@@ -55,7 +55,7 @@ def read_query(fields: dict[str, Any], *, also: Collection[str] = (), deadline_s
         raise Invalid(f"'stream' is {json_type(stream)}; it must be true or false.")
     parameters, details = _take_details(fields.get("parameters"))
     tokens_for = "stream" if stream else "details" if details else None
-    return Query.of(inputs, parameters=parameters, stream=bool(stream), tokens_for=tokens_for, deadline_s=deadline_s)
+    return Query.of(inputs, parameters=parameters, stream=bool(stream), tokens_for=tokens_for, **query)
 
 
 def _take_details(parameters: Any) -> tuple[Any, bool]:

@@ -11,7 +11,7 @@ from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.attention import NAME, PromptPart, ShapeFinder, register
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
-from inference.backends.transformers.generation.plan import Plan, plan
+from inference.backends.transformers.generation.plan import Plan, plan, planned_tokens
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
 from inference.backends.transformers.generation.text import Text
@@ -68,13 +68,18 @@ class Generator:
         for text in self.cache.texts.difference(prepared):
             self.cache.remove(text)
 
+    def step_tokens(self, prepared: Sequence[Text], prompt_tokens: int | None = None) -> int:
+        return planned_tokens(prepared, prompt_tokens)
+
     @torch.inference_mode()
-    def step(self, prepared: Sequence[Text]) -> list[Generated | InferenceError | None]:
+    def step(
+        self, prepared: Sequence[Text], prompt_tokens: int | None = None
+    ) -> list[Generated | InferenceError | None]:
         """The next token of each text, in order; ``None`` while its prompt is read.
 
         If it raises, nothing has changed for any of them: the step can be repeated with fewer.
         """
-        this = plan(prepared, self.cache)
+        this = plan(prepared, self.cache, prompt_tokens)
         inputs = [SamplingInput(text.sampling, text.ids, text.index) for text in this.chosen]
         sampled = sample(self._logits(this), inputs)
         for span in this.spans:

@@ -44,7 +44,19 @@ class Plan:
         return len(part)
 
 
-def plan(texts: Sequence[Text], cache: KVCache) -> Plan:
+def planned_tokens(texts: Sequence[Text], prompt_tokens: int | None = None) -> int:
+    """How many tokens are in the ``plan`` of these."""
+    decoding = sum(text.decoding for text in texts)
+    unread = sum(len(text.ids) - text.cached for text in texts if not text.decoding)
+    return decoding + min(unread, _most(decoding, prompt_tokens))
+
+
+def _most(decoding: int, prompt_tokens: int | None) -> int:
+    usual = PROMPT_TOKENS if decoding else ALONE_TOKENS
+    return usual if prompt_tokens is None else min(usual, prompt_tokens)
+
+
+def plan(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None) -> Plan:
     """A token for each text whose prompt has been read, and a bounded number of tokens of the oldest prompts."""
     step = Plan()
     decoding = [text for text in texts if text.decoding]
@@ -53,7 +65,7 @@ def plan(texts: Sequence[Text], cache: KVCache) -> Plan:
         by_block.setdefault(text.placed, []).append(text)
     for block, mates in by_block.items():
         step.add_next(block, mates)
-    left = PROMPT_TOKENS if decoding else ALONE_TOKENS
+    left = _most(len(decoding), prompt_tokens)
     for text in texts:
         if text.decoding or not left:
             continue

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -37,8 +38,8 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None
     texts = generator.fitting(_texts(generator, [0] * TYPICAL))
-    generator.step(texts)
-    if pack_linears(model, lambda: generator.logits(texts)):
+    loaded.turn(lambda: generator.step(texts))
+    if pack_linears(model, lambda: generator.logits(texts), loaded.turn):
         report("linear layers are packed for oneDNN")
     generator.retain(())
     cache = generator.cache
@@ -62,7 +63,7 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
         running = list(generator.fitting([*running, *newcomers[:1]]))
         del newcomers[: len(running) - joined]
         generator.retain(running)
-        for text, outcome in zip(list(running), generator.step(running), strict=True):
+        for text, outcome in zip(list(running), loaded.turn(partial(generator.step, running)), strict=True):
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
@@ -74,7 +75,7 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
     model, ours = loaded.pipe.model, loaded.pipe.model.config._attn_implementation
     model.set_attn_implementation(stock)
     try:
-        wanted = [_logprobs(model, text) for text in texts]
+        wanted = [loaded.turn(partial(_logprobs, model, text)) for text in texts]
     finally:
         model.set_attn_implementation(ours)
     for text, logprobs in zip(texts, wanted, strict=True):

@@ -13,7 +13,7 @@ from inference.messaging.messages import Generation, Token
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Times
+from inference.serving.result import RequestResult, Served, Times
 from tests.serving.test_generation_result import make_generation, token
 
 USER = {"role": "user", "content": "Hello"}
@@ -46,7 +46,8 @@ def finished(**fields: Any) -> GenerationResult:
 
 def result(generation: GenerationResult, **parameters: Any) -> RequestResult:
     query = Query(inputs=["a"], many=False, parameters=parameters, stream=True, tokens_for="stream")
-    return RequestResult(query=query, outputs=[b"[]"], times=Times(total_ms=1.0), generation=generation)
+    served, times = Served("default", "1"), Times(total_ms=1.0)
+    return RequestResult(query=query, served=served, outputs=[b"[]"], times=times, generation=generation)
 
 
 @pytest.mark.parametrize(

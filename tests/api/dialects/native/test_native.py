@@ -25,7 +25,7 @@ from inference.messaging.messages import Generation
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Times
+from inference.serving.result import RequestResult, Served, Times
 from tests.serving.test_generation_result import make_generation, token
 
 LITERALLY = " To send the text literally, use Content-Type: text/plain."
@@ -469,7 +469,7 @@ def test_a_wrong_timeout_of_a_frame_is_refused(timeout_s: Any):
 def test_an_unknown_field_of_a_frame_is_named_with_the_known_ones():
     with pytest.raises(Invalid) as raised:
         frames.read_infer(frame(type="infer", id="a", inputs="a", timeout=3), LONGEST_S)
-    known = "type, id, timeout_s, traceparent, inputs, parameters, stream"
+    known = "type, id, pipeline, timeout_s, traceparent, inputs, parameters, stream"
     assert raised.value.message == f"There is no field 'timeout'; known are: {known}."
 
 
@@ -480,7 +480,8 @@ WRITER = frames.FrameWriter("a", RequestContext(transport="websocket", id="r"))
 
 def result(outputs: list[bytes], times: Times | None = None, **fields: Any) -> RequestResult:
     query = Query(inputs=["a"], many=len(outputs) > 1, stream=fields.get("generation") is not None)
-    return RequestResult(query=query, outputs=outputs, times=times or Times(total_ms=1.0), **fields)
+    served, times = Served("chat", "1a2b"), times or Times(total_ms=1.0)
+    return RequestResult(query=query, served=served, outputs=outputs, times=times, **fields)
 
 
 def generated(**fields: Any) -> GenerationResult:

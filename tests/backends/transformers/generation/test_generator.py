@@ -10,6 +10,7 @@ import pytest
 
 from inference.backends.transformers import backend
 from inference.backends.transformers.generation.kv_cache import ROWS
+from inference.backends.transformers.generation.plan import PROMPT_TOKENS
 from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messaging.messages import Job
@@ -78,6 +79,20 @@ def test_a_long_prompt_is_read_in_parts_while_others_get_their_tokens(llama: Any
     assert all(outcome[0] is not None for outcome in outcomes), "nobody waits for a prompt to be read"
     read = -(-long.prompt_tokens // 128)
     assert [outcome[1] is None for outcome in outcomes] == [True] * (read - 1) + [False] * (5 - read)
+
+
+@pytest.mark.parametrize(("most", "parts"), [(1, 1), (16, 16), (10_000, PROMPT_TOKENS), (None, PROMPT_TOKENS)])
+def test_a_step_reads_no_more_of_a_prompt_than_it_may_nor_than_is_usual(
+    llama: Any, most: int | None, parts: int
+) -> None:
+    first, long = one(llama, job("once", max_new_tokens=5)), one(llama, job(" ".join([WORDS] * 20), 1))
+    assert len(long.ids) > PROMPT_TOKENS + 1
+    llama.step([first])
+    assert llama.step_tokens([first, long], most) == 1 + parts
+    llama.step([first, long], most)
+    assert long.cached == parts
+    texts = [first, long]
+    assert llama.step_tokens(texts, 10_000) == 1 + min(PROMPT_TOKENS, len(long.ids) - parts)
 
 
 def test_a_newcomers_first_token_comes_with_its_first_step(llama: Any) -> None:

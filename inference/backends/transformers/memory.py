@@ -1,0 +1,103 @@
+"""Whether there is memory for a model, before its weights are loaded: otherwise the system ends the whole process."""
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers.utils import cached_file
+from transformers.utils.hub import get_checkpoint_shard_files
+
+from inference.backends.base import LoadFailed
+from inference.backends.transformers.cores import CGROUPS, OWN, groups
+from inference.conf import Conf
+
+RESERVE = 1.3
+"""Times the weights: activations, tokenizer and what the allocator cannot use."""
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+MEMINFO = Path("/proc/meminfo")
+
+
+class Free(NamedTuple):
+    megabytes: float
+    where: str
+
+
+def check(conf: Conf, name: str, device: str, dtype: Any) -> None:
+    """Raises ``LoadFailed`` with the figures if the model would not fit. Nothing is known before it is downloaded."""
+    weights_mb = sum(map(_parameters, _files(conf))) * _bytes_each(dtype) / 1e6
+    # Layers in oneDNN's order are made beside the original ones (``packed_linear``).
+    copies = 2 if device == "cpu" and torch.backends.mkldnn.is_available() else 1  # type: ignore[no-untyped-call]
+    needed_mb = RESERVE * copies * weights_mb
+    free = min(available(device), default=None)
+    if free is not None and free.megabytes < needed_mb:
+        raise LoadFailed(
+            f"{name} needs about {needed_mb:,.0f} MB while it is loaded ({weights_mb:,.0f} MB of weights"
+            f"{', twice while layers are packed' if copies == 2 else ''}), and {free.where} has "
+            f"{free.megabytes:,.0f} MB free; free some, choose a smaller model, or load it in another host."
+        )
+
+
+def available(device: str) -> Iterator[Free]:
+    """What is free, by each limit that there is."""
+    if device.startswith("cuda"):
+        yield Free(torch.cuda.mem_get_info(device)[0] / 1e6, device)
+        return
+    yield from in_control_groups()
+    for line in _lines(MEMINFO):
+        if line.startswith("MemAvailable:"):
+            yield Free(int(line.split()[1]) * 1024 / 1e6, "the machine")
+
+
+def in_control_groups(root: Path = CGROUPS, own: Path = OWN) -> Iterator[Free]:
+    """Of version 2; what is kept of files can be freed.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+    """
+    for group in groups(root, own):
+        limit, used = "".join(_lines(group / "memory.max")), "".join(_lines(group / "memory.current"))
+        if limit.isdigit() and used.isdigit():
+            kept = [int(line.split()[1]) for line in _lines(group / "memory.stat") if line.startswith("inactive_file ")]
+            yield Free((int(limit) - int(used) + sum(kept)) / 1e6, "its control group")
+
+
+def _files(conf: Conf) -> list[Path]:
+    """The files with the weights, where they are on this machine."""
+    revision = conf.revision or None
+    source = {"path_or_repo_id": conf.model, "revision": revision}
+    quiet = {"local_files_only": True, "_raise_exceptions_for_missing_entries": False}
+    try:
+        if whole := cached_file(filename=WEIGHTS, **source, **quiet):
+            return [Path(whole)]
+        if index := cached_file(filename=INDEX, **source, **quiet):
+            shards, _ = get_checkpoint_shard_files(conf.model, index, revision=revision, local_files_only=True)
+            return list(map(Path, shards))
+    except (OSError, ValueError):
+        pass  # loading says what is wrong
+    return []
+
+
+def _parameters(path: Path) -> int:
+    """How many numbers a safetensors file has. https://huggingface.co/docs/safetensors/index#format"""
+    try:
+        with path.open("rb") as opened:
+            (size,) = struct.unpack("<Q", opened.read(8))
+            header = json.loads(opened.read(size))
+    except (OSError, ValueError, struct.error):
+        return 0  # loading says what is wrong
+    return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+
+
+def _bytes_each(dtype: Any) -> int:
+    """Of a number; ``auto``, the checkpoint's own dtype, is mostly of two bytes."""
+    return dtype.itemsize if isinstance(dtype, torch.dtype) else 2
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
