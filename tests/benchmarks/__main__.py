@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import crowd, generation, memory, models, overload, proc, report, servers
+from tests.benchmarks import crowd, generation, memory, models, overload, proc, report, servers, sharing
 from tests.benchmarks.measure import (
     LIMITS,
     OFFLINE,
@@ -37,7 +37,7 @@ from tests.benchmarks.measure import (
 from tests.benchmarks.padding import PaddingMeter
 from tests.benchmarks.report import say
 
-SECTIONS = ("mixed", "open", "short", "base", "memory", "overload", "crowd", "generation")
+SECTIONS = ("mixed", "open", "short", "base", "memory", "overload", "crowd", "generation", "sharing")
 CLIENTS = {"mixed": (1, 8, 32, 128), "short": (1, 32), "base": (32, 128)}
 ORDER = (*LIMITS, *OFFLINE, *servers.OURS, PIPELINE, *servers.PEERS)
 GROUPS = {"all": ORDER, "peers": tuple(servers.PEERS), "limits": tuple(LIMITS)}
@@ -104,6 +104,10 @@ class Bench:
                 kind: {streams: asdict(each) for streams, each in by_streams.items()}
                 for kind, by_streams in figures.items()
             }
+
+        if "sharing" in self._options.only:
+            self._apart["sharing"] = shared = sharing.measured()
+            say("\n".join(shared["lines"]))
 
     def _round(self) -> None:
         sections = self._options.only

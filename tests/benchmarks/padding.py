@@ -28,4 +28,4 @@ class PaddingMeter:
     def _read(self) -> float | None:
         response = httpx.get(self._url, trust_env=False, timeout=10)
         lines = response.text.splitlines() if response.status_code == 200 else []
-        return next((float(line.split()[1]) for line in lines if line.startswith(f"{COMPUTED} ")), None)
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{COMPUTED}{{")), None)

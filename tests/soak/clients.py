@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.conftest import STORY
 from tests.processes import Web
+from tests.soak.catalog import PIPELINES, TORN_PIPELINE
 from tests.soak.ledger import MARK, Entry, Ledger, Outcome
 
 ADDRESSES = [f"127.0.0.{last}" for last in range(2, 10)]
@@ -20,15 +21,18 @@ ADDRESSES = [f"127.0.0.{last}" for last in range(2, 10)]
 PARAMETERS = {"top_k": 2}
 GRACE_S = 5.0
 """On top of the deadline, for a busy machine; after that a request counts as hung."""
-LONG_DEADLINE_S = 90.0
-"""Of inputs that are to fail: what they come to is not to be 504."""
+LONG_DEADLINE_S = 120.0
+"""Of inputs that are to fail: what they come to is not to be 504. A server allows no more."""
 RECONNECTING = "127.0.0.10"
 MOST_TRIES = 20
-LONG_TEXT = (60, 100)
+SHORT_TEXT, LONG_TEXT = (2, 20), (60, 100)
 """Words."""
-LISTS = 0.2
+LISTS, LENGTHS = 0.2, (2, 6)
 SOCKETS = 0.4
-"""Shares of requests with several inputs, and of those that go through a WebSocket."""
+"""Shares of requests with several inputs (so many), and of those that go through a WebSocket."""
+INPUTS_OF_A_REQUEST = 1 - LISTS + LISTS * sum(LENGTHS) / 2
+UNNAMED = 0.5
+"""Share of the requests to the default pipeline that do not name it."""
 
 
 class Socket:
@@ -61,7 +65,8 @@ class Socket:
         client_id, done = str(entry.number), asyncio.Event()
         self._open[client_id] = entry, done
         frame = {"type": "infer", "id": client_id, "inputs": entry.inputs, "parameters": PARAMETERS}
-        await self._say(frame | {"timeout_s": entry.deadline_s})
+        named = {"pipeline": entry.pipeline} if entry.named else {}
+        await self._say(frame | named | {"timeout_s": entry.deadline_s})
         if stay_s is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(stay_s):
@@ -106,6 +111,7 @@ class Socket:
         entry = self._open[client_id][0] if client_id in self._open else self._closed.get(client_id)
         assert entry is not None, f"a frame about nothing that was asked: {frame}"
         entry.request_id = frame.get("request_id", entry.request_id)
+        entry.served_by = frame.get("pipeline", entry.served_by)
         if frame["type"] not in ("result", "error"):
             return
         if client_id not in self._open and entry.cancelled and frame.get("code") == "validation":
@@ -144,18 +150,32 @@ class Clients:
         self._sockets = [Socket(address) for address in ADDRESSES]
         self._under_way: set[asyncio.Task[Entry]] = set()
 
-    async def load(self, phase: str, rate_per_s: float, *, stay_s: float | None = None) -> None:
+    async def load(
+        self,
+        phase: str,
+        rate_per_s: float,
+        *,
+        stay_s: float | None = None,
+        pipelines: Sequence[str] = PIPELINES,
+    ) -> None:
         """Send at random moments, whatever the servers do, until cancelled. ``stay_s``: some clients leave by then."""
         while True:
             await asyncio.sleep(self._chance.expovariate(rate_per_s))
             leaves = stay_s is not None and self._chance.random() < 0.3
-            self.start(phase, stay_s=self._chance.uniform(0, stay_s) if leaves and stay_s else None)
+            stays_s = self._chance.uniform(0, stay_s) if leaves and stay_s else None
+            self._start(self.send(phase, stay_s=stays_s, pipeline=self._chance.choice(pipelines)))
 
-    def start(self, phase: str, word: str | None = None, *, single: bool = False, stay_s: float | None = None) -> None:
-        """Send one request; with a ``word`` in its first input if it is to fail."""
-        task = asyncio.create_task(self.send(phase, word, single=single, stay_s=stay_s))
+    def _start(self, request: Coroutine[Any, Any, Entry]) -> None:
+        task = asyncio.create_task(request)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+
+    async def measure_capacity(self, connections: int, seconds: float) -> float:
+        """Requests of the steady load that all workers together answer in a second."""
+        before = len(self._ledger.entries)
+        await self.crowd("capacity", connections, seconds, self._deadline_s, seconds, words=SHORT_TEXT)
+        right = sum(entry.outcome is Outcome.RIGHT for entry in self._ledger.entries[before:])
+        return right / seconds / INPUTS_OF_A_REQUEST
 
     async def reconnecting(self, phase: str, times: int, deadline_s: float) -> list[tuple[Entry, int]]:
         """A client of its own that connects anew for each request, and comes back when it is told to.
@@ -164,8 +184,10 @@ class Clients:
         """
         found = []
         for _ in range(times):
+            pipeline = self._chance.choice(PIPELINES)
             for refused in range(MOST_TRIES):  # noqa: B007 - how often it was, in the end
-                entry = self._new(phase, [self._text(len(self._ledger.entries) + 1, 0, None)], "http", deadline_s)
+                text = self._text(len(self._ledger.entries) + 1, 0, None)
+                entry = self._new(phase, pipeline, [text], "http", deadline_s)
                 no_keep_alive = httpx.Limits(max_keepalive_connections=0)
                 transport = httpx.AsyncHTTPTransport(local_address=RECONNECTING, limits=no_keep_alive)
                 async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=LONG_DEADLINE_S) as http:
@@ -176,7 +198,16 @@ class Clients:
             found.append((entry, refused))
         return found
 
-    async def crowd(self, phase: str, connections: int, seconds: float, deadline_s: float, pause_s: float) -> None:
+    async def crowd(
+        self,
+        phase: str,
+        connections: int,
+        seconds: float,
+        deadline_s: float,
+        pause_s: float,
+        pipelines: Sequence[str] = PIPELINES,
+        words: tuple[int, int] = LONG_TEXT,
+    ) -> None:
         """Each asks again as soon as it is answered, and some time after a refusal; with long texts, or this process
         would be busier than the servers."""
         clock = asyncio.get_running_loop().time
@@ -185,8 +216,8 @@ class Clients:
         async def one(number: int) -> None:
             await asyncio.sleep(self._chance.uniform(0, pause_s))
             while clock() < end:
-                text = self._text(len(self._ledger.entries) + 1, 0, None, LONG_TEXT)
-                entry = self._new(phase, [text], "http", deadline_s)
+                text = self._text(len(self._ledger.entries) + 1, 0, None, words)
+                entry = self._new(phase, self._chance.choice(pipelines), [text], "http", deadline_s)
                 began = clock()
                 await self._post(self._http[number % len(self._http)], [self._webs[number % 2]], entry, None)
                 entry.seconds = clock() - began
@@ -197,21 +228,44 @@ class Clients:
             for number in range(connections):
                 clients.create_task(one(number))
 
-    def _new(self, phase: str, inputs: list[str], transport: str, deadline_s: float, *, special: bool = False) -> Entry:
-        entry = Entry(len(self._ledger.entries) + 1, phase, transport, inputs, deadline_s, special=special)
+    def any_pipeline(self) -> str:
+        """One that is served."""
+        return self._chance.choice(PIPELINES)
+
+    def _new(
+        self,
+        phase: str,
+        pipeline: str,
+        inputs: list[str],
+        transport: str,
+        deadline_s: float,
+        *,
+        special: bool = False,
+    ) -> Entry:
+        number = len(self._ledger.entries) + 1
+        entry = Entry(number, phase, pipeline, transport, inputs, deadline_s, special=special)
+        entry.named = pipeline != PIPELINES[0] or self._chance.random() >= UNNAMED
         self._ledger.entries.append(entry)
         return entry
 
     async def send(
-        self, phase: str, word: str | None = None, *, single: bool = False, stay_s: float | None = None
+        self,
+        phase: str,
+        word: str | None = None,
+        *,
+        pipeline: str,
+        single: bool = False,
+        stay_s: float | None = None,
     ) -> Entry:
+        """Send one request; with a ``word`` in its first input if it is to fail."""
         chance = self._chance
         many = not single and word is None and chance.random() < LISTS
         number = len(self._ledger.entries) + 1
-        inputs = [self._text(number, place, word) for place in range(chance.randint(2, 6) if many else 1)]
+        inputs = [self._text(number, place, word) for place in range(chance.randint(*LENGTHS) if many else 1)]
         transport = "websocket" if chance.random() < SOCKETS else "http"
         deadline_s = self._deadline_s if word is None else LONG_DEADLINE_S
-        entry = self._new(phase, inputs, transport, deadline_s, special=word is not None)
+        special = word is not None or pipeline == TORN_PIPELINE
+        entry = self._new(phase, pipeline, inputs, transport, deadline_s, special=special)
         webs = chance.sample(self._webs, len(self._webs))
         client = chance.randrange(len(ADDRESSES))
         clock = asyncio.get_running_loop().time
@@ -237,7 +291,7 @@ class Clients:
         for socket in self._sockets:
             await socket.close()
 
-    def _text(self, number: int, place: int, word: str | None, words_in_it: tuple[int, int] = (2, 20)) -> str:
+    def _text(self, number: int, place: int, word: str | None, words_in_it: tuple[int, int] = SHORT_TEXT) -> str:
         words = [*self._chance.choices(STORY.split(), k=self._chance.randint(*words_in_it)), "[MASK]"]
         if word is not None and place == 0:
             words.append(word)
@@ -255,11 +309,12 @@ class Clients:
     async def _post(self, http: httpx.AsyncClient, webs: Sequence[Web], entry: Entry, stay_s: float | None) -> None:
         inputs = entry.inputs if len(entry.inputs) > 1 else entry.inputs[0]
         headers = {"x-request-timeout-seconds": str(entry.deadline_s)}
+        path = f"/pipelines/{entry.pipeline}" if entry.named else ""
         for web in webs:
             try:
                 async with asyncio.timeout(stay_s if stay_s is not None else entry.deadline_s + GRACE_S):
                     body = {"inputs": inputs, "parameters": PARAMETERS}
-                    reply = await http.post(web.url, json=body, headers=headers)
+                    reply = await http.post(web.url + path, json=body, headers=headers)
             except httpx.ConnectError:
                 continue  # as a load balancer would
             except httpx.TransportError:
@@ -276,6 +331,7 @@ class Clients:
 def _take_reply(entry: Entry, reply: httpx.Response) -> None:
     entry.answers += 1
     entry.request_id = reply.headers.get("x-request-id", "")
+    entry.served_by = reply.headers.get("x-pipeline", "")
     if reply.status_code == 200:
         outputs = reply.json()
         entry.take_outputs(outputs if len(entry.inputs) > 1 else [outputs])

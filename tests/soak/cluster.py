@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests import processes
-from tests.processes import POLL_S, Environment, Redis, Web, Worker
+from tests.processes import POLL_S, Environment, Redis, Web, Worker, figure
+from tests.soak.catalog import PIPELINES, TORN_PIPELINE
 
 FAULTY_WORKER = [sys.executable, "-m", "tests.soak.faulty_worker"]
-AT_REST = ("inference_pending_inputs", "inference_dispatched_jobs", "inference_queue_depth")
+AT_REST = ("pending_inputs", "dispatched_jobs", "queue_depth")
 REST_S = 10.0
 
 
@@ -39,27 +39,44 @@ class Cluster:
         self._supervisor.join()
 
     async def all_ready(self, deadline_s: float = processes.START_S) -> None:
-        """Wait until the workers are loaded, and every web process knows them."""
+        """Wait until the workers are loaded, but for the pipeline that cannot be, and every web process knows them."""
         end = time.monotonic() + deadline_s
         while not await self._all_known():
             assert time.monotonic() < end, f"not within {deadline_s:g} s: all workers are ready and known"
             await asyncio.sleep(POLL_S)
 
     async def _all_known(self) -> bool:
-        if not all(worker.running and worker.loaded for worker in self.workers):
+        if not all(worker.running and _loaded(worker) for worker in self.workers):
             return False
-        known = [await figure(web, "inference_workers_ready") for web in self.webs]
-        return known == [len(self.workers)] * len(self.webs)
+        return all([await self._known(web) for web in self.webs])
+
+    async def _known(self, web: Web) -> bool:
+        found, number = await metrics(web), len(self.workers)
+        return (
+            found is not None
+            and all(figure(found, "workers_ready", name) == number for name in PIPELINES)
+            and figure(found, "workers_failed", TORN_PIPELINE) == number
+        )
+
+    async def health(self) -> list[tuple[int, dict[str, str]]]:
+        """What each web process answers to ``/health/ready``: the code, and the state of each pipeline."""
+        async with httpx.AsyncClient(trust_env=False, timeout=processes.WAIT_S) as http:
+            replies = [await http.get(f"{web.url}/health/ready") for web in self.webs]
+        return [
+            (reply.status_code, {name: each["status"] for name, each in reply.json()["pipelines"].items()})
+            for reply in replies
+        ]
 
     async def not_at_rest(self) -> list[str]:
         """What has not gone back to zero some time after the last answer."""
         end = time.monotonic() + REST_S
         while True:
+            known = [await metrics(web) for web in self.webs]
             found = [
                 f"{name} is {value:g} at web {number}"
-                for number, web in enumerate(self.webs)
+                for number, text in enumerate(known)
                 for name in AT_REST
-                if (value := await figure(web, name)) != 0
+                if text is None or (value := figure(text, name)) != 0
             ]
             if not found or time.monotonic() > end:
                 return found
@@ -77,15 +94,18 @@ class Cluster:
                     self.restarts += 1
 
 
-async def figure(web: Web, name: str) -> float | None:
-    """One figure of its metrics; ``None`` if it does not answer."""
+async def metrics(web: Web) -> str | None:
+    """``None`` if it does not answer."""
     async with httpx.AsyncClient(trust_env=False) as http:
         try:
-            text = (await http.get(f"{web.url}/metrics", timeout=5)).text
+            return (await http.get(f"{web.url}/metrics", timeout=5)).text
         except httpx.TransportError:
             return None
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return next((sample.value for sample in samples if sample.name == name), None)
+
+
+def _loaded(worker: Worker) -> bool:
+    log = worker.newest_log()
+    return all(f"pipeline {name}: ready" in log for name in PIPELINES)
 
 
 @contextmanager

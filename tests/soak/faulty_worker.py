@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from inference.backends.base import BatchedPipeline, Outcome
+from inference.backends.base import BatchedPipeline, LoadFailed, Outcome, Turn, at_once
 from inference.backends.loading import load as load_pipeline
 from inference.backends.transformers import backend
 from inference.conf import Conf
@@ -24,6 +24,8 @@ POISON, HANG, BAD = "poison", "endless", "rotten"
 TANGLED, SLOW = "tangled", "sluggish"
 """Words that hold the tokenizer for ever, and for ``SLOW_S``."""
 SLOW_S = 2.0
+TORN = "acme/torn"
+"""The model that cannot be loaded."""
 AROUND = "TESTS_FAULTY_BACKEND"
 
 
@@ -55,8 +57,11 @@ class FaultyPipeline:
         return self._pipeline.run(batch)
 
 
-def load(conf: Conf, report: Callable[[str], None]) -> Any:
-    pipeline: Any = load_pipeline(replace(conf, backend=os.environ[AROUND]), report)
+def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> Any:
+    """Raises ``LoadFailed`` if the model is ``TORN``."""
+    if conf.model == TORN:
+        raise LoadFailed(f"The weights of {TORN} are torn.")
+    pipeline: Any = load_pipeline(replace(conf, backend=os.environ[AROUND]), report, turn)
     return FaultyPipeline(pipeline)
 
 

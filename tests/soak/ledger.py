@@ -27,10 +27,11 @@ class Outcome(StrEnum):
     """An answer to something else."""
 
 
-REFUSALS = {"validation", "empty", "payload_too_large", "overloaded", "draining", "loading"}
+REFUSALS = {"validation", "empty", "payload_too_large", "overloaded", "draining", "loading", "not_loaded"}
 SILENT = {Outcome.CUT, Outcome.NOT_TAKEN, Outcome.LOST, Outcome.HUNG}
 """Outcomes that the client does not know from an answer."""
 RETRYABLE = {"overloaded", "draining", "loading", "timeout", "worker_lost"}
+"""Of a pipeline that can be loaded."""
 
 
 @dataclass(eq=False)
@@ -39,14 +40,20 @@ class Entry:
 
     number: int
     phase: str
+    pipeline: str
+    """That was asked, by name or as the default one."""
     transport: str
     inputs: list[str]
     deadline_s: float
+    named: bool = True
+    """It names its pipeline; otherwise that is the default one."""
     special: bool = False
     """It was made to fail."""
     outcome: Outcome = Outcome.HUNG
     code: str = ""
     request_id: str = ""
+    served_by: str = ""
+    """The pipeline that the answer is of, as it says itself."""
     outputs: list[Any] = field(default_factory=list)
     answers: int = 0
     """Closing answers; more than one is one too many."""
@@ -60,7 +67,7 @@ class Entry:
     def take_outputs(self, outputs: list[Any]) -> None:
         self.outputs = outputs
         fits = len(outputs) == len(self.inputs) and all(map(belongs, outputs, self.inputs))
-        self.outcome = Outcome.RIGHT if fits else Outcome.SWAPPED
+        self.outcome = Outcome.RIGHT if fits and self.served_by == self.pipeline else Outcome.SWAPPED
 
     def take_error(self, code: str) -> None:
         self.code = code
@@ -108,11 +115,19 @@ class Ledger:
                 logged[row["transport"], row["status"], row["code"]] += row["count"]
         expected: Kinds = Counter((e.transport, _status(e), e.code) for e in self.entries if e.number not in silent)
         expected["websocket", "refused", "validation"] += sum(e.late_cancels for e in self.entries)
-        return _differences(expected, logged) + [
-            f"request {e.request_id} was accepted and is not in the log"
-            for e in self.entries
-            if e.number in silent and e.request_id and e.number not in row_of
-        ]
+        return (
+            _differences(expected, logged)
+            + [
+                f"request {e.request_id} was accepted and is not in the log"
+                for e in self.entries
+                if e.number in silent and e.request_id and e.number not in row_of
+            ]
+            + [
+                f"request {number} asked {asked}, and its row is one of {row['pipeline']}"
+                for number, row in row_of.items()
+                if row["pipeline"] not in ("", asked := self.entries[number - 1].pipeline)  # empty: refused unread
+            ]
+        )
 
 
 def _number_of(row: dict[str, Any]) -> int | None:

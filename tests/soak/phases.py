@@ -4,11 +4,13 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from statistics import median
 
 from tests.processes import STOP_S, Worker
+from tests.soak.catalog import PIPELINES, TORN_PIPELINE
 from tests.soak.clients import Clients
 from tests.soak.cluster import Cluster
 from tests.soak.faulty_worker import BAD, HANG, POISON, SLOW, TANGLED
@@ -23,6 +25,10 @@ LEAVE_S = 0.03
 BATCH = 16
 CROWD, CROWD_DEADLINE_S, CROWD_PAUSE_S = 120, 2.0, 0.4
 """Connections of a crowd: more than what two workers on two cores answer within the deadline."""
+AT_ONCE_S = 2.0
+"""A fifteenth of the deadline, on a busy machine."""
+TURNS_S = 0.5
+"""Ten turns: what a request to one pipeline may wait for those to others on a busy machine, if that is a short one."""
 
 
 @dataclass
@@ -47,9 +53,12 @@ class Soak:
             self.broken.append(sentence)
 
     @asynccontextmanager
-    async def load(self, phase: str, *, rate: float = 1.0, stay_s: float | None = None) -> AsyncIterator[None]:
+    async def load(
+        self, phase: str, *, rate: float = 1.0, stay_s: float | None = None, pipelines: Sequence[str] = PIPELINES
+    ) -> AsyncIterator[None]:
         """Steady load; at the end every request is answered, and the server comes to rest."""
-        loading = asyncio.create_task(self.clients.load(phase, self.rate_per_s * rate, stay_s=stay_s))
+        rate_per_s = self.rate_per_s * rate
+        loading = asyncio.create_task(self.clients.load(phase, rate_per_s, stay_s=stay_s, pipelines=pipelines))
         try:
             yield
         finally:
@@ -78,7 +87,8 @@ class Soak:
 
 
 def _codes(entries: Iterable[Entry]) -> str:
-    return ", ".join(f"{number} {code}" for code, number in Counter(e.code or e.outcome for e in entries).items())
+    found = Counter((e.code or e.outcome, e.pipeline) for e in entries)
+    return ", ".join(f"{number} {code} of {pipeline}" for (code, pipeline), number in found.items())
 
 
 async def steady(soak: Soak) -> None:
@@ -98,6 +108,8 @@ async def kills(soak: Soak) -> None:
             await asyncio.to_thread(_ended, soak.chance.choice(soak.cluster.workers), signal.SIGKILL)
         await soak.cluster.all_ready()
     soak.promise_only_retryable(phase, 0.005)
+    lost = [e for e in soak.ledger.of(phase) if e.code == "worker_lost"]
+    soak.promise(f"no input is taken for one that ends workers {_codes(lost)}", kept=not lost)
 
 
 async def outage(soak: Soak) -> None:
@@ -155,7 +167,9 @@ async def tokenizer(soak: Soak) -> None:
     """Inputs that take long to tokenise, and one that holds the tokenizer for ever."""
     phase, before = "tokenizer", soak.cluster.restarts
     async with soak.load(phase):
-        slow = [await soak.clients.send(phase, SLOW) for _ in range(soak.times(3))]
+        slow = [
+            await soak.clients.send(phase, SLOW, pipeline=soak.clients.any_pipeline()) for _ in range(soak.times(3))
+        ]
     kept = all(entry.outcome is Outcome.RIGHT for entry in slow) and soak.cluster.restarts == before
     soak.promise("those that take long are answered, and end no worker", kept=kept)
     await _costs_its_workers(soak, "tangled", TANGLED)
@@ -181,14 +195,50 @@ async def crowd(soak: Soak) -> None:
     soak.promise(f"the client that reconnects is refused once at most ({most}), and answered", kept=kept)
 
 
+async def flood(soak: Soak) -> None:
+    """A crowd asks one pipeline for far more than its workers can answer; the others have their steady load."""
+    phase, (flooded, *others) = "flood", PIPELINES
+    crowding = soak.clients.crowd(phase, CROWD, 20 * soak.scale, CROWD_DEADLINE_S, CROWD_PAUSE_S, pipelines=[flooded])
+    async with soak.load(phase, rate=len(others) / len(PIPELINES), pipelines=others):
+        await crowding
+    crowd, spared = ([e for e in soak.ledger.of(phase) if (e.pipeline == flooded) is of_it] for of_it in (True, False))
+    print(line("  of the others", spared), flush=True)
+    soak.promise_only_right(spared)
+    refused = {e.code for e in crowd if e.outcome is Outcome.REFUSED}
+    soak.promise(f"the crowd is told that there is too much to do {refused}", kept=refused == {"overloaded"})
+    theirs, crowds = (median(e.seconds for e in part if e.outcome is Outcome.RIGHT) for part in (spared, crowd))
+    shorter = f"the others do not wait in its queue: {theirs:.2f} s, and the crowd {crowds:.2f} s (medians)"
+    soak.promise(shorter, kept=theirs < max(TURNS_S, crowds / 2))
+
+
+async def failing(soak: Soak) -> None:
+    """Clients ask for a pipeline that no worker could load."""
+    phase, wrong = "failing", []
+    expected = 200, dict.fromkeys(PIPELINES, "ready") | {TORN_PIPELINE: "failed"}
+    async with soak.load(phase):
+        for _ in range(soak.times(20)):
+            await asyncio.gather(*(soak.clients.send(phase, pipeline=TORN_PIPELINE) for _ in range(5)))
+            await soak.cluster.all_ready()  # it is loaded again now and then, which takes a moment
+            wrong += [found for found in await soak.cluster.health() if found != expected]
+            await asyncio.sleep(0.5)
+    soak.promise(f"web processes are ready, and show what is not {wrong or ''}", kept=not wrong)
+    soak.promise_only_right(soak.ledger.of(phase, special=False))
+    asked = soak.ledger.of(phase, special=True)
+    late = [e for e in asked if e.code != "not_loaded" or e.seconds > AT_ONCE_S]
+    slowest = max(e.seconds for e in asked)
+    sentence = f"who asks for it is told at once ({slowest:.2f} s at most) that it could not be loaded {_codes(late)}"
+    soak.promise(sentence, kept=not late)
+
+
 async def _costs_its_workers(soak: Soak, phase: str, word: str) -> None:
     before = soak.cluster.restarts
     async with soak.load(phase):
         await asyncio.sleep(1)
-        entry = await soak.clients.send(phase, word)
+        entry = await soak.clients.send(phase, word, pipeline=soak.clients.any_pipeline())
         await soak.cluster.all_ready()
     soak.promise_only_right(soak.ledger.of(phase, special=False))
-    soak.promise(f"the input itself ends in worker_lost ({entry.code})", kept=entry.code == "worker_lost")
+    itself = f"the input itself, of {entry.pipeline}, ends in worker_lost ({entry.code})"
+    soak.promise(itself, kept=entry.code == "worker_lost")
     cost = soak.cluster.restarts - before
     soak.promise(f"it costs at most three workers ({cost})", kept=cost <= 3)
 
@@ -198,8 +248,9 @@ async def bad(soak: Soak) -> None:
     phase, batches = "bad", soak.times(100)
     async with soak.load(phase, rate=0.2):
         for _ in range(batches):
-            sent = [soak.clients.send(phase, single=True) for _ in range(BATCH - 1)]
-            await asyncio.gather(*sent, soak.clients.send(phase, BAD))
+            pipeline = soak.clients.any_pipeline()
+            sent = [soak.clients.send(phase, pipeline=pipeline, single=True) for _ in range(BATCH - 1)]
+            await asyncio.gather(*sent, soak.clients.send(phase, BAD, pipeline=pipeline))
     soak.promise_only_right(soak.ledger.of(phase, special=False))
     codes = {entry.code for entry in soak.ledger.of(phase, special=True)}
     soak.promise(f"the bad inputs get their own error {codes}", kept=codes == {"inference"})
@@ -243,6 +294,7 @@ def _ended(worker: Worker, how: signal.Signals) -> int:
 
 PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {
     "steady": steady,
+    "failing": failing,
     "kills": kills,
     "outage": outage,
     "redis": redis,
@@ -252,5 +304,6 @@ PHASES: dict[str, Callable[[Soak], Awaitable[None]]] = {
     "bad": bad,
     "cuts": cuts,
     "crowd": crowd,
+    "flood": flood,
     "rolling": rolling,
 }
