@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -40,8 +41,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        logging.getLogger("inference").setLevel(logging.ERROR)  # the table says it all
-        states = _states(options["url"])
+        with _quiet():
+            states = _states(options["url"])
         if options["json"]:
             self.stdout.write(msgspec.json.encode(states).decode())
             return
@@ -50,6 +51,18 @@ class Command(BaseCommand):
         for state in states:
             if state.reason:
                 self.stdout.write(f"{state.name}: {state.reason}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The table says what the log would say of each worker."""
+    ours = logging.getLogger("inference")
+    level = ours.level
+    ours.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
 
 
 def _states(url: str | None) -> list[PipelineState]:
