@@ -1,13 +1,13 @@
 """Whether there is memory for a model, before its weights are loaded: otherwise the system ends the whole process."""
 
-import json
 import math
-import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers.utils import cached_file
 from transformers.utils.hub import get_checkpoint_shard_files
 
@@ -69,26 +69,22 @@ def _files(conf: Conf) -> list[Path]:
     revision = conf.revision or None
     source = {"path_or_repo_id": conf.model, "revision": revision}
     quiet = {"local_files_only": True, "_raise_exceptions_for_missing_entries": False}
-    try:
+    with suppress(OSError, ValueError):  # loading says what is wrong
         if whole := cached_file(filename=WEIGHTS, **source, **quiet):
             return [Path(whole)]
         if index := cached_file(filename=INDEX, **source, **quiet):
             shards, _ = get_checkpoint_shard_files(conf.model, index, revision=revision, local_files_only=True)
             return list(map(Path, shards))
-    except (OSError, ValueError):
-        pass  # loading says what is wrong
     return []
 
 
 def _parameters(path: Path) -> int:
-    """How many numbers a safetensors file has. https://huggingface.co/docs/safetensors/index#format"""
+    """How many numbers a safetensors file has; its weights are not read."""
     try:
-        with path.open("rb") as opened:
-            (size,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(size))
-    except (OSError, ValueError, struct.error):
+        with safe_open(path, framework="pt") as opened:
+            return sum(math.prod(opened.get_slice(key).get_shape()) for key in opened.keys())  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError):
         return 0  # loading says what is wrong
-    return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
 
 
 def _bytes_each(dtype: Any) -> int:
