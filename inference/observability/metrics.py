@@ -65,6 +65,7 @@ class Metrics:
             ("transport",),
             registry=self._registry,
         )
+        self._labelled = cache(_labelled)
         self._registry.register(_Collector(collect))
         by_pipeline = self._total, self._queue, self._inference, self._batch_size, self._first_token, self._tokens
         for pipeline in pipelines:
@@ -73,19 +74,19 @@ class Metrics:
 
     def count(self, pipeline: str, transport: str, status: str, code: str, total_ms: float) -> None:
         """Count a finished request; ``pipeline`` is empty if it named none that there is."""
-        _labelled(self._requests, pipeline, transport, status, code).inc()
-        _labelled(self._total, pipeline).observe(total_ms / 1000)
+        self._labelled(self._requests, pipeline, transport, status, code).inc()
+        self._labelled(self._total, pipeline).observe(total_ms / 1000)
 
     def observe(self, pipeline: str, queue_ms: float, inference_ms: float, batch_size: int) -> None:
         """Record the times and batch size of a request that the model answered."""
-        _labelled(self._queue, pipeline).observe(queue_ms / 1000)
-        _labelled(self._inference, pipeline).observe(inference_ms / 1000)
-        _labelled(self._batch_size, pipeline).observe(batch_size)
+        self._labelled(self._queue, pipeline).observe(queue_ms / 1000)
+        self._labelled(self._inference, pipeline).observe(inference_ms / 1000)
+        self._labelled(self._batch_size, pipeline).observe(batch_size)
 
     def observe_tokens(self, pipeline: str, first_token_ms: float, tokens: int) -> None:
         """Record the generated text of a request, or the part of it that was generated before the request failed."""
-        _labelled(self._first_token, pipeline).observe(first_token_ms / 1000)
-        _labelled(self._tokens, pipeline).inc(tokens)
+        self._labelled(self._first_token, pipeline).observe(first_token_ms / 1000)
+        self._labelled(self._tokens, pipeline).inc(tokens)
 
     def cut_off(self, transport: str) -> None:
         """Count a connection that was closed because its client did not read."""
@@ -99,9 +100,8 @@ class Metrics:
         return Histogram(f"inference_{name}", help, (PIPELINE,), buckets=buckets, registry=self._registry)
 
 
-@cache
 def _labelled(metric: Any, *labels: str) -> Any:
-    """``metric.labels(…)``, which takes a lock and some microseconds for each request."""
+    """``labels`` takes a lock and some microseconds, so each ``Metrics`` remembers what it returned."""
     return metric.labels(*labels)
 
 
