@@ -60,15 +60,16 @@ class PipelineWorker:
 
     def report(self, progress: str) -> None:
         """How far loading has come; may be called from any thread."""
-        self.reason = progress
+        self.reason = self._for_clients(progress)
         logger.info("Worker %s, pipeline %s: %s", self.id, self.name, progress)
 
     def fail(self, reason: str) -> None:
-        """The reason is for clients as well, so of a folder it has the name alone, as of one that is served."""
+        self.state, self.reason = "failed", self._for_clients(reason)
+
+    def _for_clients(self, sentence: str) -> str:
+        """Of a folder it has the name alone, as of one that is served."""
         model = Path(self.spec.conf.model)
-        if model.is_absolute():
-            reason = reason.replace(str(model), model.name)
-        self.state, self.reason = "failed", reason
+        return sentence.replace(str(model), model.name) if model.is_absolute() else sentence
 
     def close_pipeline(self) -> None:
         if self.pipeline is not None:
