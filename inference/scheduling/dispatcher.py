@@ -200,12 +200,14 @@ class Dispatcher:
         """The host sent a status, or was lost."""
         now = self._loop.time()
         for name in {worker.pipeline for worker in host.workers.values()} & self.pipelines.keys():
-            pipeline = self.pipelines[name]
-            pipeline.update(now)
-            for call in pipeline.superseded():
-                call.supersede()
-            if failure := pipeline.failure:
-                pipeline.awaiting_description.fail(lambda: NotLoaded(f"{failure}; the load is tried again."))
+            self._update(self.pipelines[name], now)
+
+    def _update(self, pipeline: ServedPipeline, now: float) -> None:
+        pipeline.update(now)
+        for call in pipeline.superseded():
+            call.supersede()
+        if failure := pipeline.failure:
+            pipeline.awaiting_description.fail(lambda: NotLoaded(f"{failure}; the load is tried again."))
 
     def _on_replies(self, replies: Replies) -> None:
         host = self.registry.get(replies.host)
@@ -244,9 +246,7 @@ class Dispatcher:
         for host, held in records:
             self._lose(host, held, now)
         for pipeline in self.pipelines.values():
-            pipeline.update(now)
-            for call in pipeline.superseded():
-                call.supersede()
+            self._update(pipeline, now)
         if lost:
             self._assigner.dispatch()
 

@@ -171,7 +171,7 @@ class Service:
         peer = record.context.peer
         if pipeline is not None:
             record.pipeline = pipeline
-        if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
+        if (refusing := self._refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
             refusing.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
         query = record.query = read()
         record.pipeline = self._asked(query, pipeline)
@@ -189,7 +189,7 @@ class Service:
             generation=record.generation,
         )
 
-    def refusing(self, pipeline: str | None, peer: Peer, deadline_s: float | None) -> Admission | None:
+    def _refusing(self, pipeline: str | None, peer: Peer, deadline_s: float | None) -> Admission | None:
         """The admission that refuses any request of this client now, whatever it contains; ``None`` if none does.
 
         Where the pipeline is not known, all of them must refuse.

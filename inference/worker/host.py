@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from channels.layers import BaseChannelLayer
 from channels.worker import Worker
@@ -34,7 +34,6 @@ from inference.worker.watchdog import ModelHangs, Watchdog
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 MEMBERSHIP_PERIOD_S = 1.0
 STOPPED_TIMEOUT_S = 2.0
 """How long a host tries to send its last status, ``stopped``."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from inference.messaging import previous_release
 from inference.messaging.layer import ChannelLayer
@@ -85,7 +86,7 @@ class Intake:
         web = self._web_of(message.reply_channel)
         web.heard = max(web.heard, message.n)
         web.period_s, web.release, web.observes = message.period_s, message.release, message.observes
-        web.outbox.due("status", lambda: self._status(web))
+        web.outbox.due("status", partial(self._status, web))
         self._forget_silent_webs()
 
     def want(self, message: Want) -> None:
@@ -93,8 +94,8 @@ class Intake:
         web.release = max(web.release, RELEASE)
         for worker_id in message.workers:
             if (worker := self._workers.get(worker_id)) and (description := worker.description):
-                facts = Facts(self.host_id, worker_id, 1, description)
-                web.outbox.due(f"facts {worker_id}", lambda facts=facts: facts)  # type: ignore[misc]
+                make = partial(Facts, self.host_id, worker_id, 1, description)
+                web.outbox.due(f"facts {worker_id}", make)
 
     def submit(self, message: Submit) -> None:
         web = self._web_of(message.reply_channel)
@@ -124,7 +125,7 @@ class Intake:
     def changed(self) -> None:
         """Tell every web process: a worker has entered another state."""
         for web in self._webs.values():
-            web.outbox.due("status", lambda web=web: self._status(web))  # type: ignore[misc]
+            web.outbox.due("status", partial(self._status, web))
 
     def enter(self, state: State) -> None:
         """Change the state of the host, and with it that of all its workers."""
