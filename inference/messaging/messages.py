@@ -112,6 +112,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     queue_depth: int
     share: float = 1.0
     """Part of the host's model time that the worker gets while it has work."""
+    weight: float = 1.0
+    """Of its pipeline, which divides the host's model time between workers that have work."""
     job_ms: float
     """Recent model time of one job; 0 while nothing is known."""
     cost: CostModel | None

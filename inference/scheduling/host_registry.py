@@ -56,6 +56,8 @@ class WorkerView:
     """Records of jobs at this worker."""
     queue_depth: int = 0
     share: float = 1.0
+    """Part of its host's model time that it got lately."""
+    weight: float = 1.0
     closed: bool = False
     """A send to it failed, or it returned a job: it gets no jobs until its next status."""
 
@@ -71,6 +73,13 @@ class WorkerView:
         return max(0, self.credit_limit - self.in_flight)
 
     @property
+    def expected_share(self) -> float:
+        """Part of its host's model time that it will get: what it got lately, but no more than its weight among the
+        workers there that have jobs of this process now. A crowd shows in these before it shows in any status."""
+        busy = sum(other.weight for other in self.host.workers.values() if other.in_flight and other is not self)
+        return min(self.share, self.weight / (self.weight + busy))
+
+    @property
     def predicted_jobs_per_s(self) -> float:
         """Its speed in full batches by its cost model, or its recent speed if that is lower, in its share of its host
         and divided by the number of web processes that use it; 0 if unknown."""
@@ -79,11 +88,12 @@ class WorkerView:
         tokens = self.totals.tokens // self.totals.jobs if self.totals.jobs else TYPICAL_TOKENS
         predicted_ms = self.cost.useful_ms(1, tokens)  # CPU time only; job_ms includes waits
         useful_ms = max(predicted_ms, self.job_ms)
-        return 1000 * self.share / useful_ms / self.host.webs if useful_ms else 0.0
+        return 1000 * self.expected_share / useful_ms / self.host.webs if useful_ms else 0.0
 
     def update(self, status: WorkerStatus) -> None:
         self.state, self.reason, self.credit_limit = status.state, status.reason, status.credit
-        self.queue_depth, self.share, self.cost = status.queue_depth, status.share, status.cost
+        self.queue_depth, self.cost = status.queue_depth, status.cost
+        self.share, self.weight = status.share, status.weight
         self.job_ms, self.totals, self.newest_facts_n = status.job_ms, status.totals, status.facts_n
         self.version = status.version or self.version
         self.closed = False

@@ -93,4 +93,4 @@ class ThroughputEstimate:
 
     def _capacity(self) -> float:
         """Ready workers, each counted by its share of its host (rule 16)."""
-        return sum(worker.share for worker in self._serving())
+        return sum(worker.expected_share for worker in self._serving())

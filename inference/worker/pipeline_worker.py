@@ -92,6 +92,7 @@ class PipelineWorker:
             credit=self._credit(max(1, webs), share) if self.state == "ready" else 0,
             queue_depth=runner.depth if runner else 0,
             share=round(share, 3),
+            weight=self.spec.weight,
             job_ms=runner.cost.job_ms if runner else 0.0,
             cost=runner.cost.model if runner else None,
             totals=runner.totals if runner else Totals(),

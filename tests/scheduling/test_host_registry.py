@@ -283,6 +283,21 @@ def test_the_speed_is_that_of_the_cost_model_in_its_share_of_the_host_between_we
     assert worker.predicted_jobs_per_s == pytest.approx(alone / 8)
 
 
+def test_workers_of_a_host_that_have_jobs_now_expect_their_weight_among_them(registry: HostRegistry):
+    receive(registry, status("h", part("first"), part("second", weight=3.0), part("idle")))
+    first, second, _ = (registry.get_or_add(status("h")).workers[name] for name in ("first", "second", "idle"))
+    assert first.expected_share == 1
+    hold(registry, second, 1)
+    assert (first.expected_share, second.expected_share) == (0.25, 1)
+    hold(registry, first, 2)
+    assert (first.expected_share, second.expected_share) == (0.25, 0.75)
+    first.share = 0.125
+    assert first.expected_share == 0.125
+    registry.drop_record(second.host, 1)
+    first.share = 1.0
+    assert first.expected_share == 1
+
+
 def test_the_speed_is_what_was_measured_if_that_is_lower(registry: HostRegistry):
     cost = CostModel(50.0, 4.0, 0.0)
     assert meet(registry, cost=cost, job_ms=10.0).predicted_jobs_per_s == pytest.approx(100)
