@@ -230,8 +230,8 @@ class Service:
         """The work for the model that is served now. Waits for the first worker."""
         context = record.context
         description = record.description = await self.dispatcher.description(deadline_at, record.pipeline)
-        validation.validate_inputs(description, query.inputs)
         parameters = validation.validate_parameters(description, query.parameters)
+        inputs = validation.validate_inputs(description, query.inputs, parameters)
         if query.tokens_for is not None:
             validation.validate_tokens(description, query.tokens_for, many=query.many)
             record.generation = GenerationResult(
@@ -239,7 +239,7 @@ class Service:
             )
         return Work(
             request_id=context.id,
-            inputs=query.inputs,
+            inputs=inputs,
             parameters=parameters,
             admitted_at=admitted_at,
             deadline_at=deadline_at,

@@ -1,7 +1,8 @@
 """What a client sent, checked against its task and the worker's description."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from inference.errors import EmptyInput, Invalid
@@ -17,17 +18,24 @@ def validate_number(inputs: Sequence[Any]) -> None:
         raise EmptyInput("'inputs' is an empty list; send a text or a list of texts.")
 
 
-def validate_inputs(description: Description, inputs: Sequence[Any]) -> None:
-    """Check what can be checked without a tokenizer.
+def validate_inputs(
+    description: Description, inputs: Sequence[Any], parameters: Mapping[str, Any] = MappingProxyType({})
+) -> list[Any]:
+    """The inputs as workers get them, checked as far as possible without a tokenizer.
+
+    Args:
+        parameters: valid ones; with ``truncate``, inputs may be too long for the model.
 
     Raises:
         EmptyInput: nothing to work on.
         Invalid: not what the task takes, or too long. A message names the input's index if there are several.
     """
     validate_number(inputs)
-    form = TASKS[description.task].input
-    for index, value in enumerate(inputs):
-        form.check(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description)
+    form, cut = TASKS[description.task].input, parameters.get("truncate") is True
+    return [
+        form.checked(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description, cut=cut)
+        for index, value in enumerate(inputs)
+    ]
 
 
 def validate_tokens(description: Description, field: str, *, many: bool) -> None:

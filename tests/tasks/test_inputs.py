@@ -13,12 +13,12 @@ LONG = "which are never more than 100 characters."
 
 def refusal(form: InputForm, value: Any, **fields: Any) -> str:
     with pytest.raises((Invalid, EmptyInput)) as raised:
-        form.check("The input", value, describe(**fields))
+        form.checked("The input", value, describe(**fields))
     return raised.value.message
 
 
 def check(form: InputForm, value: Any, **fields: Any) -> None:
-    form.check("The input", value, describe(**fields))
+    assert form.checked("The input", value, describe(**fields)) == value
 
 
 # Texts
@@ -131,7 +131,7 @@ def test_a_chat_is_refused_where_the_task_has_none():
 )
 def test_a_message_of_another_shape_is_named_with_what_is_right(wrong: Any):
     assert chat_refusal(USER, wrong) == (
-        'The input has a message 1 that is not like {"role": "user", "content": "a text"}; send just these two fields.'
+        'The input has a message 1 that is not like {"role": "user", "content": "a text"}; send just these fields.'
     )
 
 
@@ -184,7 +184,7 @@ def test_what_is_no_object_is_refused_with_one_that_is_right(value: Any, what: s
     ids=str,
 )
 def test_other_fields_than_the_two_are_refused(value: Any):
-    assert refusal(SentencesInput(), value) == f"The input is not like {LIKE}; send just these two fields."
+    assert refusal(SentencesInput(), value) == f"The input is not like {LIKE}; send just these fields."
 
 
 @pytest.mark.parametrize(
@@ -215,22 +215,22 @@ def test_the_sentence_that_is_wrong_is_named(value: Any, sentence: str):
 
 def test_the_input_that_it_is_in_is_named_too():
     with pytest.raises(Invalid, match=r"^sentences\[0\] of inputs\[2\] is null; it must be a text\.$"):
-        SentencesInput().check("inputs[2]", sentences(None), describe())
+        SentencesInput().checked("inputs[2]", sentences(None), describe())
 
 
 # What is in an input
 
 
 @pytest.mark.parametrize(
-    ("form", "value", "characters", "upper"),
+    ("form", "value", "texts", "upper"),
     [
-        (TextInput(), "a text", 6, "A TEXT"),
-        (ChatOrTextInput(), "a text", 6, "A TEXT"),
-        (ChatOrTextInput(), [USER], 9, [{"role": "user", "content": "HELLO"}]),
-        (SentencesInput(), sentences("b", "cd", source="a"), 4, sentences("B", "CD", source="A")),
+        (TextInput(), "a text", ["a text"], "A TEXT"),
+        (ChatOrTextInput(), "a text", ["a text"], "A TEXT"),
+        (ChatOrTextInput(), [USER], ["user", "Hello"], [{"role": "user", "content": "HELLO"}]),
+        (SentencesInput(), sentences("b", "cd", source="a"), ["a", "b", "cd"], sentences("B", "CD", source="A")),
     ],
 )
-def test_a_form_knows_its_texts(form: InputForm, value: Any, characters: int, upper: Any):
+def test_a_form_knows_its_texts(form: InputForm, value: Any, texts: list[str], upper: Any):
     change: Callable[[str], str] = str.upper
-    assert form.characters(value) == characters
+    assert form.texts(value) == texts
     assert form.changed(value, change) == upper

@@ -136,7 +136,7 @@ def test_hugging_faces_own_client_reads_it(served: Web, monkeypatch: pytest.Monk
     ("inputs", "status", "error"),
     [
         ("a text", 422, f"The input is a text; it must be an object such as {LIKE}."),
-        ({"source_sentence": "a"}, 422, f"The input is not like {LIKE}; send just these two fields."),
+        ({"source_sentence": "a"}, 422, f"The input is not like {LIKE}; send just these fields."),
         (compare("a"), 400, "The input has no sentences; send at least one."),
         (compare("a", "b", 1), 422, "sentences[1] of the input is a number; it must be a text."),
         ([compare("a", "b"), compare("", "b")], 400, "The source_sentence of inputs[1] is empty; send a text."),

@@ -1,0 +1,11 @@
+"""Runs in all processes: the forms that one input of a task may have, one module per form.
+
+In: a JSON value, or media, as a client sent it. Out: what workers get, or the sentence that says what is wrong with it.
+"""
+
+from inference.tasks.inputs.base import InputForm, Model
+from inference.tasks.inputs.chat import ChatOrTextInput, is_chat
+from inference.tasks.inputs.sentences import SentencesInput
+from inference.tasks.inputs.text import TextInput
+
+__all__ = ["ChatOrTextInput", "InputForm", "Model", "SentencesInput", "TextInput", "is_chat"]
