@@ -113,6 +113,11 @@ class Conf:
         0.0, "how long a stop waits for accepted requests", Range(0, 7200), shown_default="deadline + 5"
     )
     max_body_bytes: int = option(2**20, "size of an HTTP body or WebSocket message", Range(1, 2**31))
+    max_media_bytes: int = option(
+        2**23,
+        "size of one image or recording; bodies for pipelines that take such may have half as much again",
+        Range(1, 2**31),
+    )
     max_reply_bytes: int = option(2**26, "size of one answer", Range(1024, 2**31))
     stall_s: float = option(10.0, "how long a client may stall an upload or an answer", Range(0.1, 3600))
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))

@@ -17,6 +17,7 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.service import Service
+from inference.tasks.media import Media
 
 __all__ = ["CannotServe", "infer", "infer_sync", "stream"]
 
@@ -117,7 +118,7 @@ async def _answer(
     service: Service, inputs: Any, parameters: Any, deadline_s: float | None, pipeline: str | None
 ) -> Any:
     result = await service.answer(_context(), lambda: _query(inputs, parameters, deadline_s, pipeline))
-    decoded = [msgspec.json.decode(output) for output in result.outputs]
+    decoded = [output.data if isinstance(output, Media) else msgspec.json.decode(output) for output in result.outputs]
     return decoded if result.query.many else decoded[0]
 
 

@@ -121,7 +121,7 @@ class EndpointConsumer(HttpConsumer):
         return self.scope.get("pipeline") or self.service.catalog.default.name
 
     async def respond(self) -> None:
-        body = Body(self.receive, self.scope, self.service.conf.max_body_bytes)
+        body = Body(self.receive, self.scope, self.service.most_body_bytes(self._pipeline()))
         await body.read()
         stream = StreamedAnswer(self, self._endpoint.writer(self.context), self.trace_headers())
         try:

@@ -123,7 +123,10 @@ class SocketConsumer(AsyncConsumer):
     def _text(self, message: dict[str, Any]) -> str:
         """The frame's text. Raises ``PayloadTooLarge``, also for one that Daphne did not keep, and ``Malformed``."""
         text: str | None = message.get("text")
-        size, limit = message.get("too_large") or len((text or "").encode()), self.service.conf.max_body_bytes
+        size, limit = (
+            message.get("too_large") or len((text or "").encode()),
+            self.service.most_body_bytes(self.scope.get("pipeline")),
+        )
         if size > limit:
             raise PayloadTooLarge(f"The frame has {size} bytes; {limit} are allowed.")
         if text is None:

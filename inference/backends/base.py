@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, FinishReason, Job
+from inference.tasks.media import Media
 
 T = TypeVar("T")
 FAILED = "The model failed on this input; the server's log has the details under this request's id."
@@ -17,8 +18,8 @@ class LoadFailed(Exception):
     """The pipeline cannot be served. The message is one sentence for the operator."""
 
 
-Outcome = bytes | InferenceError
-"""Of one job: JSON, or what was wrong with its input."""
+Outcome = bytes | Media | InferenceError
+"""Of one job: JSON, or a recording or image, or what was wrong with its input."""
 
 
 class PreparedJob(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.core.exceptions import ImproperlyConfigured
 
 from inference.conf import Conf, Range, option
+from inference.tasks import find
 
 DEFAULT = "default"
 SETTING = re.compile("INFERENCE_([A-Z_]+)")
@@ -22,6 +23,16 @@ class PipelineSpec:
     weight: float = option(1.0, "share of a host's model time, relative to other pipelines", Range(0.01, 100))
     where: str = ""
     """Where it is described, for error messages; empty for the one that has no table."""
+
+    def most_body_bytes(self, task: str = "") -> int:
+        """Size of a body or frame: for a task that takes media, base64 of the largest with something beside it.
+
+        Args:
+            task: what is served, where the settings leave that to the model.
+        """
+        found = find(self.conf.task or task)
+        media = self.conf.max_media_bytes * 3 // 2 if found and found.input.media else 0
+        return max(self.conf.max_body_bytes, media)
 
     @property
     def called(self) -> tuple[str, ...]:

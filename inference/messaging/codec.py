@@ -27,7 +27,7 @@ TYPES: dict[str, type[Message | Status]] = {
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
 _encoder = msgspec.msgpack.Encoder()
-_JSON_TYPES = (str, int, float, bool, type(None))
+_PLAIN_TYPES = (str, int, float, bool, type(None), bytes)
 
 
 class UnknownMessage(ValueError):
@@ -58,21 +58,23 @@ def size(value: Any) -> int:
     """Bytes on the layer of a job's input or parameters.
 
     Raises:
-        TypeError: it is not a JSON value.
+        TypeError: it is neither a JSON value nor has bytes in the place of one.
     """
-    _check_json(value)
+    if type(value) is bytes:  # an image or a recording: its size is known without a copy
+        return len(value)
+    _check_plain(value)
     return len(_encoder.encode(value))
 
 
-def _check_json(value: Any) -> None:
-    """MessagePack would silently turn dates, sets and bytes into something else."""
+def _check_plain(value: Any) -> None:
+    """MessagePack would silently turn dates and sets into something else."""
     if type(value) is dict:
         for name, item in value.items():
             if type(name) is not str:
                 raise TypeError(f"a name of type {type(name).__name__} is not JSON")
-            _check_json(item)
+            _check_plain(item)
     elif type(value) is list:
         for item in value:
-            _check_json(item)
-    elif type(value) not in _JSON_TYPES:
+            _check_plain(item)
+    elif type(value) not in _PLAIN_TYPES:
         raise TypeError(f"a value of type {type(value).__name__} is not JSON")

@@ -10,8 +10,9 @@ from inference.messaging.codec import encode
 from inference.messaging.messages import Message
 from inference.messaging.previous_release import Status
 
-SEND_TIMEOUT_S = 2.0
-"""A frozen Redis must not hold a sender. Cancelling a send is safe: redis-py drops the connection."""
+SEND_TIMEOUT_S, LEAST_BYTES_PER_S = 2.0, 4e6
+"""A frozen Redis must not hold a sender, but a large message may take as long as its size needs. Cancelling a send is
+safe: redis-py drops the connection."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 SEND_INTERVAL_S = 0.002
 """Least time between two envelopes to one receiver on a layer that costs round trips."""
@@ -38,8 +39,9 @@ async def send(layer: ChannelLayer, channel: str, message: Message | Status) -> 
     Raises:
         Exception: of the layer, ``TimeoutError`` among them. The message may have been delivered all the same.
     """
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        await layer.send(channel, encode(message))
+    encoded = encode(message)
+    async with asyncio.timeout(SEND_TIMEOUT_S + len(encoded["body"]) / LEAST_BYTES_PER_S):
+        await layer.send(channel, encoded)
 
 
 def send_interval_of(layer: object) -> float:

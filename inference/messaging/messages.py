@@ -109,6 +109,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Why it failed, or how far loading has come; one sentence or phrase."""
     credit: int
     """How many jobs of the receiving web process the worker will hold at once."""
+    credit_bytes: int = 2**62
+    """Size of their inputs; one more job may be sent as long as they have less."""
     queue_depth: int
     share: float = 1.0
     """Part of the host's model time that the worker gets while it has work."""
@@ -237,7 +239,7 @@ class Generation(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """``output`` is JSON, encoded on the worker's thread; the web side joins such bytes."""
+    """``output`` is JSON, encoded on the worker's thread, whose bytes the web side joins; or media of a type."""
 
     id: int
     output: bytes
@@ -245,6 +247,8 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     inference_ms: float
     batch_size: int
     generation: Generation | None = None
+    media_type: str = ""
+    """Of an output that is a recording or an image; empty for JSON."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

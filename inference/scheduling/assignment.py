@@ -54,7 +54,7 @@ class Assigner:
         envelopes: dict[HostView, Envelopes] = {}
         for pipeline in self._pipelines.values():
             for worker, job in pipeline.take():
-                self._registry.add_record(worker, job.job_id)
+                self._registry.add_record(worker, job.job_id, job.size)
                 envelopes.setdefault(worker.host, {}).setdefault(worker, []).append(job)
         for host in self._registry:
             if not host.sending and (host in envelopes or host.has_pending_control):

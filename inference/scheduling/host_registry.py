@@ -26,6 +26,8 @@ class Record:
     """A job sent to a worker; it uses one unit of the worker's credit."""
 
     worker: "WorkerView"
+    size: int = 0
+    """Bytes of the job's input and parameters."""
     stamp: int | None = None
     """Number of the newest hello when the send returned; ``None`` while the send is in progress."""
     go_sent: bool = False
@@ -52,8 +54,10 @@ class WorkerView:
     job_ms: float = 0.0
     totals: Totals = field(default_factory=Totals)
     credit_limit: int = 0
+    credit_bytes: int = 0
     in_flight: int = 0
     """Records of jobs at this worker."""
+    bytes_in_flight: int = 0
     queue_depth: int = 0
     share: float = 1.0
     """Part of its host's model time that it got lately."""
@@ -69,6 +73,8 @@ class WorkerView:
     def credit(self) -> int:
         """How many more jobs may be sent to it now."""
         if not self.ready or self.closed or self.host.unresponsive:
+            return 0
+        if self.bytes_in_flight and self.bytes_in_flight >= self.credit_bytes:
             return 0
         return max(0, self.credit_limit - self.in_flight)
 
@@ -92,7 +98,7 @@ class WorkerView:
 
     def update(self, status: WorkerStatus) -> None:
         self.state, self.reason, self.credit_limit = status.state, status.reason, status.credit
-        self.queue_depth, self.cost = status.queue_depth, status.cost
+        self.credit_bytes, self.queue_depth, self.cost = status.credit_bytes, status.queue_depth, status.cost
         self.share, self.weight = status.share, status.weight
         self.job_ms, self.totals, self.newest_facts_n = status.job_ms, status.totals, status.facts_n
         self.version = status.version or self.version
@@ -203,10 +209,11 @@ class HostRegistry:
         worker.facts_n, worker.description, worker.version = facts.n, facts.description, facts.description.version
         return worker
 
-    def add_record(self, worker: WorkerView, job_id: int) -> None:
-        """The job is sent to this worker, at whose host it is not yet."""
-        worker.host.records[job_id] = Record(worker)
+    def add_record(self, worker: WorkerView, job_id: int, size: int = 0) -> None:
+        """The job, of so many bytes, is sent to this worker, at whose host it is not yet."""
+        worker.host.records[job_id] = Record(worker, size)
         worker.in_flight += 1
+        worker.bytes_in_flight += size
         self._holders[job_id] = self._holders.get(job_id, 0) + 1
 
     def drop_record(self, host: HostView, job_id: int) -> Record | None:
@@ -214,6 +221,7 @@ class HostRegistry:
         if (record := host.records.pop(job_id, None)) is None:
             return None
         record.worker.in_flight -= 1
+        record.worker.bytes_in_flight -= record.size
         holders = self._holders.pop(job_id) - 1
         if holders:
             self._holders[job_id] = holders

@@ -67,8 +67,8 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             super().rawDataReceived(data)
 
     def allHeadersReceived(self) -> None:
-        if self.ours and self.length is not None and self.length > self.conf.max_body_bytes:
-            self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {self.conf.max_body_bytes} are allowed."))
+        if self.ours and self.length is not None and self.length > (limit := self.most_body_bytes()):
+            self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {limit} are allowed."))
         else:
             super().allHeadersReceived()
 
@@ -124,6 +124,10 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def pipeline(self) -> str:
         """Name of the pipeline that this request is for; empty where it is for none."""
         return refusals.pipeline_of(self._local_path())
+
+    def most_body_bytes(self) -> int:
+        """Of the request that is received, as its path allows."""
+        return refusals.most_body_bytes(self._local_path())
 
     def _local_path(self) -> str:
         return mount.local_path(self.target(), self.factory.server.root_path)

@@ -24,7 +24,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     def handleContentChunk(self, data: bytes) -> None:
         """Limit a body for our mount whose length was not declared."""
         self._size += len(data)
-        if self._limited and self._size > (limit := self.channel.conf.max_body_bytes):
+        if self._limited and self._size > (limit := self.channel.most_body_bytes()):
             self.channel.refuse(PayloadTooLarge(f"The body has more than {limit} bytes; {limit} are allowed."))
         else:
             super().handleContentChunk(data)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from inference import catalog
+from inference import catalog, conf
 from inference.api import security_headers
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
@@ -94,6 +94,15 @@ def pipeline_of(path: str) -> str:
         return ""
     spec, path = found
     return spec.name if any(endpoint.path == path for _, endpoint in registry.endpoints()) else ""
+
+
+def most_body_bytes(path: str | None = None) -> int:
+    """Size of a body for the endpoint at a path below our mount; without a path, of a frame."""
+    service = current_service.get()
+    pipeline = None if path is None else pipeline_of(path)
+    if service is None or pipeline == "":
+        return conf.current().max_body_bytes
+    return service.most_body_bytes(pipeline)
 
 
 def context_of(transport: str, host: str | None, request_id: str = "", traceparent: str = "") -> RequestContext:

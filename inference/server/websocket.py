@@ -17,8 +17,9 @@ WEBSOCKET = InferenceRequest.Transport.WEBSOCKET
 POLICY_VIOLATION = 1008
 CLOSE_S, QUICK_CLOSE_S = 5.0, 0.5
 """How long a disconnected client has to read the close code; the second where much is unsent on other connections."""
-MOST_UNREAD_FRAMES = 256
-"""Frames that the application has not taken; with more, reading pauses until half of them are taken."""
+MOST_UNREAD_FRAMES, MOST_UNREAD_BYTES = 256, 2**28
+"""Frames that the application has not taken, and what they may have if all are of the largest size; with more, reading
+pauses until half of them are taken."""
 PAUSE_S = 0.01
 
 
@@ -33,7 +34,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         super().__init__()
         limits = conf.current()
         self._reader_watch = SlowReaderWatch(call_later, limits.stall_s, limits.max_reply_bytes)
-        self._most_bytes = limits.max_body_bytes
+        self._most_bytes = refusals.most_body_bytes()
+        self._most_unread = max(2, min(MOST_UNREAD_FRAMES, MOST_UNREAD_BYTES // self._most_bytes))
         self._paused: Any = None
         self.http_status_line = ""
 
@@ -81,12 +83,12 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             super().onMessage(*message)
         elif not self.muted:
             self.application_queue.put_nowait({"type": "websocket.receive", "too_large": size})
-        if self._paused is None and self.application_queue.qsize() > MOST_UNREAD_FRAMES:
+        if self._paused is None and self.application_queue.qsize() > self._most_unread:
             self.transport.pauseProducing()
             self._paused = call_later(PAUSE_S, self._resume)
 
     def _resume(self) -> None:
-        if self.application_queue.qsize() > MOST_UNREAD_FRAMES // 2:
+        if self.application_queue.qsize() > self._most_unread // 2:
             self._paused = call_later(PAUSE_S, self._resume)
         else:
             self._paused = None

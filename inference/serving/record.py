@@ -1,6 +1,7 @@
 """What became of a request, as metrics, request log and the process's own log have it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError
@@ -15,6 +16,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import Served, Times
+from inference.tasks import TASKS
 
 Status = InferenceRequest.Status
 NOTHING = Served("", "")
@@ -60,7 +62,7 @@ class RequestRecord:
             pipeline=self.pipeline,
             version=self.description.version if self.description else "",
             inputs=len(query.inputs) if query else 0,
-            preview=preview(query.inputs, log_inputs) if query else "",
+            preview=preview(self._shown(query), log_inputs) if query else "",
             status=_status(error),
             code=error.code if error else "",
             message=error.message if error else "",
@@ -71,6 +73,11 @@ class RequestRecord:
             inference_ms=times.inference_ms if answers else None,
             total_ms=times.total_ms,
         )
+
+    def _shown(self, query: Query) -> list[Any]:
+        """The inputs without the bytes of images and recordings."""
+        form = TASKS[self.description.task].input if self.description else None
+        return [form.shown(value) for value in query.inputs] if form and form.media else query.inputs
 
 
 class Recorder:

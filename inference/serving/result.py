@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
+from inference.tasks.media import Media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +31,8 @@ class Served:
 class RequestResult:
     query: Query
     served: Served
-    outputs: list[bytes]
-    """JSON, one per input, in order."""
+    outputs: list[bytes | Media]
+    """JSON, or media, one per input, in order."""
     times: Times
     generation: GenerationResult | None = None
     """Of a request that asked for tokens."""

@@ -5,11 +5,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from inference.catalog import Catalog
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
-from inference.messaging.messages import Generation, Token
+from inference.messaging.messages import Description, Generation, Token
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
@@ -26,6 +27,8 @@ from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
 from inference.serving.result import RequestResult, Served
+from inference.tasks import TASKS
+from inference.tasks.media import Media
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,14 @@ class Service:
     def admission(self, pipeline: str | None = None) -> Admission:
         """Of the pipeline with this name, by default that of the catalog's default."""
         return self.admissions[pipeline or self.catalog.default.name]
+
+    def most_body_bytes(self, pipeline: str | None = None) -> int:
+        """Size of a body or frame for a pipeline; without a name, for any of them."""
+        if pipeline is None:
+            return max(map(self.most_body_bytes, self.catalog.names))
+        description, spec = self.dispatcher.pipelines[pipeline].description, self.catalog.find(pipeline)
+        assert spec is not None  # noqa: S101 - the dispatcher has the pipelines of the catalog
+        return spec.most_body_bytes(description.task if description else "")
 
     async def answer(
         self,
@@ -178,13 +189,13 @@ class Service:
         validation.validate_number(query.inputs)
         with self.admissions[record.pipeline].permits(len(query.inputs), peer, query.deadline_s):
             record.answers = await self._answers(record, query, progress)
-        outputs = [answer.result.output for answer in record.answers]
-        _finish(record.generation, record.answers[0].result.generation)
-        self._check_size(sum(map(len, outputs)))
+        results = [answer.result for answer in record.answers]
+        _finish(record.generation, results[0].generation)
+        self._check_size(sum(len(result.output) for result in results))
         return RequestResult(
             query=query,
             served=record.served,
-            outputs=outputs,
+            outputs=[Media(each.output, each.media_type) if each.media_type else each.output for each in results],
             times=record.times(),
             generation=record.generation,
         )
@@ -231,7 +242,7 @@ class Service:
         context = record.context
         description = record.description = await self.dispatcher.description(deadline_at, record.pipeline)
         parameters = validation.validate_parameters(description, query.parameters)
-        inputs = validation.validate_inputs(description, query.inputs, parameters)
+        inputs = await self._checked_inputs(description, query, parameters)
         if query.tokens_for is not None:
             validation.validate_tokens(description, query.tokens_for, many=query.many)
             record.generation = GenerationResult(
@@ -248,6 +259,14 @@ class Service:
             traceparent=context.traceparent,
             version=description.version,
         )
+
+    async def _checked_inputs(self, description: Description, query: Query, parameters: dict[str, Any]) -> list[Any]:
+        """As workers get them. Base64 of images and recordings is decoded on another thread."""
+        if not TASKS[description.task].input.media:
+            return validation.validate_inputs(description, query.inputs, parameters)
+        inputs = await asyncio.to_thread(validation.validate_inputs, description, query.inputs, parameters)
+        validation.validate_media(inputs, self.conf.max_media_bytes)
+        return inputs
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from inference.errors import EmptyInput, Invalid
+from inference.errors import EmptyInput, Invalid, PayloadTooLarge
 from inference.messaging.messages import Description
 from inference.tasks import TASKS
 from inference.tasks.base import Task
@@ -36,6 +36,14 @@ def validate_inputs(
         form.checked(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description, cut=cut)
         for index, value in enumerate(inputs)
     ]
+
+
+def validate_media(inputs: Sequence[Any], most_bytes: int) -> None:
+    """Raises ``PayloadTooLarge`` for an image or recording, alone or a field of an input, that is too large."""
+    for value in inputs:
+        for part in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(part, bytes) and len(part) > most_bytes:
+                raise PayloadTooLarge(f"An image or recording has {len(part)} bytes; {most_bytes} are allowed.")
 
 
 def validate_tokens(description: Description, field: str, *, many: bool) -> None:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from inference.tasks.inputs import InputForm
 from inference.tasks.parameters import Parameter
 
-Output = Literal["labels", "spans", "fills", "vectors", "scores", "text"]
+Output = Literal[
+    "labels", "spans", "fills", "vectors", "scores", "text", "answer", "boxes", "masks", "media", "transcript"
+]
 """What an answer consists of."""
 
 

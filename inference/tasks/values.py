@@ -2,7 +2,16 @@
 
 from typing import Any
 
-_NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+from inference.tasks.media import Media
+
+_NAMES = {
+    Media: "an image or a recording",
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def json_type(value: Any) -> str:

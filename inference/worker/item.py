@@ -33,7 +33,7 @@ class Item:
 
     @cached_property
     def chars(self) -> int:
-        """Characters of all texts in the input."""
+        """Characters of all texts in the input, and bytes of all media."""
         return _chars(self.job.input)
 
     @property
@@ -62,7 +62,7 @@ class JobReplies(Protocol):
 
 
 def _chars(value: Any) -> int:
-    if isinstance(value, str):
+    if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):
         return sum(map(_chars, value.values()))

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 CREDIT_BATCHES = 4
 """Full batches that a worker wants to hold: the more it can choose from, the less it pads."""
 
+CREDIT_BYTES = 2**26
+"""Size of the inputs that a worker wants to hold, which are images or recordings where it is ever reached."""
+
 
 class PipelineWorker:
     """State of one pipeline at its host. It has a runner from the moment it is ready."""
@@ -90,6 +93,7 @@ class PipelineWorker:
             state=self.state,
             reason=self.reason,
             credit=self._credit(max(1, webs), share) if self.state == "ready" else 0,
+            credit_bytes=CREDIT_BYTES // max(1, webs),
             queue_depth=runner.depth if runner else 0,
             share=round(share, 3),
             weight=self.spec.weight,

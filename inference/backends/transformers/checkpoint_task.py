@@ -17,7 +17,6 @@ NOT_SERVED = {
     "MTModel": "translation",
     "ForMultipleChoice": "multiple-choice",
     "ForNextSentencePrediction": "next-sentence-prediction",
-    "ForImageClassification": "image-classification",
     "ForImageSegmentation": "image-segmentation",
     "ForSemanticSegmentation": "image-segmentation",
     "ForObjectDetection": "object-detection",

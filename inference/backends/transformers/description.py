@@ -26,7 +26,7 @@ def describe(loaded: Loaded, *, streams: bool = False) -> Description:
         device=loaded.device,
         dtype=loaded.dtype,
         threads=loaded.threads,
-        vocabulary=getattr(config, "vocab_size", 0) or len(tokenizer),
+        vocabulary=getattr(config, "vocab_size", 0) or (len(tokenizer) if tokenizer else 0),
         mask_token=(tokenizer.mask_token or "") if form.masked else "",
         longest_input=longest,
         longest_input_chars=longest * CHARS_PER_TOKEN,
@@ -49,7 +49,7 @@ def version_of(description: Description, weights: str) -> str:
 
 def _longest_input(tokenizer: Any, config: Any) -> int:
     """Tokens. What the tokenizer says, bounded by the model's position table."""
-    limits = [tokenizer.model_max_length, NO_LIMIT]
+    limits = [tokenizer.model_max_length if tokenizer else NO_LIMIT, NO_LIMIT]
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if positions:
         limits.append(positions - first_position(config))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import torch
@@ -16,6 +16,7 @@ from inference.backends.transformers.rows import Row, TokenizedJob
 from inference.backends.transformers.task import TransformersTask
 from inference.backends.transformers.warm_up import example, prepared
 from inference.conf import Conf
+from inference.errors import InferenceError
 from inference.messaging.messages import Job
 
 logger = logging.getLogger(__name__)
@@ -67,9 +68,9 @@ def _decoded(outcomes: Sequence[Outcome]) -> list[Any]:
     """Raises an outcome that is an error."""
     outputs = []
     for outcome in outcomes:
-        if not isinstance(outcome, bytes):
+        if isinstance(outcome, InferenceError):
             raise outcome
-        outputs.append(msgspec.json.decode(outcome))
+        outputs.append(msgspec.json.decode(cast("bytes", outcome)))
     return outputs
 
 

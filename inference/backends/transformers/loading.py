@@ -27,6 +27,13 @@ from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks.base import Task
 
 REPORT_EVERY_S = 2.0
+PARTS = {
+    "tokenizer": "AutoTokenizer",
+    "image_processor": "AutoImageProcessor",
+    "feature_extractor": "AutoFeatureExtractor",
+    "processor": "AutoProcessor",
+}
+"""Classes of transformers by the pipeline's arguments."""
 
 
 def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
@@ -78,8 +85,9 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     task, spec = task_of(conf, config)
     dtype = choose_dtype(conf.dtype, device)
     memory.check(conf, name, device, dtype)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
-    check_tokenizer(tokenizer, config, name)
+    parts = {part: getattr(transformers, PARTS[part]).from_pretrained(**source) for part in spec.parts}
+    if tokenizer := parts.get("tokenizer"):
+        check_tokenizer(tokenizer, config, name)
     report(f"loading weights for {task.name}")
     model, info = getattr(transformers, spec.auto_class).from_pretrained(
         **source,
@@ -91,7 +99,7 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     )
     check_weights(info, task.name, name, spec.optional_weights)
     model.eval()
-    pipe = transformers.pipeline(spec.pipeline or task.name, model=model, tokenizer=tokenizer, device=device)
+    pipe = transformers.pipeline(spec.pipeline or task.name, model=model, device=device, **parts)
     compat.check_pipeline(pipe)
     return pipe, task, spec
 

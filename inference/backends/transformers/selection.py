@@ -11,6 +11,7 @@ from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.ragged import Ragged
 from inference.backends.transformers.rows import Row
+from inference.backends.transformers.stacked import Stacked
 from inference.backends.transformers.task import Report
 from inference.backends.transformers.unbatched import Unbatched
 from inference.backends.transformers.warm_up import example, prepared
@@ -24,6 +25,8 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
     """A pipeline that is not made of rows is called as a whole; a fast path that fails its self-check is left out."""
     if loaded.spec.build is not None:
         return loaded.spec.build(loaded, conf, report)
+    if loaded.spec.stacked is not None:
+        return _stacked(loaded.spec.stacked(loaded, conf), loaded, report)
     if loaded.spec.encoder is None:
         return Unbatched(loaded)
     encoder = loaded.spec.encoder(loaded, conf)
@@ -36,6 +39,13 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
     if loaded.device == "cpu" and encoder.pads and _runs_without_padding(encoder, loaded):
         report("batches run without padding")
     return encoder
+
+
+def _stacked(pipeline: Stacked, loaded: Loaded, report: Report) -> Stacked:
+    jobs = prepared(pipeline, [example(pipeline.description)] * 2)
+    if pack_linears(loaded.pipe.model, lambda: pipeline.compared(jobs), loaded.turn):
+        report("linear layers are packed for oneDNN")
+    return pipeline
 
 
 def _runs_without_padding(encoder: Encoder, loaded: Loaded) -> bool:

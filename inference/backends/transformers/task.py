@@ -12,6 +12,7 @@ from inference.tasks.base import Task
 if TYPE_CHECKING:
     from inference.backends.transformers.encoder import Encoder
     from inference.backends.transformers.loaded import Loaded
+    from inference.backends.transformers.stacked import Stacked
 
 Report = Callable[[str], None]
 """Is called with progress, in words."""
@@ -21,7 +22,8 @@ Report = Callable[[str], None]
 class TransformersTask:
     """How transformers loads and runs a task; ``TASK`` of the module that is named like the task.
 
-    It runs as batches of rows (``encoder``), or in its own way (``build``), or else one input after the other.
+    It runs as batches of rows (``encoder``) or of images and recordings (``stacked``), or in its own way (``build``),
+    or else one input after the other.
     """
 
     auto_class: str
@@ -34,9 +36,12 @@ class TransformersTask:
     """Beginnings of the names of weights that it does not use, so that a checkpoint may lack them."""
     check: Callable[[str, Any], None] | None = None
     """Called with a model's name and configuration; raises ``LoadFailed`` for one that is not fit for the task."""
+    parts: tuple[str, ...] = ("tokenizer",)
+    """What a pipeline has beside its model: arguments of ``transformers.pipeline`` that ``loading.PARTS`` names."""
     pipeline: str = ""
     """The transformers pipeline whose parts are used, if it is not named like the task."""
     encoder: "type[Encoder] | None" = None
+    stacked: "type[Stacked] | None" = None
     build: "Callable[[Loaded, Conf, Report], BatchedPipeline] | None" = None
     warm_up_parameters: Mapping[str, Any] = field(default_factory=dict)
     """Beside those of the task's example."""

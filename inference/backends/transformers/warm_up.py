@@ -15,7 +15,8 @@ MORE = "There is more to say about it, and somebody will say it before the eveni
 SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
 """Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
 STREAMED = SHAPES[:2]
-"""The same where texts are generated step by step: nothing is chosen by what batches of prompts cost."""
+"""The same where texts are generated step by step: nothing is chosen by what batches of prompts cost. And of images and
+recordings, which are all of one size for the model."""
 ONE_BY_ONE = ((1, 0), (1, 2), (1, 8))
 """The same where each input has a call of its own."""
 
@@ -28,6 +29,7 @@ def example(description: Description, *, longer: int = 0, parameters: Mapping[st
     value = task.input.changed(
         task.example_for(description.mask_token), lambda text: " ".join([text] + [MORE] * longer)
     )
+    value = task.input.checked("The example", value, description, cut=True)
     return Job(id=0, request_id="warm-up", input=value, parameters=given, time_left_s=3600)
 
 
@@ -64,7 +66,7 @@ def _batches(pipeline: BatchedPipeline) -> list[list[Job]]:
     spec = transformers_tasks.find(TASKS[d.task])
     if not pipeline.shares_calls and spec and spec.call_parameters:
         return [[example(d, parameters=parameters)] for parameters in spec.call_parameters]
-    shapes = STREAMED if d.streams else SHAPES if pipeline.shares_calls else ONE_BY_ONE
+    shapes = STREAMED if d.streams or TASKS[d.task].input.media else SHAPES if pipeline.shares_calls else ONE_BY_ONE
     return [[example(d, longer=longer)] * size for size, longer in shapes]
 
 

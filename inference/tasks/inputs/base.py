@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from inference.errors import EmptyInput, Invalid
+from inference.errors import EmptyInput, Invalid, Malformed
+from inference.tasks.media import Media
 from inference.tasks.values import is_encodable, json_type
 
 
@@ -30,6 +31,8 @@ class InputForm(ABC):
     """An input must contain the model's mask token."""
     chats = False
     """An input may be a chat, where the model has a chat template."""
+    media = False
+    """An input is an image or a recording, or has one."""
 
     @abstractmethod
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:
@@ -52,14 +55,30 @@ class InputForm(ABC):
     def changed(self, value: Any, change: Callable[[str], str]) -> Any:
         """A valid input with ``change`` applied to each text that a person wrote."""
 
+    def shown(self, value: Any) -> Any:
+        """An input, valid or not, for the log: without the bytes of media."""
+        return value
+
 
 def check_text(where: str, text: Any, model: Model, *, cut: bool = False) -> None:
-    """Raises ``EmptyInput``; ``Invalid`` for anything but a text that the model may be able to take."""
+    """Raises ``EmptyInput``; ``Invalid`` for anything but a text that the model may be able to take; ``Malformed``."""
+    if isinstance(text, Media):
+        if text.type:
+            raise Invalid(f"{where} is {text.type}; it must be a text.")
+        check_utf8(text.data)
     if not isinstance(text, str):
         raise Invalid(f"{where} is {json_type(text)}; it must be a text.")
     if not text.strip():
         raise EmptyInput(f"{where} is empty; send a text.")
     check_characters(where, [text], model, cut=cut)
+
+
+def check_utf8(data: bytes) -> None:
+    """Raises ``Malformed``."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"The body is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}.") from None
 
 
 def check_characters(where: str, texts: Sequence[str], model: Model, *, cut: bool = False) -> None:

@@ -10,6 +10,7 @@ from inference.backends.base import FAILED, BatchedPipeline, Outcome, check_numb
 from inference.backends.sizes import computed_tokens
 from inference.errors import InferenceError
 from inference.messaging.messages import Closing, Error, Result, Returned, Started, Totals
+from inference.tasks.media import Media
 from inference.worker.batching.bisection import Bisection, is_out_of_memory
 from inference.worker.batching.policy import BatchLimits, choose_batch
 from inference.worker.executors import ThreadExecutor
@@ -134,7 +135,8 @@ class Batcher(JobRunner):
                 closing = Error(item.job.id, outcome.code, outcome.message)
             else:
                 queue_ms = (started - item.received_at) * 1000
-                closing = Result(item.job.id, outcome, queue_ms, inference_ms, len(items))
+                output, kind = (outcome.data, outcome.type) if isinstance(outcome, Media) else (outcome, "")
+                closing = Result(item.job.id, output, queue_ms, inference_ms, len(items), media_type=kind)
             self._close(item, closing)
 
     async def _run_once(self, batch: Sequence[Item], thread: ThreadExecutor) -> list[Outcome]:

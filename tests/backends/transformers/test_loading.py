@@ -92,7 +92,6 @@ def test_a_broken_folder_is_refused(
         ("MarianMTModel", "translation"),
         ("RobertaForMultipleChoice", "multiple-choice"),
         ("BertForNextSentencePrediction", "next-sentence-prediction"),
-        ("ViTForImageClassification", "image-classification"),
         ("Wav2Vec2ForCTC", "automatic-speech-recognition"),
     ],
 )

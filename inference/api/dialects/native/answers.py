@@ -10,11 +10,18 @@ from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.generation_result import GenerationResult
 from inference.serving.result import Times
+from inference.tasks.media import Media
 
 
-def write_outputs(outputs: Sequence[bytes], *, many: bool) -> bytes:
-    """What the pipeline returns; for a list of inputs, a list in the same order. ``outputs`` are JSON."""
-    return b"[" + b",".join(outputs) + b"]" if many else outputs[0]
+def write_outputs(outputs: Sequence[bytes | Media], *, many: bool) -> bytes:
+    """What the pipeline returns; for a list of inputs, a list in the same order."""
+    written = [write_media(output) if isinstance(output, Media) else output for output in outputs]
+    return b"[" + b",".join(written) + b"]" if many else written[0]
+
+
+def write_media(media: Media) -> bytes:
+    """In JSON: the bytes in base64, under the names of https://huggingface.co/docs/inference-providers for audio."""
+    return msgspec.json.encode({"content-type": media.type, "blob": media.data})
 
 
 def error_fields(error: InferenceError) -> dict[str, Any]:
@@ -25,10 +32,12 @@ def write_error(error: InferenceError) -> bytes:
     return msgspec.json.encode(error_fields(error))
 
 
-def write_headers(request_id: str, times: Times, error: InferenceError | None = None) -> Headers:
+def write_headers(
+    request_id: str, times: Times, error: InferenceError | None = None, *, content_type: str = "application/json"
+) -> Headers:
     """Of every answer that is not streamed; times are in milliseconds."""
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", content_type.encode()),
         (b"x-request-id", request_id.encode()),
         (b"x-queue-time", b"%.3f" % times.queue_ms),
         (b"x-inference-time", b"%.3f" % times.inference_ms),

@@ -8,12 +8,15 @@ from inference.api.dialects.base import Head, Reply, Writer
 from inference.api.dialects.native.answers import write_details, write_headers, write_outputs
 from inference.api.dialects.native.event_stream import EventWriter
 from inference.api.dialects.native.requests import EXAMPLE, decode_object, read_deadline, read_query
-from inference.errors import EmptyInput, Malformed, UnsupportedMediaType
+from inference.errors import EmptyInput, UnsupportedMediaType
 from inference.serving.context import RequestContext
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
+from inference.tasks.inputs.base import check_utf8
+from inference.tasks.media import Media
 
 DEADLINE_HEADER = "x-request-timeout-seconds"
+MEDIA = ("image/", "audio/")
 _LITERALLY = " To send the text literally, use Content-Type: text/plain."
 
 
@@ -30,7 +33,10 @@ class NativeEndpoint:
         return read_body(body, head.header(b"content-type"), deadline_s)
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
-        body = write_outputs(result.outputs, many=result.query.many)
+        first, many = result.outputs[0], result.query.many
+        if isinstance(first, Media) and not many:
+            return Reply(200, write_headers(context.id, result.times, content_type=first.type), first.data)
+        body = write_outputs(result.outputs, many=many)
         if result.generation is not None:
             body = write_details(result.generation, body)
         return Reply(200, write_headers(context.id, result.times), body)
@@ -42,7 +48,8 @@ class NativeEndpoint:
 def read_body(body: bytes, content_type: str, deadline_s: float | None) -> Query:
     """A request's body.
 
-    JSON if its type says so or it begins like an object (unless the type is ``text/plain``), otherwise UTF-8 text.
+    Media if its type says so; JSON if its type says so or it begins like an object (unless the type is
+    ``text/plain``), otherwise UTF-8 text. Bytes of no such type that are not UTF-8 may be media, too.
 
     Raises:
         Malformed, EmptyInput, Invalid, UnsupportedMediaType: what is wrong, in one sentence.
@@ -56,10 +63,14 @@ def read_body(body: bytes, content_type: str, deadline_s: float | None) -> Query
     if kind == "application/json" or (kind != "text/plain" and body.lstrip()[:1] == b"{"):
         hint = "" if kind == "application/json" else _LITERALLY
         return read_query(decode_object(body, hint=hint), deadline_s=deadline_s)
+    if kind.startswith(MEDIA):
+        return Query(inputs=[Media(body, kind)], many=False, deadline_s=deadline_s)
     try:
         text = body.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed(f"The body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}.") from None
+    except UnicodeDecodeError:
+        if kind == "text/plain":
+            check_utf8(body)
+        return Query(inputs=[Media(body)], many=False, deadline_s=deadline_s)
     if not text.strip():
         raise EmptyInput('The body is empty; send a text, or JSON such as {"inputs": "a text"}.')
     return Query(inputs=[text], many=False, deadline_s=deadline_s)

@@ -230,12 +230,12 @@ def test_json_that_is_nested_without_end_is_malformed(opening: bytes):
     ("body", "place", "byte"), [(b"\xff", 0, "ff"), (b"ab\xc3", 2, "c3"), (b"a\xed\xa0\x80", 1, "ed")], ids=str
 )
 def test_a_text_that_is_not_utf_8_is_malformed_and_the_byte_is_named(body: bytes, place: int, byte: str):
-    error = refusal(body)
+    error = refusal(body, "text/plain")
     assert (type(error), error.message) == (Malformed, f"The body is not UTF-8: byte {place} is 0x{byte}.")
 
 
 def test_utf_16_is_no_utf_8():
-    assert isinstance(refusal("test [MASK]".encode("utf-16")), Malformed)
+    assert isinstance(refusal("test [MASK]".encode("utf-16"), "text/plain"), Malformed)
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=x", "Multipart/Form-Data"])

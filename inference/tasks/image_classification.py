@@ -1,0 +1,20 @@
+"""image-classification: the labels of an image, with scores."""
+
+from inference.tasks.base import Task
+from inference.tasks.inputs import MediaInput
+from inference.tasks.media import EXAMPLE_IMAGE
+from inference.tasks.parameters import Choice, Parameter, Whole
+
+TASK = Task(
+    name="image-classification",
+    input=MediaInput("image"),
+    output="labels",
+    parameters={
+        "top_k": Parameter(kind=Whole(1, 1000), meaning="how many answers, best first"),
+        "function_to_apply": Parameter(
+            kind=Choice(("sigmoid", "softmax", "none")), meaning="how scores are made of logits"
+        ),
+    },
+    example=EXAMPLE_IMAGE,
+    example_parameters={"top_k": 3},
+)
