@@ -5,8 +5,8 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from inspect import getdoc
 from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,7 @@ from tests.conftest import client
 from tests.processes import ROOT, Web
 
 PAGE = (ROOT / "docs/tasks.md").read_text()
-SECTIONS = {
-    name: section for name, section in re.findall(r"^## `([\w-]+)`$\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
-}
+SECTIONS = dict(re.findall(r"^## `([\w-]+)`$\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 FILES = {".jpg": EXAMPLE_IMAGE, ".png": EXAMPLE_IMAGE, ".wav": EXAMPLE_RECORDING}
 """Stand for the files that the requests name, by their ending."""
 

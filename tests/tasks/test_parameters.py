@@ -40,42 +40,19 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
         ["This is it.", "{}" + "a" * 499, "{0}", "{}{}", "{{}}", "{.__class__} {}", "{{}}{:>9}", "{} {", *NO_TEXTS],
     ),
 }
-GENERATION = {
-    "max_new_tokens": WHOLE.format(1, 4096),
-    "do_sample": FLAG,
-    "temperature": NUMBER.format(0.01, 100),
-    "top_k": WHOLE.format(1, 1000),
-    "top_p": NUMBER.format(0.001, 1),
-    "repetition_penalty": NUMBER.format(0.01, 100),
-    "seed": WHOLE.format(0, 2**31 - 1),
-    "stop": LIST.format(16, 100),
-}
-PARAMETERS: dict[str, dict[str, str]] = {
-    "fill-mask": {"top_k": WHOLE.format(1, 1000), "targets": LIST.format(100, 100)},
-    "text-classification": {
-        "top_k": WHOLE.format(1, 1000),
-        "function_to_apply": CHOICE.format("sigmoid, softmax, none"),
-    },
-    "token-classification": {
-        "aggregation_strategy": CHOICE.format("none, simple, first, average, max"),
-        "ignore_labels": LIST.format(100, 100),
-    },
-    "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG},
-    "zero-shot-classification": {
-        "candidate_labels": LIST.format(64, 200),
-        "multi_label": FLAG,
-        "hypothesis_template": TEMPLATE,
-    },
-    "text-generation": {**GENERATION, "return_full_text": FLAG},
-}
+PARAMETERS = {task.name: {name: str(p.kind) for name, p in task.parameters.items()} for task in TASKS.values()}
+GENERATION = {name: PARAMETERS["text-generation"][name] for name in TASKS["text-generation"].forward}
 EACH = [(task, name, rule) for task, parameters in PARAMETERS.items() for name, rule in parameters.items()]
-RIGHT = [(task, name, value) for task, name, rule in EACH for value in RULES[rule][0]]
-WRONG = [(task, name, value, rule) for task, name, rule in EACH for value in RULES[rule][1]]
+FIRST = {rule: (task, name) for task, name, rule in reversed(EACH)}
+"""A parameter for each rule."""
+RIGHT = [(*FIRST[rule], value) for rule in FIRST for value in RULES[rule][0]]
+WRONG = [(*FIRST[rule], value, rule) for rule in FIRST for value in RULES[rule][1]]
 
 
 def parameters_of(task: str, given: Any, **fields: Any) -> dict[str, Any]:
     """Validated, together with what the task cannot do without."""
-    required = {"candidate_labels": ["a", "b"]} if task == "zero-shot-classification" else {}
+    known, examples = TASKS[task].parameters, TASKS[task].example_parameters
+    required = {name: examples[name] for name, parameter in known.items() if parameter.required}
     return validate_parameters(describe(task, **fields), required | given)
 
 
@@ -88,13 +65,8 @@ def complaint(task: str, given: Any, **fields: Any) -> str:
 # Parameters
 
 
-def test_the_rules_of_every_parameter_are_tried_here():
-    known = {
-        task.name: {name: str(parameter.kind) for name, parameter in task.parameters.items()}
-        for task in TASKS.values()
-        if task.parameters
-    }
-    assert known == PARAMETERS
+def test_every_rule_is_that_of_a_parameter():
+    assert list(RULES.keys() - FIRST.keys()) == []
 
 
 @pytest.mark.parametrize(("task", "name", "value"), RIGHT)
