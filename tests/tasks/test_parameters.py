@@ -40,6 +40,9 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
         ["This is it.", "{}" + "a" * 499, "{0}", "{}{}", "{{}}", "{.__class__} {}", "{{}}{:>9}", "{} {", *NO_TEXTS],
     ),
 }
+SIDE = CHOICE.format("left, right")
+RULES[SIDE] = (["left", "right"], ["Left", "both", *NO_TEXTS])
+CUT = {"truncate": FLAG, "truncation_direction": SIDE}
 GENERATION = {
     "max_new_tokens": WHOLE.format(1, 4096),
     "do_sample": FLAG,
@@ -51,20 +54,24 @@ GENERATION = {
     "stop": LIST.format(16, 100),
 }
 PARAMETERS: dict[str, dict[str, str]] = {
-    "fill-mask": {"top_k": WHOLE.format(1, 1000), "targets": LIST.format(100, 100)},
+    "fill-mask": {"top_k": WHOLE.format(1, 1000), "targets": LIST.format(100, 100), "truncate": FLAG},
     "text-classification": {
         "top_k": WHOLE.format(1, 1000),
         "function_to_apply": CHOICE.format("sigmoid, softmax, none"),
+        **CUT,
     },
     "token-classification": {
         "aggregation_strategy": CHOICE.format("none, simple, first, average, max"),
         "ignore_labels": LIST.format(100, 100),
+        "truncate": FLAG,
     },
-    "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG},
+    "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG, **CUT},
+    "sentence-similarity": CUT,
     "zero-shot-classification": {
         "candidate_labels": LIST.format(64, 200),
         "multi_label": FLAG,
         "hypothesis_template": TEMPLATE,
+        "truncate": FLAG,
     },
     "text-generation": {**GENERATION, "return_full_text": FLAG},
 }
