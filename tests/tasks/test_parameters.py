@@ -67,6 +67,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
     },
     "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG, **CUT},
     "sentence-similarity": CUT,
+    "text-ranking": {"raw_scores": FLAG, "return_text": FLAG, "top_n": WHOLE.format(1, 1000), **CUT},
     "zero-shot-classification": {
         "candidate_labels": LIST.format(64, 200),
         "multi_label": FLAG,

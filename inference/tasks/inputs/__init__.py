@@ -6,7 +6,17 @@ In: a JSON value, or media, as a client sent it. Out: what workers get, or the s
 from inference.tasks.inputs.base import InputForm, Model
 from inference.tasks.inputs.chat import ChatOrTextInput, is_chat
 from inference.tasks.inputs.pair import TextOrPairInput
+from inference.tasks.inputs.ranking import RankingInput
 from inference.tasks.inputs.sentences import SentencesInput
 from inference.tasks.inputs.text import TextInput
 
-__all__ = ["ChatOrTextInput", "InputForm", "Model", "SentencesInput", "TextInput", "TextOrPairInput", "is_chat"]
+__all__ = [
+    "ChatOrTextInput",
+    "InputForm",
+    "Model",
+    "RankingInput",
+    "SentencesInput",
+    "TextInput",
+    "TextOrPairInput",
+    "is_chat",
+]
