@@ -8,7 +8,18 @@ from inference.tasks.inputs import InputForm
 from inference.tasks.parameters import Parameter
 
 Output = Literal[
-    "labels", "spans", "fills", "vectors", "scores", "text", "answer", "boxes", "masks", "media", "transcript"
+    "labels",
+    "spans",
+    "fills",
+    "vectors",
+    "scores",
+    "ranking",
+    "text",
+    "answer",
+    "boxes",
+    "masks",
+    "media",
+    "transcript",
 ]
 """What an answer consists of."""
 

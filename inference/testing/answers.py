@@ -29,6 +29,7 @@ def default_answer(description: Description) -> Answer:
         "spans": _spans,
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
+        "ranking": _ranking,
         "text": lambda given, _: " and so on.",
     }
     return by_output[task.output]
@@ -49,3 +50,12 @@ def _spans(text: str, parameters: dict[str, Any]) -> Any:
 def _vectors(text: str, parameters: dict[str, Any]) -> Any:
     vector = [1.0, 0.0, 0.0]
     return vector if parameters.get("pooling", "none") != "none" else [[vector]]
+
+
+def _ranking(given: Any, parameters: dict[str, Any]) -> Any:
+    texts = enumerate(given["texts"])
+    ranking = [
+        {"index": index, "score": 1.0} | ({"text": text} if parameters.get("return_text") else {})
+        for index, text in texts
+    ]
+    return ranking[: parameters.get("top_n")]

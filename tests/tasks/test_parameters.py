@@ -29,6 +29,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
     CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
+    CHOICE.format("left, right"): (["left", "right"], ["Left", "both", *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],
         [[], ["a"] * 101, ["a" * 101], [""], ["a", 1], ["a", None], [["a"]], "a", {}, {"a": 1}, ["\ud800"]],
