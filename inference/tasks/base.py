@@ -20,6 +20,7 @@ Output = Literal[
     "masks",
     "media",
     "transcript",
+    "decisions",
 ]
 """What an answer consists of."""
 

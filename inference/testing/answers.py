@@ -30,6 +30,7 @@ def default_answer(description: Description) -> Answer:
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
         "ranking": _ranking,
+        "decisions": _decisions,
         "text": lambda given, _: " and so on.",
     }
     return by_output[task.output]
@@ -59,3 +60,20 @@ def _ranking(given: Any, parameters: dict[str, Any]) -> Any:
         for index, text in texts
     ]
     return ranking[: parameters.get("top_n")]
+
+
+def _decisions(given: dict[str, Any], parameters: dict[str, Any]) -> Any:
+    """The first option of each question."""
+    return {name: _decision(question) for name, question in given["questions"].items()}
+
+
+def _decision(question: dict[str, Any]) -> Any:
+    if question["type"] == "noul":
+        return {"type": "noul", "noul": 1.0}
+    criteria = question["criteria"]
+    options = list(criteria) if question["type"] == "choice" else [str(level) for level in range(len(criteria))]
+    probabilities = {option: float(number == 0) for number, option in enumerate(options)}
+    if question["type"] == "choice":
+        return {"type": "choice", "choice": options[0], "confidence": 1.0, "probabilities": probabilities}
+    legend = dict(zip(options, criteria, strict=True))
+    return {"type": "score", "score": 0.0, "legend": legend, "confidence": 1.0, "probabilities": probabilities}

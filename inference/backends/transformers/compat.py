@@ -15,6 +15,7 @@ PIPELINES = "pipelines"
 HALF_PRECISION = "half precision on a CPU"
 PACKED_LAYERS = "packed linear layers"
 NO_PADDING = "batches without padding"
+DECISIONS = "decisions in batches"
 CONTINUOUS_BATCHING = "continuous batching of generated texts"
 
 _ATTENTION = (
@@ -35,6 +36,11 @@ NAMES: dict[str, tuple[str, ...]] = {
         "transformers.pytorch_utils.Conv1D",
     ),
     NO_PADDING: _ATTENTION,
+    DECISIONS: (
+        "transformers.decision.label_token_ids",
+        "transformers.decision.modeling_utils.process_scores",
+        "transformers.DecisionPipeline",
+    ),
     CONTINUOUS_BATCHING: (
         *_ATTENTION,
         "transformers.AttentionMaskInterface",

@@ -96,9 +96,9 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def cross_encoder(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return models.bert(
-        tmp_path_factory.mktemp("ranking") / "model", "BertForSequenceClassification", id2label={0: "relevance"}
-    )
+    folder: Path = tmp_path_factory.mktemp("ranking") / "model"
+    models.bert(folder, "BertForSequenceClassification", id2label={0: "relevance"})
+    return folder
 
 
 def test_texts_are_ranked_by_what_the_bare_model_says(
