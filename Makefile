@@ -9,7 +9,7 @@ TESTS ?= tests
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-newest check compose-check bench soak format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-newest check compose-check bench soak fuzz format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes
 
 soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 15 minutes (SOAK="--help" for parts)
 	@$(BIN)/python -m tests.soak $(SOAK)
+
+fuzz: .venv/.dev .env ## 2,000 odd bodies for each task, with a tiny model of each (FUZZ="--help" for parts)
+	@$(BIN)/python -m tests.soak.fuzz_tasks $(FUZZ)
 
 clean: ## Remove the virtual environment and caches; data and .env stay
 	rm -rf .venv .venv-bench .venv-newest .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

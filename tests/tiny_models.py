@@ -34,6 +34,10 @@ def text_classification(folder: Path, **more: Any) -> Path:
     return bert(folder, "BertForSequenceClassification", id2label=labels, **more)
 
 
+def text_ranking(folder: Path) -> Path:
+    return bert(folder, "BertForSequenceClassification", id2label={0: "relevance"})
+
+
 def token_classification(folder: Path) -> Path:
     return bert(folder, "BertForTokenClassification", id2label={0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC"})
 

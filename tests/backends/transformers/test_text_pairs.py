@@ -96,8 +96,7 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def cross_encoder(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("ranking") / "model"
-    models.bert(folder, "BertForSequenceClassification", id2label={0: "relevance"})
+    folder: Path = models.text_ranking(tmp_path_factory.mktemp("ranking") / "model")
     return folder
 
 

@@ -1,0 +1,31 @@
+"""A tiny model for each task, and a catalog of them."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tests import processes, tiny_media_models, tiny_models
+
+MODELS: dict[str, Callable[[Path], Path]] = {
+    "feature-extraction": tiny_models.feature_extraction,
+    "fill-mask": tiny_models.fill_mask,
+    "image-classification": tiny_media_models.image_classification,
+    "sentence-similarity": tiny_models.feature_extraction,
+    "text-classification": tiny_models.text_classification,
+    "text-generation": tiny_models.text_generation,
+    "text-ranking": tiny_models.text_ranking,
+    "token-classification": tiny_models.token_classification,
+    "zero-shot-classification": tiny_models.zero_shot_classification,
+}
+"""By task."""
+
+
+def catalog(tasks: Iterable[str]) -> Path:
+    """A file with a pipeline for each task, named like it; the models are made."""
+    folder = processes.scratch()
+    tables = [
+        f'[{task}]\ntask = "{task}"\nmodel = "{MODELS[task](folder / task)}"\nmax_batch_tokens = 4096\n'
+        for task in tasks
+    ]
+    path = folder / "every_model.toml"
+    path.write_text("\n".join(tables))
+    return path
