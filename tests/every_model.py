@@ -6,9 +6,11 @@ from pathlib import Path
 from tests import processes, tiny_media_models, tiny_models
 
 MODELS: dict[str, Callable[[Path], Path]] = {
+    "decision": tiny_models.deciding,
     "feature-extraction": tiny_models.feature_extraction,
     "fill-mask": tiny_models.fill_mask,
     "image-classification": tiny_media_models.image_classification,
+    "image-text-to-text": tiny_media_models.image_text_to_text,
     "sentence-similarity": tiny_models.feature_extraction,
     "text-classification": tiny_models.text_classification,
     "text-generation": tiny_models.text_generation,

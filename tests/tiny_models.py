@@ -126,6 +126,14 @@ def llama(folder: Path) -> Path:
     return decoder(folder, "Llama", intermediate_size=48, num_key_value_heads=2)
 
 
+def deciding(folder: Path) -> Path:
+    """A Llama with a chat template that answers questions by letters, which are its tokens."""
+    decoder(folder, "Llama", 1024, intermediate_size=48)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "decision.json").write_text('{"labels": {"noul": ["Y", "N"]}, "temperature": {"choice": 2.0}}')
+    return folder
+
+
 def mistral(folder: Path) -> Path:
     """Sees 20 tokens back."""
     return decoder(folder, "Mistral", intermediate_size=48, num_key_value_heads=2, sliding_window=20)

@@ -1,7 +1,7 @@
 """What a client sent, checked against its task and the worker's description."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -39,11 +39,19 @@ def validate_inputs(
 
 
 def validate_media(inputs: Sequence[Any], most_bytes: int) -> None:
-    """Raises ``PayloadTooLarge`` for an image or recording, alone or a field of an input, that is too large."""
-    for value in inputs:
-        for part in value.values() if isinstance(value, dict) else (value,):
-            if isinstance(part, bytes) and len(part) > most_bytes:
-                raise PayloadTooLarge(f"An image or recording has {len(part)} bytes; {most_bytes} are allowed.")
+    """Raises ``PayloadTooLarge`` for an image or recording that is too large, alone or within an input."""
+    for data in _media(inputs):
+        if len(data) > most_bytes:
+            raise PayloadTooLarge(f"An image or recording has {len(data)} bytes; {most_bytes} are allowed.")
+
+
+def _media(value: Any) -> Iterator[bytes]:
+    """All that there are in an input, or a list of them."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _media(part)
 
 
 def validate_tokens(description: Description, field: str, *, many: bool) -> None:

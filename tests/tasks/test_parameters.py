@@ -180,5 +180,7 @@ def test_a_clients_seed_stays():
     assert validate_parameters(describe("text-generation"), {"seed": 0})["seed"] == 0
 
 
-def test_only_generation_samples():
-    assert [task.name for task in TASKS.values() if task.samples] == ["text-generation"]
+def test_what_samples_takes_a_seed():
+    assert [task.name for task in TASKS.values() if task.samples] == [
+        task.name for task in TASKS.values() if "seed" in task.parameters
+    ]

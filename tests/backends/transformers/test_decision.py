@@ -1,6 +1,5 @@
 """Answers to questions about a state: those of the stock pipeline, from batches of prompts."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs import DecisionInput
 from tests.backends.transformers.running import assert_equal, direct, load, plain, run
 from tests.serving.test_validation import describe
-from tests.tiny_models import CHAT_TEMPLATE
 
 NOUL = {"type": "noul", "instructions": "Is a refund requested?"}
 CHOICE = {
@@ -20,15 +18,11 @@ CHOICE = {
     "criteria": {"calm": "polite", "angry": None, "sad": None},
 }
 SCORE = {"type": "score", "instructions": "How urgent is it?", "criteria": ["can wait", "this week", "today"]}
-ONE_LETTER = {"labels": {"noul": ["Y", "N"]}, "temperature": {"choice": 2.0}}
-"""The tokens of the tiny model are letters."""
 
 
 @pytest.fixture(scope="module")
 def folder(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made: Path = models.decoder(tmp_path_factory.mktemp("decision"), "Llama", 1024, intermediate_size=48)
-    (made / "chat_template.jinja").write_text(CHAT_TEMPLATE)
-    (made / "decision.json").write_text(json.dumps(ONE_LETTER))
+    made: Path = models.deciding(tmp_path_factory.mktemp("decision"))
     return made
 
 
