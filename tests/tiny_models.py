@@ -52,7 +52,10 @@ def fill_mask(folder: Path) -> Path:
 
 def poisonable(folder: Path) -> Path:
     """A classifier that fails on one word, in the forward pass and so with its whole batch."""
-    text_classification(folder)
+    return poisoned(text_classification(folder))
+
+
+def poisoned(folder: Path) -> Path:
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text())
     content["model"]["vocab"][POISON] = 99_999

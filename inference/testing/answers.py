@@ -30,6 +30,7 @@ def default_answer(description: Description) -> Answer:
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
         "ranking": _ranking,
+        "answers": _answers,
         "text": lambda given, _: " and so on.",
     }
     return by_output[task.output]
@@ -59,3 +60,10 @@ def _ranking(given: Any, parameters: dict[str, Any]) -> Any:
         for index, text in texts
     ]
     return ranking[: parameters.get("top_n")]
+
+
+def _answers(given: Any, parameters: dict[str, Any]) -> Any:
+    word = given["context"].split()[0]
+    start = given["context"].index(word)
+    answer = {"score": 1.0, "start": start, "end": start + len(word), "answer": word}
+    return answer if parameters.get("top_k", 1) == 1 else [answer]

@@ -43,6 +43,12 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
 SIDE = CHOICE.format("left, right")
 RULES[SIDE] = (["left", "right"], ["Left", "both", *NO_TEXTS])
 CUT = {"truncate": FLAG, "truncation_direction": SIDE}
+RULES |= {
+    WHOLE.format(1, 100): ([1, 100], [0, 101, 1.0, *NO_NUMBERS]),
+    WHOLE.format(8, 8192): ([8, 8192], [7, 8193, 8.0, *NO_NUMBERS]),
+    WHOLE.format(0, 8192): ([0, 8192], [-1, 8193, 0.0, *NO_NUMBERS]),
+    WHOLE.format(1, 8192): ([1, 8192], [0, 8193, 1.0, *NO_NUMBERS]),
+}
 GENERATION = {
     "max_new_tokens": WHOLE.format(1, 4096),
     "do_sample": FLAG,
@@ -67,6 +73,15 @@ PARAMETERS: dict[str, dict[str, str]] = {
     },
     "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG, **CUT},
     "sentence-similarity": CUT,
+    "question-answering": {
+        "top_k": WHOLE.format(1, 100),
+        "max_answer_len": WHOLE.format(1, 1000),
+        "handle_impossible_answer": FLAG,
+        "align_to_words": FLAG,
+        "max_seq_len": WHOLE.format(8, 8192),
+        "doc_stride": WHOLE.format(0, 8192),
+        "max_question_len": WHOLE.format(1, 8192),
+    },
     "text-ranking": {"raw_scores": FLAG, "return_text": FLAG, "top_n": WHOLE.format(1, 1000), **CUT},
     "zero-shot-classification": {
         "candidate_labels": LIST.format(64, 200),

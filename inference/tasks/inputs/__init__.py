@@ -6,6 +6,7 @@ In: a JSON value, or media, as a client sent it. Out: what workers get, or the s
 from inference.tasks.inputs.base import InputForm, Model
 from inference.tasks.inputs.chat import ChatOrTextInput, is_chat
 from inference.tasks.inputs.pair import TextOrPairInput
+from inference.tasks.inputs.question import QuestionInput
 from inference.tasks.inputs.ranking import RankingInput
 from inference.tasks.inputs.sentences import SentencesInput
 from inference.tasks.inputs.text import TextInput
@@ -14,6 +15,7 @@ __all__ = [
     "ChatOrTextInput",
     "InputForm",
     "Model",
+    "QuestionInput",
     "RankingInput",
     "SentencesInput",
     "TextInput",
