@@ -11,6 +11,7 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "fill-mask": tiny_models.fill_mask,
     "image-classification": tiny_media_models.image_classification,
     "image-text-to-text": tiny_media_models.image_text_to_text,
+    "question-answering": tiny_models.question_answering,
     "sentence-similarity": tiny_models.feature_extraction,
     "text-classification": tiny_models.text_classification,
     "text-generation": tiny_models.text_generation,

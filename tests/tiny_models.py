@@ -34,6 +34,10 @@ def text_classification(folder: Path, **more: Any) -> Path:
     return bert(folder, "BertForSequenceClassification", id2label=labels, **more)
 
 
+def question_answering(folder: Path) -> Path:
+    return bert(folder, "BertForQuestionAnswering")
+
+
 def text_ranking(folder: Path) -> Path:
     return bert(folder, "BertForSequenceClassification", id2label={0: "relevance"})
 
@@ -56,7 +60,10 @@ def fill_mask(folder: Path) -> Path:
 
 def poisonable(folder: Path) -> Path:
     """A classifier that fails on one word, in the forward pass and so with its whole batch."""
-    text_classification(folder)
+    return poisoned(text_classification(folder))
+
+
+def poisoned(folder: Path) -> Path:
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text())
     content["model"]["vocab"][POISON] = 99_999

@@ -15,7 +15,7 @@ Output = Literal[
     "scores",
     "ranking",
     "text",
-    "answer",
+    "answers",
     "boxes",
     "masks",
     "media",

@@ -32,6 +32,7 @@ def default_answer(description: Description) -> Answer:
         "ranking": _ranking,
         "decisions": _decisions,
         "text": lambda given, _: " and so on." if description.streams else [{"generated_text": "and so on."}],
+        "answers": _answers,
     }
     return by_output[task.output]
 
@@ -77,3 +78,10 @@ def _decision(question: dict[str, Any]) -> Any:
         return {"type": "choice", "choice": options[0], "confidence": 1.0, "probabilities": probabilities}
     legend = dict(zip(options, criteria, strict=True))
     return {"type": "score", "score": 0.0, "legend": legend, "confidence": 1.0, "probabilities": probabilities}
+
+
+def _answers(given: Any, parameters: dict[str, Any]) -> Any:
+    word = given["context"].split()[0]
+    start = given["context"].index(word)
+    answer = {"score": 1.0, "start": start, "end": start + len(word), "answer": word}
+    return answer if parameters.get("top_k", 1) == 1 else [answer]

@@ -11,7 +11,6 @@ from inference.tasks import TASKS, find
 from inference.tasks.base import Task
 
 NOT_SERVED = {
-    "ForQuestionAnswering": "question-answering",
     "ForConditionalGeneration": "sequence-to-sequence generation",
     "ForSeq2SeqLM": "sequence-to-sequence generation",
     "MTModel": "translation",

@@ -9,6 +9,7 @@ from inference.tasks.inputs.decision import DecisionInput
 from inference.tasks.inputs.image_chat import ImageChatInput
 from inference.tasks.inputs.media import MediaInput, MediaQuestionInput
 from inference.tasks.inputs.pair import TextOrPairInput
+from inference.tasks.inputs.question import QuestionInput
 from inference.tasks.inputs.ranking import RankingInput
 from inference.tasks.inputs.sentences import SentencesInput
 from inference.tasks.inputs.text import TextInput
@@ -21,6 +22,7 @@ __all__ = [
     "MediaInput",
     "MediaQuestionInput",
     "Model",
+    "QuestionInput",
     "RankingInput",
     "SentencesInput",
     "TextInput",

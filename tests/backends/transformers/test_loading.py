@@ -49,7 +49,7 @@ def copy_of(base: Path, folder: Path, how: str) -> Path:
         "bad config": lambda: config.write_text('{"model_type": '),
         "unknown model type": lambda: change(config, model_type="perceptron"),
         "no purpose": lambda: change(config, architectures=[]),
-        "another purpose": lambda: change(config, architectures=["BertForQuestionAnswering"]),
+        "another purpose": lambda: change(config, architectures=["BertForMultipleChoice"]),
         "foreign tokenizer": lambda: change(config, vocab_size=1000),
     }
     breaks[how]()
@@ -75,7 +75,7 @@ def change(file: Path, **values: Any) -> None:
         ("bad config", "config.json"),
         ("unknown model type", "perceptron"),
         ("no purpose", "does not say what it is for"),
-        ("another purpose", "was made for question-answering"),
+        ("another purpose", "was made for multiple-choice"),
         ("foreign tokenizer", "do not belong together"),
     ],
 )
