@@ -27,7 +27,7 @@ UPRIGHT = {
 
 
 def read_image(data: bytes) -> Image.Image:
-    """The image upright, in RGB, transparent parts on white; of an animation the first frame.
+    """The image upright, in RGB, transparent parts on white, without metadata; of an animation the first frame.
 
     Raises:
         Invalid: it is damaged, of another format, has too many pixels, or takes too long to decode.
@@ -39,7 +39,9 @@ def read_image(data: bytes) -> Image.Image:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 _check_header(opened, data)
                 opened.load()
-                return _upright(_in_rgb(opened), _orientation(opened))
+                image = _upright(_in_rgb(opened), _orientation(opened))
+                image.info = {}  # transformers would turn it once more
+                return image
     except InferenceError:
         raise
     except Image.DecompressionBombError:
