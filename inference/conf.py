@@ -118,6 +118,7 @@ class Conf:
         "size of one image or recording; bodies for pipelines that take such may have half as much again",
         Range(1, 2**31),
     )
+    max_audio_s: float = option(1800.0, "length of one recording", Range(0.1, 36_000), per_pipeline=True)
     max_reply_bytes: int = option(2**26, "size of one answer", Range(1024, 2**31))
     stall_s: float = option(10.0, "how long a client may stall an upload or an answer", Range(0.1, 3600))
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
