@@ -13,12 +13,16 @@ LONGEST = 32
 """Tokens, as ``sentence_bert_config.json`` says it: less than the encoder takes."""
 DIMENSIONS = 16
 PROMPTS = {"query": "ask: ", "document": ""}
+POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+"""As ``1_Pooling/config.json`` names them."""
 
 
-def sentence_transformer(folder: Path, *, pooling: str = "mean", dense: bool = True) -> Path:
-    """Encoder, pooling (``mean``, ``cls``, ``max``, ``lasttoken``, ...), a dense layer with tanh, and normalization."""
+def sentence_transformer(
+    folder: Path, *, pooling: str = "mean_tokens", dense: bool = True, normalize: bool = True
+) -> Path:
+    """Encoder, one of ``POOLINGS``, a dense layer with tanh, and normalization."""
     tiny_models.feature_extraction(folder)
-    modules = ["Transformer", "Pooling", *(["Dense"] if dense else []), "Normalize"]
+    modules = ["Transformer", "Pooling", *(["Dense"] if dense else []), *(["Normalize"] if normalize else [])]
     paths = ["" if kind == "Transformer" else f"{number}_{kind}" for number, kind in enumerate(modules)]
     for path in paths:
         (folder / path).mkdir(exist_ok=True)
@@ -31,8 +35,7 @@ def sentence_transformer(folder: Path, *, pooling: str = "mean", dense: bool = T
     settings = {"prompts": PROMPTS, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     _write(folder / "config_sentence_transformers.json", settings)
     width = tiny_models.SHAPE["hidden_size"]
-    modes = dict.fromkeys((f"pooling_mode_{mode}" for mode in POOLING.values()), False)
-    modes[f"pooling_mode_{POOLING[pooling]}"] = True
+    modes = {f"pooling_mode_{name}": name == pooling for name in POOLINGS}
     pooled = {"word_embedding_dimension": width, **modes, "include_prompt": True}
     _write(folder / "1_Pooling/config.json", pooled)
     if dense:
@@ -40,15 +43,24 @@ def sentence_transformer(folder: Path, *, pooling: str = "mean", dense: bool = T
     return folder
 
 
-POOLING = {
-    "mean": "mean_tokens",
-    "cls": "cls_token",
-    "max": "max_tokens",
-    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "weightedmean": "weightedmean_tokens",
-    "lasttoken": "lasttoken",
-}
-"""Names of sentence-transformers, and what ``1_Pooling/config.json`` calls them."""
+def cls(folder: Path) -> Path:
+    return sentence_transformer(folder, pooling="cls_token", dense=False, normalize=False)
+
+
+def max_tokens(folder: Path) -> Path:
+    return sentence_transformer(folder, pooling="max_tokens", dense=False, normalize=False)
+
+
+def mean_sqrt_len(folder: Path) -> Path:
+    return sentence_transformer(folder, pooling="mean_sqrt_len_tokens", dense=False, normalize=False)
+
+
+def weighted_mean(folder: Path) -> Path:
+    return sentence_transformer(folder, pooling="weightedmean_tokens", dense=False, normalize=False)
+
+
+def last_token(folder: Path) -> Path:
+    return sentence_transformer(folder, pooling="lasttoken", dense=False, normalize=False)
 
 
 def _dense(folder: Path, width: int) -> None:
