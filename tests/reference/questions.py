@@ -54,7 +54,7 @@ def question_answering() -> Iterator[Question]:
 
 def summarization() -> Iterator[Question]:
     """Without ``max_new_tokens`` T5 wrote 256 tokens, whatever ``max_length`` said: that is not worth repeating."""
-    asked = [
+    asked: list[dict[str, Any]] = [
         {},
         {"num_beams": 1},
         {"num_beams": 1, "max_new_tokens": 6},
