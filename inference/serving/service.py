@@ -26,6 +26,7 @@ from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
 from inference.serving.result import RequestResult, Served
+from inference.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -234,8 +235,13 @@ class Service:
         inputs = validation.validate_inputs(description, query.inputs, parameters)
         if query.tokens_for is not None:
             validation.validate_tokens(description, query.tokens_for, many=query.many)
+            task = TASKS[description.task]
             record.generation = GenerationResult(
-                given=query.inputs[0], began=context.started_at, seed=parameters.get("seed")
+                given=query.inputs[0],
+                began=context.started_at,
+                text_field=task.text_field,
+                continues=task.continues,
+                seed=parameters.get("seed"),
             )
         return Work(
             request_id=context.id,

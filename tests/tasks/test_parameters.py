@@ -17,18 +17,26 @@ NUMBER = "a number from {} to {}"
 FLAG = "true or false"
 CHOICE = "one of {}"
 LIST = "a list of 1 to {} texts of at most {} characters"
+NAME = "a text of at most {} characters"
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
 
 RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(1, 1000): ([1, 2, 1000], [0, -1, 1001, 1.0, 2.5, *NO_NUMBERS]),
     WHOLE.format(1, 4096): ([1, 4096], [0, 4097, 5.0, *NO_NUMBERS]),
     WHOLE.format(0, 2**31 - 1): ([0, 2**31 - 1], [-1, 2**31, 0.0, *NO_NUMBERS]),
+    WHOLE.format(1, 16): ([1, 16], [0, 17, 2.0, *NO_NUMBERS]),
+    WHOLE.format(0, 100): ([0, 100], [-1, 101, 2.0, *NO_NUMBERS]),
+    WHOLE.format(0, 4096): ([0, 4096], [-1, 4097, 2.0, *NO_NUMBERS]),
+    WHOLE.format(2, 4097): ([2, 4097], [1, 4098, 2.0, *NO_NUMBERS]),
+    NUMBER.format(-10, 10): ([-10, 0, 0.5, 10], [-10.1, 11, *NO_NUMBERS]),
     NUMBER.format(0.01, 100): ([0.01, 1, 100, 100.0], [0, 0.0099, 100.01, -1, *NO_NUMBERS]),
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
     FLAG: ([True, False], [0, 1, "true", [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
     CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
+    CHOICE.format("do_not_truncate, longest_first, only_first"): (["longest_first"], ["only_second", *NO_TEXTS]),
+    NAME.format(32): (["en", "a" * 32], ["a" * 33, *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],
         [[], ["a"] * 101, ["a" * 101], [""], ["a", 1], ["a", None], [["a"]], "a", {}, {"a": 1}, ["\ud800"]],
@@ -50,6 +58,18 @@ GENERATION = {
     "seed": WHOLE.format(0, 2**31 - 1),
     "stop": LIST.format(16, 100),
 }
+WRITING = {
+    **GENERATION,
+    "num_beams": WHOLE.format(1, 16),
+    "length_penalty": NUMBER.format(-10, 10),
+    "early_stopping": FLAG,
+    "no_repeat_ngram_size": WHOLE.format(0, 100),
+    "min_length": WHOLE.format(0, 4096),
+    "max_length": WHOLE.format(2, 4097),
+    "truncate": FLAG,
+    "truncation": CHOICE.format("do_not_truncate, longest_first, only_first"),
+    "clean_up_tokenization_spaces": FLAG,
+}
 PARAMETERS: dict[str, dict[str, str]] = {
     "fill-mask": {"top_k": WHOLE.format(1, 1000), "targets": LIST.format(100, 100)},
     "text-classification": {
@@ -67,6 +87,9 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "hypothesis_template": TEMPLATE,
     },
     "text-generation": {**GENERATION, "return_full_text": FLAG},
+    "text2text-generation": WRITING,
+    "summarization": WRITING,
+    "translation": {**WRITING, "src_lang": NAME.format(32), "tgt_lang": NAME.format(32)},
 }
 EACH = [(task, name, rule) for task, parameters in PARAMETERS.items() for name, rule in parameters.items()]
 RIGHT = [(task, name, value) for task, name, rule in EACH for value in RULES[rule][0]]
@@ -208,4 +231,6 @@ def test_a_clients_seed_stays():
 
 
 def test_only_generation_samples():
-    assert [task.name for task in TASKS.values() if task.samples] == ["text-generation"]
+    sampling = {task.name for task in TASKS.values() if task.samples}
+    assert sampling == {task.name for task in TASKS.values() if "do_sample" in task.parameters}
+    assert "text-generation" in sampling

@@ -14,7 +14,6 @@ NOT_SERVED = {
     "ForQuestionAnswering": "question-answering",
     "ForConditionalGeneration": "sequence-to-sequence generation",
     "ForSeq2SeqLM": "sequence-to-sequence generation",
-    "MTModel": "translation",
     "ForMultipleChoice": "multiple-choice",
     "ForNextSentencePrediction": "next-sentence-prediction",
     "ForImageClassification": "image-classification",

@@ -36,6 +36,8 @@ class TransformersTask:
     """Called with a model's name and configuration; raises ``LoadFailed`` for one that is not fit for the task."""
     pipeline: str = ""
     """The transformers pipeline whose parts are used, if it is not named like the task."""
+    has_pipeline: bool = True
+    """transformers has a pipeline for it; otherwise ``Loaded.pipe`` just holds its parts (``loaded.Parts``)."""
     encoder: "type[Encoder] | None" = None
     build: "Callable[[Loaded, Conf, Report], BatchedPipeline] | None" = None
     warm_up_parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -88,8 +88,7 @@ def test_a_broken_folder_is_refused(
 @pytest.mark.parametrize(
     ("architecture", "purpose"),
     [
-        ("T5ForConditionalGeneration", "sequence-to-sequence generation"),
-        ("MarianMTModel", "translation"),
+        ("LlavaForConditionalGeneration", "sequence-to-sequence generation"),
         ("RobertaForMultipleChoice", "multiple-choice"),
         ("BertForNextSentencePrediction", "next-sentence-prediction"),
         ("ViTForImageClassification", "image-classification"),
