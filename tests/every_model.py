@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests import processes, tiny_media_models, tiny_models
+from tests import processes, tiny_media_models, tiny_models, tiny_models_encdec
 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "decision": tiny_models.deciding,
@@ -13,10 +13,13 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "image-text-to-text": tiny_media_models.image_text_to_text,
     "question-answering": tiny_models.question_answering,
     "sentence-similarity": tiny_models.feature_extraction,
+    "summarization": tiny_models_encdec.summarizer,
     "text-classification": tiny_models.text_classification,
     "text-generation": tiny_models.text_generation,
+    "text2text-generation": tiny_models_encdec.t5,
     "text-ranking": tiny_models.text_ranking,
     "token-classification": tiny_models.token_classification,
+    "translation": tiny_models_encdec.nllb,
     "zero-shot-classification": tiny_models.zero_shot_classification,
 }
 """By task."""

@@ -24,14 +24,15 @@ def validate_inputs(
     """The inputs as workers get them, checked as far as possible without a tokenizer.
 
     Args:
-        parameters: valid ones; with ``truncate``, inputs may be too long for the model.
+        parameters: valid ones; with those that cut inputs, they may be too long for the model.
 
     Raises:
         EmptyInput: nothing to work on.
         Invalid: not what the task takes, or too long. A message names the input's index if there are several.
     """
     validate_number(inputs)
-    form, cut = TASKS[description.task].input, parameters.get("truncate") is True
+    task = TASKS[description.task]
+    form, cut = task.input, task.cuts(parameters)
     return [
         form.checked(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description, cut=cut)
         for index, value in enumerate(inputs)

@@ -17,12 +17,18 @@ NUMBER = "a number from {} to {}"
 FLAG = "true or false"
 CHOICE = "one of {}"
 LIST = "a list of 1 to {} texts of at most {} characters"
+NAME = "a text of at most {} characters"
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
 
 RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(1, 1000): ([1, 2, 1000], [0, -1, 1001, 1.0, 2.5, *NO_NUMBERS]),
     WHOLE.format(1, 4096): ([1, 4096], [0, 4097, 5.0, *NO_NUMBERS]),
     WHOLE.format(0, 2**31 - 1): ([0, 2**31 - 1], [-1, 2**31, 0.0, *NO_NUMBERS]),
+    WHOLE.format(1, 16): ([1, 16], [0, 17, 2.0, *NO_NUMBERS]),
+    WHOLE.format(0, 100): ([0, 100], [-1, 101, 2.0, *NO_NUMBERS]),
+    WHOLE.format(0, 4096): ([0, 4096], [-1, 4097, 2.0, *NO_NUMBERS]),
+    WHOLE.format(2, 4097): ([2, 4097], [1, 4098, 2.0, *NO_NUMBERS]),
+    NUMBER.format(-10, 10): ([-10, 0, 0.5, 10], [-10.1, 11, *NO_NUMBERS]),
     NUMBER.format(0.01, 100): ([0.01, 1, 100, 100.0], [0, 0.0099, 100.01, -1, *NO_NUMBERS]),
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
     WHOLE.format(1, 100): ([1, 100], [0, 101, 1.0, *NO_NUMBERS]),
@@ -33,6 +39,8 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
     CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
+    CHOICE.format("do_not_truncate, longest_first, only_first"): (["longest_first"], ["only_second", *NO_TEXTS]),
+    NAME.format(32): (["en", "a" * 32], ["a" * 33, *NO_TEXTS]),
     CHOICE.format("left, right"): (["left", "right"], ["Left", "both", *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],

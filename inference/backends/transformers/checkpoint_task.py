@@ -13,7 +13,6 @@ from inference.tasks.base import Task
 NOT_SERVED = {
     "ForConditionalGeneration": "sequence-to-sequence generation",
     "ForSeq2SeqLM": "sequence-to-sequence generation",
-    "MTModel": "translation",
     "ForMultipleChoice": "multiple-choice",
     "ForNextSentencePrediction": "next-sentence-prediction",
     "ForImageSegmentation": "image-segmentation",

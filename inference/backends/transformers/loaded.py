@@ -9,9 +9,18 @@ from inference.tasks.base import Task
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What is used of a transformers pipeline, where there is none."""
+
+    model: Any
+    tokenizer: Any
+    device: Any
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """``pipe`` is a transformers pipeline, ``name`` what clients may know of the model, ``weights`` tells checkpoints
-    apart.
+    """``pipe`` is a transformers pipeline or ``Parts``, ``name`` what clients may know of the model, ``weights`` tells
+    checkpoints apart.
     """
 
     pipe: Any

@@ -21,7 +21,7 @@ from inference.backends.transformers.checkpoint_checks import check_tokenizer, c
 from inference.backends.transformers.checkpoint_task import task_of
 from inference.backends.transformers.devices import choose_device, choose_dtype
 from inference.backends.transformers.load_errors import explain
-from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.loaded import Loaded, Parts
 from inference.backends.transformers.task import Report, TransformersTask
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks.base import Task
@@ -99,6 +99,8 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     )
     check_weights(info, task.name, name, spec.optional_weights)
     model.eval()
+    if not spec.has_pipeline:
+        return Parts(model.to(device), parts["tokenizer"], model.device), task, spec
     pipe = transformers.pipeline(spec.pipeline or task.name, model=model, device=device, **parts)
     compat.check_pipeline(pipe)
     return pipe, task, spec

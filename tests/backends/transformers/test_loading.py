@@ -88,8 +88,7 @@ def test_a_broken_folder_is_refused(
 @pytest.mark.parametrize(
     ("architecture", "purpose"),
     [
-        ("T5ForConditionalGeneration", "sequence-to-sequence generation"),
-        ("MarianMTModel", "translation"),
+        ("LlavaForConditionalGeneration", "sequence-to-sequence generation"),
         ("RobertaForMultipleChoice", "multiple-choice"),
         ("BertForNextSentencePrediction", "next-sentence-prediction"),
         ("Wav2Vec2ForCTC", "automatic-speech-recognition"),
@@ -114,7 +113,11 @@ def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpo
         ("text_classification", "zero-shot-classification", "entailment"),
         ("fill_mask", "text-generation", "fill-mask"),
         ("text_generation", "fill-mask", "GPT2Config"),
-        ("fill_mask", "summarize", "INFERENCE_TASK is 'summarize'; it must be one of feature-extraction, fill-mask"),
+        (
+            "fill_mask",
+            "summarize",
+            "INFERENCE_TASK is 'summarize'; it must be one of decision, feature-extraction, fill-mask",
+        ),
     ],
 )
 def test_a_task_that_the_checkpoint_is_not_for_is_refused(
