@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests import processes, tiny_media_models, tiny_models, tiny_models_encdec
+from tests import processes, tiny_image_models, tiny_media_models, tiny_models, tiny_models_encdec
 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "decision": tiny_models.deciding,
     "feature-extraction": tiny_models.feature_extraction,
     "fill-mask": tiny_models.fill_mask,
     "image-classification": tiny_media_models.image_classification,
+    "image-feature-extraction": tiny_image_models.feature_extraction,
     "image-text-to-text": tiny_media_models.image_text_to_text,
     "question-answering": tiny_models.question_answering,
     "sentence-similarity": tiny_models.feature_extraction,
@@ -21,6 +22,7 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "token-classification": tiny_models.token_classification,
     "translation": tiny_models_encdec.nllb,
     "zero-shot-classification": tiny_models.zero_shot_classification,
+    "zero-shot-image-classification": tiny_image_models.clip,
 }
 """By task."""
 

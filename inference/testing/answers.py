@@ -37,8 +37,10 @@ def default_answer(description: Description) -> Answer:
     return by_output[task.output]
 
 
-def _labels(text: str, parameters: dict[str, Any]) -> Any:
+def _labels(text: str | bytes, parameters: dict[str, Any]) -> Any:
     if candidates := parameters.get("candidate_labels"):
+        if isinstance(text, bytes):
+            return [{"score": float(not index), "label": label} for index, label in enumerate(candidates)]
         return {"sequence": text, "labels": candidates, "scores": [1.0, *(0.0 for _ in candidates[1:])]}
     return [{"label": LABEL, "score": 1.0}]
 
@@ -49,8 +51,10 @@ def _spans(text: str, parameters: dict[str, Any]) -> Any:
     return [{"entity": LABEL, "score": 1.0, "index": 1, "word": word, "start": start, "end": start + len(word)}]
 
 
-def _vectors(text: str, parameters: dict[str, Any]) -> Any:
+def _vectors(text: str | bytes, parameters: dict[str, Any]) -> Any:
     vector = [1.0, 0.0, 0.0]
+    if isinstance(text, bytes):
+        return [vector] if parameters.get("pool") else [[vector]]
     return vector if parameters.get("pooling", "none") != "none" else [[vector]]
 
 

@@ -32,5 +32,7 @@ class Loaded:
     device: str
     dtype: str
     threads: int
+    missing: tuple[str, ...] = ()
+    """Names of optional weights that the checkpoint lacks, so that they are random."""
     turn: Turn = at_once
     """For checks and measurements while it is loaded."""
