@@ -20,7 +20,7 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "text2text-generation": tiny_models_encdec.t5,
     "text-ranking": tiny_models.text_ranking,
     "token-classification": tiny_models.token_classification,
-    "translation": tiny_models_encdec.nllb,
+    "translation": tiny_models_encdec.marian,
     "zero-shot-classification": tiny_models.zero_shot_classification,
     "zero-shot-image-classification": tiny_image_models.clip,
 }

@@ -58,12 +58,17 @@ def size(value: Any) -> int:
     """Bytes on the layer of a job's input or parameters.
 
     Raises:
-        TypeError: it is neither a JSON value nor has bytes in the place of one.
+        TypeError: it is neither a JSON value nor has bytes in the place of one, or MessagePack cannot have it.
     """
     if type(value) is bytes:  # an image or a recording: its size is known without a copy
         return len(value)
-    _check_plain(value)
-    return len(_encoder.encode(value))
+    try:
+        _check_plain(value)
+        return len(_encoder.encode(value))
+    except OverflowError:
+        raise TypeError("a whole number of more than 64 bits") from None
+    except RecursionError:
+        raise TypeError("it is nested too deeply") from None
 
 
 def _check_plain(value: Any) -> None:

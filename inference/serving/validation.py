@@ -9,6 +9,7 @@ from inference.errors import EmptyInput, Invalid, PayloadTooLarge
 from inference.messaging.messages import Description
 from inference.tasks import TASKS
 from inference.tasks.base import Task
+from inference.tasks.parameters import Number
 from inference.tasks.values import json_type
 
 
@@ -77,6 +78,8 @@ def validate_parameters(description: Description, given: Any) -> dict[str, Any]:
     parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name, value in parameters.items():
         _check_parameter(task, name, value, description)
+        if isinstance(task.parameters[name].kind, Number):
+            parameters[name] = float(value)  # some of transformers' own checks refuse a 2 where 2.0 is right
     for name, parameter in task.parameters.items():
         if parameter.required and name not in parameters:
             raise Invalid(f"{task.name} needs the parameter {name}: {parameter.kind}, {parameter.meaning}.")

@@ -1,4 +1,5 @@
 import enum
+import functools
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -322,6 +323,12 @@ def test_an_input_that_json_has_no_word_for_is_refused(value: Any, nest: Any):
 def test_a_parameter_that_json_has_no_word_for_is_refused(value: Any):
     with pytest.raises(TypeError):
         size({"top_k": value})
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, functools.reduce(lambda inner, _: [inner], range(5000), 0)])
+def test_json_that_messagepack_cannot_have_is_refused(value: Any):
+    with pytest.raises(TypeError):
+        size({"state": value})
 
 
 def test_the_size_of_media_is_that_of_its_bytes():
