@@ -24,14 +24,16 @@ def validate_inputs(
     """The inputs as workers get them, checked as far as possible without a tokenizer.
 
     Args:
-        parameters: valid ones; with ``truncate``, inputs may be too long for the model.
+        parameters: valid ones; with ``truncate`` and some others, inputs may be too long for the model.
 
     Raises:
         EmptyInput: nothing to work on.
         Invalid: not what the task takes, or too long. A message names the input's index if there are several.
     """
     validate_number(inputs)
-    form, cut = TASKS[description.task].input, parameters.get("truncate") is True
+    form, known = TASKS[description.task].input, TASKS[description.task].parameters
+    long = any(known[name].takes_long for name, value in parameters.items() if name in known and value is not False)
+    cut = long or parameters.get("truncate") is True
     return [
         form.checked(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description, cut=cut)
         for index, value in enumerate(inputs)

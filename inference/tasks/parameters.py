@@ -74,6 +74,17 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Text:
+    longest: int
+
+    def accepts(self, value: Any) -> bool:
+        return _is_text(value, self.longest)
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.longest} characters"
+
+
+@dataclass(frozen=True)
 class Texts:
     most: int
     longest: int
@@ -94,9 +105,11 @@ class Parameter:
     required: bool = False
     within_vocabulary: bool = False
     """A number that must not exceed the words in the model's vocabulary."""
+    takes_long: bool = False
+    """Unless it is false, inputs may be longer than the model takes."""
 
 
-TRUNCATE = Parameter(kind=Flag(), meaning="cut what is too long for the model instead of refusing it")
+TRUNCATE = Parameter(kind=Flag(), meaning="cut what is too long for the model instead of refusing it", takes_long=True)
 TRUNCATION_DIRECTION = Parameter(kind=Choice(("left", "right")), meaning="the end that is cut off")
 
 

@@ -16,6 +16,7 @@ WHOLE = "a whole number from {} to {}"
 NUMBER = "a number from {} to {}"
 FLAG = "true or false"
 CHOICE = "one of {}"
+TEXT = "a text of at most {} characters"
 LIST = "a list of 1 to {} texts of at most {} characters"
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
 
@@ -27,7 +28,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
     FLAG: ([True, False], [0, 1, "true", [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
-    CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
+    CHOICE.format("none, mean, cls, model"): (["none", "mean", "cls", "model"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],
@@ -44,6 +45,7 @@ SIDE = CHOICE.format("left, right")
 RULES[SIDE] = (["left", "right"], ["Left", "both", *NO_TEXTS])
 CUT = {"truncate": FLAG, "truncation_direction": SIDE}
 RULES |= {
+    TEXT.format(100): (["a", "é" * 100], ["a" * 101, *NO_TEXTS]),
     WHOLE.format(1, 100): ([1, 100], [0, 101, 1.0, *NO_NUMBERS]),
     WHOLE.format(8, 8192): ([8, 8192], [7, 8193, 8.0, *NO_NUMBERS]),
     WHOLE.format(0, 8192): ([0, 8192], [-1, 8193, 0.0, *NO_NUMBERS]),
@@ -69,9 +71,17 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "token-classification": {
         "aggregation_strategy": CHOICE.format("none, simple, first, average, max"),
         "ignore_labels": LIST.format(100, 100),
+        "stride": WHOLE.format(0, 8192),
         "truncate": FLAG,
     },
-    "feature-extraction": {"pooling": CHOICE.format("none, mean, cls"), "normalize": FLAG, **CUT},
+    "feature-extraction": {
+        "pooling": CHOICE.format("none, mean, cls, model"),
+        "normalize": FLAG,
+        "dimensions": WHOLE.format(1, 8192),
+        "prompt_name": TEXT.format(100),
+        "chunk": FLAG,
+        **CUT,
+    },
     "sentence-similarity": CUT,
     "question-answering": {
         "top_k": WHOLE.format(1, 100),
