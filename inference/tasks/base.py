@@ -7,7 +7,7 @@ from typing import Any, Literal
 from inference.tasks.inputs import InputForm
 from inference.tasks.parameters import Parameter
 
-Output = Literal["labels", "spans", "fills", "vectors", "scores", "ranking", "answers", "text"]
+Output = Literal["labels", "spans", "fills", "vectors", "scores", "ranking", "answers", "cells", "text"]
 """What an answer consists of."""
 
 

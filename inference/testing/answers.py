@@ -31,6 +31,7 @@ def default_answer(description: Description) -> Answer:
         "scores": lambda given, _: [1.0],
         "ranking": _ranking,
         "answers": _answers,
+        "cells": _cells,
         "text": lambda given, _: " and so on.",
     }
     return by_output[task.output]
@@ -67,3 +68,8 @@ def _answers(given: Any, parameters: dict[str, Any]) -> Any:
     start = given["context"].index(word)
     answer = {"score": 1.0, "start": start, "end": start + len(word), "answer": word}
     return answer if parameters.get("top_k", 1) == 1 else [answer]
+
+
+def _cells(given: Any, parameters: dict[str, Any]) -> Any:
+    cell = next(iter(given["table"].values()))[0]
+    return {"answer": cell, "coordinates": [[0, 0]], "cells": [cell]}

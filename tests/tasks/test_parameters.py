@@ -92,6 +92,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "doc_stride": WHOLE.format(0, 8192),
         "max_question_len": WHOLE.format(1, 8192),
     },
+    "table-question-answering": {"truncate": FLAG},
     "text-ranking": {"raw_scores": FLAG, "return_text": FLAG, "top_n": WHOLE.format(1, 1000), **CUT},
     "zero-shot-classification": {
         "candidate_labels": LIST.format(64, 200),
