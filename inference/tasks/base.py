@@ -16,6 +16,7 @@ Output = Literal[
     "ranking",
     "text",
     "answers",
+    "cells",
     "boxes",
     "masks",
     "media",
@@ -24,8 +25,8 @@ Output = Literal[
 ]
 """What an answer consists of."""
 
-CUTTING = ("longest_first", "only_first")
-"""Truncation strategies of tokenizers that cut a single text."""
+REFUSED = "do_not_truncate"
+"""The value of ``truncation`` with which what is too long is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,11 @@ class Task:
         return any(parameter.required for parameter in self.parameters.values())
 
     def cuts(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether these parameters say that an input that is too long for the model is to be cut."""
-        return parameters.get("truncate") is True or parameters.get("truncation") in CUTTING
+        """Whether these parameters say that an input that is too long for the model is to be cut, and not refused."""
+        return any(
+            name in self.parameters and self.parameters[name].takes_long and value is not False and value != REFUSED
+            for name, value in parameters.items()
+        )
 
     def batch_key(self, parameters: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Jobs with equal keys may share a batch."""

@@ -2,7 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import TextInput
-from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION, Choice, Flag, Parameter
+from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION, Choice, Flag, Parameter, Text, Whole
 
 TASK = Task(
     name="feature-extraction",
@@ -10,9 +10,15 @@ TASK = Task(
     output="vectors",
     parameters={
         "pooling": Parameter(
-            kind=Choice(("none", "mean", "cls")), meaning="one vector per input instead of one per token"
+            kind=Choice(("none", "mean", "cls", "model")),
+            meaning="one vector per input instead of one per token; model: as the checkpoint's own settings say",
         ),
         "normalize": Parameter(kind=Flag(), meaning="scale vectors to length 1"),
+        "dimensions": Parameter(kind=Whole(1, 8192), meaning="keep the first numbers of a vector"),
+        "prompt_name": Parameter(kind=Text(100), meaning="which of the checkpoint's prompts goes before a text"),
+        "chunk": Parameter(
+            kind=Flag(), meaning="read a long text in parts, and average their vectors", takes_long=True
+        ),
         "truncate": TRUNCATE,
         "truncation_direction": TRUNCATION_DIRECTION,
     },

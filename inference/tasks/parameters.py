@@ -85,6 +85,17 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Text:
+    longest: int
+
+    def accepts(self, value: Any) -> bool:
+        return _is_text(value, self.longest)
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.longest} characters"
+
+
+@dataclass(frozen=True)
 class Texts:
     most: int
     longest: int
@@ -105,9 +116,11 @@ class Parameter:
     required: bool = False
     within_vocabulary: bool = False
     """A number that must not exceed the words in the model's vocabulary."""
+    takes_long: bool = False
+    """Inputs may be longer than the model takes, unless its value is false or ``base.REFUSED``."""
 
 
-TRUNCATE = Parameter(kind=Flag(), meaning="cut what is too long for the model instead of refusing it")
+TRUNCATE = Parameter(kind=Flag(), meaning="cut what is too long for the model instead of refusing it", takes_long=True)
 TRUNCATION_DIRECTION = Parameter(kind=Choice(("left", "right")), meaning="the end that is cut off")
 
 

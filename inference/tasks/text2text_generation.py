@@ -2,7 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import TextInput
-from inference.tasks.parameters import Choice, Flag, Number, Parameter, Whole
+from inference.tasks.parameters import TRUNCATE, Choice, Flag, Number, Parameter, Whole
 from inference.tasks.text_generation import GENERATION
 
 WRITING = GENERATION | {
@@ -15,9 +15,11 @@ WRITING = GENERATION | {
     "no_repeat_ngram_size": Parameter(kind=Whole(0, 100), meaning="never repeat so many tokens in a row"),
     "min_length": Parameter(kind=Whole(0, 4096), meaning="shortest text, in tokens"),
     "max_length": Parameter(kind=Whole(2, 4097), meaning="like max_new_tokens, one more"),
-    "truncate": Parameter(kind=Flag(), meaning="cut an input that is too long"),
+    "truncate": TRUNCATE,
     "truncation": Parameter(
-        kind=Choice(("do_not_truncate", "longest_first", "only_first")), meaning="the same, as transformers says it"
+        kind=Choice(("do_not_truncate", "longest_first", "only_first")),
+        meaning="the same, as transformers says it",
+        takes_long=True,
     ),
     "clean_up_tokenization_spaces": Parameter(kind=Flag(), meaning="no spaces before punctuation"),
 }

@@ -33,6 +33,7 @@ def default_answer(description: Description) -> Answer:
         "decisions": _decisions,
         "text": lambda given, _: " and so on." if description.streams else [{"generated_text": "and so on."}],
         "answers": _answers,
+        "cells": _cells,
     }
     return by_output[task.output]
 
@@ -89,3 +90,8 @@ def _answers(given: Any, parameters: dict[str, Any]) -> Any:
     start = given["context"].index(word)
     answer = {"score": 1.0, "start": start, "end": start + len(word), "answer": word}
     return answer if parameters.get("top_k", 1) == 1 else [answer]
+
+
+def _cells(given: Any, parameters: dict[str, Any]) -> Any:
+    cell = next(iter(given["table"].values()))[0]
+    return {"answer": cell, "coordinates": [[0, 0]], "cells": [cell]}

@@ -27,6 +27,8 @@ def models_of(folder: Path) -> dict[str, tuple[str, Path]]:
     return {
         "labels": ("text-classification", models.text_classification(folder / "labels")),
         "ranking": ("text-ranking", models.poisoned(ranking)),
+        "names": ("token-classification", models.token_classification(folder / "names")),
+        "meaning": ("feature-extraction", models.feature_extraction(folder / "meaning")),
         "answers": ("question-answering", models.bert(folder / "answers", "BertForQuestionAnswering")),
     }
 
@@ -76,6 +78,14 @@ def test_questions_are_answered_from_contexts_of_any_length(server: Web) -> None
     assert len(several) == 3
 
 
+def test_long_texts_are_read_in_windows_or_parts_where_that_is_asked_for(server: Web) -> None:
+    with client(server) as http:
+        names = ask(http, "names", LONG * 20, stride=8, aggregation_strategy="simple").json()
+        vector = ask(http, "meaning", LONG * 20, pooling="mean", chunk=True, dimensions=8).json()
+    assert max(name["end"] for name in names) > 2 * len(LONG)
+    assert len(vector) == 8
+
+
 def test_the_example_of_each_task_is_answered(server: Web) -> None:
     with client(server) as http:
         for name in ("ranking", "answers"):
@@ -97,6 +107,16 @@ def test_the_example_of_each_task_is_answered(server: Web) -> None:
         ("ranking", "a text", {}, 422, "The input is a text; it must be an object such as"),
         ("ranking", {"query": "a", "texts": []}, {}, 400, "The input has no texts; send at least one."),
         ("ranking", {"query": "a", "texts": ["b", LONG]}, {}, 422, "texts[1] with the query has 204 tokens;"),
+        ("names", LONG, {"stride": 8}, 422, "Parameter stride needs an aggregation_strategy other than none"),
+        ("meaning", LONG * 20, {}, 422, "The input has 21380 characters; this model takes 48 tokens"),
+        (
+            "meaning",
+            LONG,
+            {"chunk": True},
+            422,
+            "Parameter chunk needs the pooling mean or model, and pooling is none.",
+        ),
+        ("meaning", "a boat", {"prompt_name": "query"}, 422, "This model has no prompts; leave prompt_name out."),
         ("answers", {"question": "who"}, {}, 422, "The input is not like"),
         ("answers", {"question": "who", "context": " "}, {}, 400, "The context of the input is empty; send a text."),
         ("answers", {"question": "who", "context": "a"}, {"max_seq_len": 512}, 422, "Parameter max_seq_len is 512"),

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -54,6 +55,23 @@ def test_the_first_bad_one_of_several_inputs_is_named_by_its_index(bad: Any):
 
 def test_several_good_inputs_are_fine():
     validate_inputs(describe(), ["a [MASK]"] * 100)
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters", "refused"),
+    [
+        ("text-classification", {}, True),
+        ("text-classification", {"truncate": False}, True),
+        ("text-classification", {"truncate": True}, False),
+        ("token-classification", {"stride": 0}, False),
+        ("feature-extraction", {"chunk": True}, False),
+        ("feature-extraction", {"chunk": False}, True),
+    ],
+    ids=str,
+)
+def test_what_is_cut_or_read_in_parts_may_be_longer(task: str, parameters: dict[str, Any], refused: bool):
+    with pytest.raises(Invalid, match="101 characters") if refused else nullcontext():
+        validate_inputs(describe(task), ["a" * 101], parameters)
 
 
 # Streams

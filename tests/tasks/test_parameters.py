@@ -16,6 +16,7 @@ WHOLE = "a whole number from {} to {}"
 NUMBER = "a number from {} to {}"
 FLAG = "true or false"
 CHOICE = "one of {}"
+TEXT = "a text of at most {} characters"
 LIST = "a list of 1 to {} texts of at most {} characters"
 NAME = "a text of at most {} characters"
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
@@ -35,9 +36,10 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(8, 8192): ([8, 8192], [7, 8193, 8.0, *NO_NUMBERS]),
     WHOLE.format(0, 8192): ([0, 8192], [-1, 8193, 0.0, *NO_NUMBERS]),
     WHOLE.format(1, 8192): ([1, 8192], [0, 8193, 1.0, *NO_NUMBERS]),
+    TEXT.format(100): (["a", "é" * 100], ["a" * 101, *NO_TEXTS]),
     FLAG: ([True, False], [0, 1, "true", [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
-    CHOICE.format("none, mean, cls"): (["none", "mean", "cls"], ["max", "Mean", *NO_TEXTS]),
+    CHOICE.format("none, mean, cls, model"): (["none", "mean", "cls", "model"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
     CHOICE.format("do_not_truncate, longest_first, only_first"): (["longest_first"], ["only_second", *NO_TEXTS]),
     NAME.format(32): (["en", "a" * 32], ["a" * 33, *NO_TEXTS]),

@@ -93,7 +93,7 @@ class Encoder:
         wanted = [attempt(job, self._wanted, job) for job in jobs]
         rows = iter(self._row_maker.rows([each for own in wanted if isinstance(own, list) for each in own]))
         return [
-            attempt(job, self._fitted, job, own, list(islice(rows, len(own)))) if isinstance(own, list) else own
+            attempt(job, self.fitted, job, own, list(islice(rows, len(own)))) if isinstance(own, list) else own
             for job, own in zip(jobs, wanted, strict=True)
         ]
 
@@ -143,23 +143,28 @@ class Encoder:
         """What the pipeline returns for one input."""
         return self._pipe.postprocess(rows[0], **self._pipe._postprocess_params | item.postprocess)
 
+    def limit(self, job: Job) -> int:
+        """Tokens that a row may have."""
+        return self.description.longest_input
+
+    def fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
+        """The job with its rows, which are cut where it asks for that. Raises ``Invalid``."""
+        if truncates(job):
+            limit = self.limit(job)
+            rows = [
+                self._row_maker.cut(each, limit, job.parameters) if row.length > limit else row
+                for each, row in zip(own, rows, strict=True)
+            ]
+        return self.checked(job, rows)
+
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         """Raises ``Invalid``."""
-        check_length(max(row.length for row in rows), self.description.longest_input)
+        check_length(max(row.length for row in rows), self.limit(job))
         return TokenizedJob(job, rows, self._pipe._sanitize_parameters(**pipeline_parameters(job))[2])
 
     def _wanted(self, job: Job) -> list[TextOrPair]:
         own = self.sequences(job)
         return [self._row_maker.clipped(each, job.parameters) for each in own] if truncates(job) else list(own)
-
-    def _fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
-        if truncates(job):
-            longest = self.description.longest_input
-            rows = [
-                self._row_maker.cut(each, job.parameters) if row.length > longest else row
-                for each, row in zip(own, rows, strict=True)
-            ]
-        return self.checked(job, rows)
 
     def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> bytes:
         return to_json(self.finish(item, rows))

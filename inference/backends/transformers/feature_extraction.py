@@ -1,34 +1,83 @@
 """feature-extraction: token vectors as the pipeline returns them, or pooled to one vector per input."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from inference.backends.transformers.encoder import Encoder
+from inference.backends.transformers.embedder import NO_SETTINGS, Embedder, token_vectors
+from inference.backends.transformers.encoder import truncates
+from inference.backends.transformers.pooling import POOLINGS, average
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length
+from inference.backends.transformers.sequences import TextOrPair
 from inference.backends.transformers.task import TransformersTask
+from inference.errors import Invalid
 from inference.messaging.messages import Job
 
 
-class FeatureExtraction(Encoder):
+class FeatureExtraction(Embedder):
     """Pooling happens here rather than at the client: the token vectors of one input may be a megabyte of JSON."""
 
-    token_outputs = ("last_hidden_state",)
+    def sequences(self, job: Job) -> Sequence[TextOrPair]:
+        self._check(job)
+        return [self._text(job)]
 
-    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
-        vectors = rows[0]["last_hidden_state"].float()
-        match item.postprocess.get("pooling", "none"):
-            case "mean":
-                vectors = vectors.mean(1)
-            case "cls":
-                vectors = vectors[:, 0]
-        if item.postprocess.get("normalize"):
-            vectors = torch.nn.functional.normalize(vectors, dim=-1)
-        return vectors.tolist() if vectors.ndim > 2 else vectors[0].tolist()
+    def limit(self, job: Job) -> int:
+        return self.own_limit() if _own_way(job) else self.description.longest_input
+
+    def fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
+        if job.parameters.get("chunk") and rows[0].length > self.limit(job):
+            rows = self._row_maker.windows(self._text(job), self.limit(job))
+        return super().fitted(job, own, rows)
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
-        check_length(rows[0].length, self.description.longest_input)
-        return TokenizedJob(job, rows, dict(job.parameters))
+        check_length(rows[0].length, self.limit(job))
+        return TokenizedJob(job, rows, {"prompt_tokens": self.tokens_of(self._prompt(job)) if _own_way(job) else 0})
+
+    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
+        given, vectors = item.job.parameters, token_vectors(rows)
+        pooling = given.get("pooling", "none")
+        normalizes = given.get("normalize", _own_way(item.job) and self.embedding and self.embedding.normalizes)
+        if pooling == "none":
+            found = vectors[0]
+        elif pooling == "model" and self.embedding:
+            found = self.embedding.vector(vectors, item.postprocess["prompt_tokens"])
+        else:
+            pooled = [POOLINGS[pooling](window, 0) for window in vectors]
+            found = average(pooled, [window.shape[1] for window in vectors])
+        if (wanted := given.get("dimensions", 0)) > (size := found.shape[-1]):
+            raise Invalid(f"Parameter dimensions is {wanted}; vectors of this model have {size} numbers.")
+        if wanted:
+            found = found[:, :wanted]
+        if normalizes:
+            found = torch.nn.functional.normalize(found, dim=-1)
+        return found.tolist() if pooling == "none" else found[0].tolist()
+
+    def _check(self, job: Job) -> None:
+        """Raises ``Invalid`` for parameters that do not go together, or not with this model."""
+        given = job.parameters
+        pooling = given.get("pooling", "none")
+        if pooling == "model" and self.embedding is None:
+            raise Invalid(f"This model {self.not_understood or NO_SETTINGS}; choose the pooling mean or cls.")
+        if pooling == "none" and given.get("dimensions"):
+            raise Invalid("Parameter dimensions is for one vector per input; choose a pooling other than none.")
+        if given.get("chunk") and pooling not in ("mean", "model"):
+            raise Invalid(f"Parameter chunk needs the pooling mean or model, and pooling is {pooling}.")
+        if given.get("chunk") and truncates(job):
+            raise Invalid("chunk reads all of a text and truncate only a part; leave one of them out.")
+
+    def _text(self, job: Job) -> str:
+        prompt: str = self._prompt(job)
+        return self.read(job.input, prompt) if _own_way(job) else prompt + job.input
+
+    def _prompt(self, job: Job) -> str:
+        name = job.parameters.get("prompt_name")
+        return self.prompt(name) if name is not None or _own_way(job) else ""
+
+
+def _own_way(job: Job) -> bool:
+    """The one of the checkpoint's own settings is asked for."""
+    return bool(job.parameters.get("pooling") == "model")
 
 
 TASK = TransformersTask(

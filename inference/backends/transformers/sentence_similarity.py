@@ -1,31 +1,54 @@
-"""sentence-similarity: cosine similarity of mean-pooled embeddings. transformers has no such pipeline."""
+"""sentence-similarity: cosine similarity of embeddings. transformers has no such pipeline.
 
+They are made in the way of the checkpoint's own settings, or are the means of the token vectors.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from inference.backends.transformers.encoder import Encoder
+from inference.backends.base import LoadFailed
+from inference.backends.transformers.embedder import Embedder, token_vectors
+from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length
+from inference.backends.transformers.sequences import TextOrPair
 from inference.backends.transformers.task import TransformersTask
+from inference.conf import Conf
 from inference.messaging.messages import Job
 
 
-class SentenceSimilarity(Encoder):
+class SentenceSimilarity(Embedder):
     """The first row of a job is the source sentence."""
 
-    token_outputs = ("last_hidden_state",)
+    def __init__(self, loaded: Loaded, conf: Conf) -> None:
+        super().__init__(loaded, conf)
+        if self.not_understood:
+            raise LoadFailed(
+                f"{loaded.name} {self.not_understood}, so its embeddings would not be what it was made for."
+            )
 
-    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
-        pooled = torch.cat([row["last_hidden_state"].float().mean(1) for row in rows])
-        source, *others = torch.nn.functional.normalize(pooled, dim=-1)
-        return (torch.stack(others) @ source).tolist()
+    def sequences(self, job: Job) -> Sequence[TextOrPair]:
+        return [self.read(text, self.prompt(None)) for text in self._form.texts(job.input)]
+
+    def limit(self, job: Job) -> int:
+        return self.own_limit()
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         source, *others = rows
-        check_length(source.length, self.description.longest_input, "The source_sentence")
+        check_length(source.length, self.limit(job), "The source_sentence")
         for number, row in enumerate(others):
-            check_length(row.length, self.description.longest_input, f"sentences[{number}]")
-        return TokenizedJob(job, rows)
+            check_length(row.length, self.limit(job), f"sentences[{number}]")
+        return TokenizedJob(job, rows, {"prompt_tokens": self.tokens_of(self.prompt(None))})
+
+    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
+        vectors = token_vectors(rows)
+        if self.embedding is None:
+            pooled = torch.cat([each.mean(1) for each in vectors])
+        else:
+            pooled = torch.cat([self.embedding.vector([each], item.postprocess["prompt_tokens"]) for each in vectors])
+        source, *others = torch.nn.functional.normalize(pooled, dim=-1)
+        return (torch.stack(others) @ source).tolist()
 
 
 TASK = TransformersTask(

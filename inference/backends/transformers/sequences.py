@@ -15,11 +15,10 @@ MOST_WINDOWS = 256
 
 
 class RowMaker:
-    """One tokenizer, for use by one thread. Lengths are checked by its user."""
+    """One tokenizer, for use by one thread. Limits are in tokens; that nothing exceeds them is checked by its user."""
 
     def __init__(self, tokenizer: Any, description: Description) -> None:
         self._tokenizer = tokenizer
-        self._longest = description.longest_input
         self._longest_chars = description.longest_input_chars
 
     def rows(self, sequences: Sequence[TextOrPair]) -> list[Row]:
@@ -37,15 +36,15 @@ class RowMaker:
             return first, second
         return self._clipped(sequence, parameters)
 
-    def cut(self, sequence: TextOrPair, parameters: Mapping[str, Any]) -> Row:
-        """As many tokens as the model takes. Of a pair, the longer text is cut first."""
+    def cut(self, sequence: TextOrPair, limit: int, parameters: Mapping[str, Any]) -> Row:
+        """As many tokens as the limit allows. Of a pair, the longer text is cut first."""
         pair = (sequence,) if isinstance(sequence, str) else sequence
         with self._truncates(self._side(parameters)):
-            encoded = self._tokenizer(*pair, truncation=True, max_length=self._longest, verbose=False)
+            encoded = self._tokenizer(*pair, truncation=True, max_length=limit, verbose=False)
         return Row(dict(encoded))
 
-    def windows(self, text: str, *, overlap: int = 0) -> list[Row]:
-        """All of a text, in rows of the model's length that have so many tokens in common with the one before.
+    def windows(self, text: str, limit: int) -> list[Row]:
+        """All of a text, in rows of at most so many tokens.
 
         Raises:
             Invalid: there are too many, or the tokenizer cannot.
@@ -57,8 +56,7 @@ class RowMaker:
                 self._tokenizer(
                     text,
                     truncation=True,
-                    max_length=self._longest,
-                    stride=overlap,
+                    max_length=limit,
                     return_overflowing_tokens=True,
                     verbose=False,
                 )

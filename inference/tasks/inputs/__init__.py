@@ -12,6 +12,7 @@ from inference.tasks.inputs.pair import TextOrPairInput
 from inference.tasks.inputs.question import QuestionInput
 from inference.tasks.inputs.ranking import RankingInput
 from inference.tasks.inputs.sentences import SentencesInput
+from inference.tasks.inputs.table import TableInput
 from inference.tasks.inputs.text import TextInput
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "QuestionInput",
     "RankingInput",
     "SentencesInput",
+    "TableInput",
     "TextInput",
     "TextOrPairInput",
     "is_chat",

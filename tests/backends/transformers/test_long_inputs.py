@@ -138,3 +138,119 @@ def test_a_hypothesis_that_leaves_no_room_is_named(
     assert bad.message == (
         "candidate_labels[1] has 46 tokens with its hypothesis_template; this model takes at most 44."
     )
+
+
+# Windows, for token-classification
+
+
+@pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
+def test_windows_with_stride_are_those_of_the_stock_pipeline(
+    models: Any, folder_of: Callable[[Make], Path], loaded: Callable[[str], BatchedPipeline], strategy: str
+) -> None:
+    """Also of a text whose last window is short, and of one that needs no windows."""
+    stock = direct(folder_of(models.token_classification), "token-classification")
+    stock.tokenizer.model_max_length = LONGEST
+    ways = [{"aggregation_strategy": strategy, "stride": stride} for stride in (0, 7)]
+    asked = [(text, way) for text in (first_words(100), first_words(48), "the old river", LONG) for way in ways]
+    for answer, (text, parameters) in zip(run(loaded("token_classification"), asked), asked, strict=True):
+        assert_equal(answer, plain(stock(text, **parameters)), f"{parameters} {text}")
+
+
+def test_windows_without_a_padding_token(models: Any, tmp_path: Path) -> None:
+    labels = {0: "O", 1: "B-PER", 2: "B-LOC"}
+    folder = models.gpt2(tmp_path / "decoder", "GPT2ForTokenClassification", id2label=labels)
+    way = {"aggregation_strategy": "simple", "stride": 5}
+    short, long, again = run(load(folder), [("a boat", way), (first_words(20), way), ("a boat", {**way, "stride": 0})])
+    assert short == again
+    assert max(entity["end"] for entity in long) > 48
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"stride": 4}, "Parameter stride needs an aggregation_strategy other than none"),
+        ({"stride": 4, "aggregation_strategy": "none"}, "Parameter stride needs an aggregation_strategy other than"),
+        (
+            {"stride": 46, "aggregation_strategy": "max"},
+            "Parameter stride is 46; a window has 46 tokens of the text, so it must be less.",
+        ),
+        (
+            {"stride": 45, "aggregation_strategy": "max"},
+            "The input makes 355 windows of the model's length; it may make 256.",
+        ),
+        ({"stride": 4, "aggregation_strategy": "max", "truncate": True}, "stride reads all of a text and truncate"),
+    ],
+    ids=str,
+)
+def test_a_stride_that_does_not_work_is_refused(
+    loaded: Callable[[str], BatchedPipeline], parameters: dict[str, Any], sentence: str
+) -> None:
+    good, bad = run(loaded("token_classification"), [("a boat", {}), (LONG, parameters)])
+    assert isinstance(good, list)
+    assert isinstance(bad, Invalid)
+    assert bad.message.startswith(sentence)
+
+
+# Parts, for feature-extraction
+
+
+def test_the_parts_of_a_text_count_by_their_tokens(loaded: Callable[[str], BatchedPipeline]) -> None:
+    """400 words in windows of 46: the vectors of eight full ones, and one of 32."""
+    pipeline = loaded("feature_extraction")
+    chunk = {"pooling": "mean", "chunk": True}
+    words = LONG.split()
+    parts = [" ".join(words[first : first + 46]) for first in range(0, len(words), 46)]
+    whole, short, *vectors = run(
+        pipeline, [(LONG, chunk), ("a boat", chunk), *((part, {"pooling": "mean"}) for part in parts)]
+    )
+    weights = [48] * 8 + [34]
+    assert len(vectors) == len(weights)
+    assert whole == pytest.approx(
+        [sum(w * x for w, x in zip(weights, column, strict=True)) / 418 for column in zip(*vectors, strict=True)],
+        abs=1e-5,
+    )
+    assert short == pytest.approx(run(pipeline, [("a boat", {"pooling": "mean"})])[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"chunk": True}, "Parameter chunk needs the pooling mean or model, and pooling is none."),
+        ({"chunk": True, "pooling": "cls"}, "Parameter chunk needs the pooling mean or model, and pooling is cls."),
+        ({"chunk": True, "pooling": "mean", **CUT}, "chunk reads all of a text and truncate only a part"),
+        ({"chunk": False, "pooling": "mean"}, "The input has 402 tokens; this model takes at most 48."),
+        ({"dimensions": 3}, "Parameter dimensions is for one vector per input; choose a pooling other than none."),
+        ({"dimensions": 30, "pooling": "cls", **CUT}, "Parameter dimensions is 30; vectors of this model have 24"),
+        ({"prompt_name": "query"}, "This model has no prompts; leave prompt_name out."),
+        ({"pooling": "model"}, "This model has no settings of sentence-transformers (no modules.json); choose"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused(
+    loaded: Callable[[str], BatchedPipeline], parameters: dict[str, Any], sentence: str
+) -> None:
+    good, bad = run(loaded("feature_extraction"), [("a boat", {}), (LONG, parameters)])
+    assert isinstance(good, list)
+    assert isinstance(bad, Invalid)
+    assert bad.message.startswith(sentence)
+
+
+def test_fewer_dimensions_are_the_first_ones(loaded: Callable[[str], BatchedPipeline]) -> None:
+    pipeline = loaded("feature_extraction")
+    whole, cut, unit = run(
+        pipeline,
+        [
+            ("a boat", {"pooling": "mean"}),
+            ("a boat", {"pooling": "mean", "dimensions": 4}),
+            ("a boat", {"pooling": "mean", "dimensions": 4, "normalize": True}),
+        ],
+    )
+    assert cut == pytest.approx(whole[:4], abs=1e-5)
+    size = sum(x * x for x in cut) ** 0.5
+    assert unit == pytest.approx([x / size for x in cut], abs=1e-5)
+
+
+def test_windows_of_one_text_are_limited(loaded: Callable[[str], BatchedPipeline]) -> None:
+    [bad] = run(loaded("feature_extraction"), [("stone " * 12_000, {"pooling": "mean", "chunk": True})])
+    assert isinstance(bad, Invalid)
+    assert bad.message == "The input makes 261 windows of the model's length; it may make 256."
