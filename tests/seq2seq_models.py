@@ -59,9 +59,7 @@ def sentences(count: int, seed: int = 1) -> list[str]:
 
 def t5(folder: Path, **generation: Any) -> Path:
     """Relative positions; prefixes for tasks, as the first T5 had them. Its configuration says nothing of beams."""
-    tokenizer = byte_level_tokenizer()
-    tokenizer.pad_token = "<end>"
-    tokenizer.model_max_length = LONGEST
+    tokenizer, padding = _byte_level()
     specific = {
         "summarization": {"prefix": "summarize: ", "num_beams": 2, "min_length": 8, "length_penalty": 2.0},
         "translation_en_to_de": {"prefix": "translate English to German: ", "num_beams": 3, "early_stopping": True},
@@ -69,19 +67,17 @@ def t5(folder: Path, **generation: Any) -> Path:
     }
     config = transformers.T5Config(
         vocab_size=len(tokenizer) + 11, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, initializer_factor=4.0,
-        decoder_start_token_id=1, eos_token_id=0, pad_token_id=1, task_specific_params=specific,
+        decoder_start_token_id=padding, eos_token_id=0, pad_token_id=padding, task_specific_params=specific,
     )  # fmt: skip
     return _save(folder, "T5ForConditionalGeneration", config, tokenizer, **generation)
 
 
 def bart(folder: Path, **generation: Any) -> Path:
     """Learned positions. Its configuration asks for beams, as those of summarizers do."""
-    tokenizer = byte_level_tokenizer()
-    tokenizer.pad_token = "<end>"
-    tokenizer.model_max_length = LONGEST
+    tokenizer, padding = _byte_level()
     config = transformers.BartConfig(
-        vocab_size=len(tokenizer), decoder_start_token_id=0, bos_token_id=0, eos_token_id=2, pad_token_id=1,
-        forced_eos_token_id=2, **BART_SHAPE,
+        vocab_size=len(tokenizer), decoder_start_token_id=0, bos_token_id=0, eos_token_id=0, pad_token_id=padding,
+        forced_eos_token_id=0, **BART_SHAPE,
     )  # fmt: skip
     asked = {"num_beams": 4, "max_length": 20, "min_length": 6, "no_repeat_ngram_size": 2, "length_penalty": 2.0}
     return _save(folder, "BartForConditionalGeneration", config, tokenizer, **asked | {"max_length": 24}, **generation)
@@ -141,11 +137,6 @@ def m2m100(folder: Path, **generation: Any) -> Path:
     )
 
 
-def greedy_t5(folder: Path) -> Path:
-    """Streams unless a request asks for beams."""
-    return t5(folder, num_beams=1)
-
-
 def _save(folder: Path, kind: str, config: Any, tokenizer: Any, **generation: Any) -> Path:
     torch.manual_seed(4)
     model = getattr(transformers, kind)(config)
@@ -153,6 +144,14 @@ def _save(folder: Path, kind: str, config: Any, tokenizer: Any, **generation: An
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _byte_level() -> tuple[Any, int]:
+    """A tokenizer, and its token for padding."""
+    tokenizer = byte_level_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.model_max_length = LONGEST
+    return tokenizer, tokenizer.pad_token_id
 
 
 def _letters() -> list[str]:

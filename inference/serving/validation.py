@@ -75,7 +75,7 @@ def validate_parameters(description: Description, given: Any) -> dict[str, Any]:
         given = {}
     if not isinstance(given, dict):
         raise Invalid(f"'parameters' is {json_type(given)}; it must be an object such as {{\"top_k\": 3}}.")
-    parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    parameters = {name: value for name, value in _flat(task, given).items() if value is not None}
     for name, value in parameters.items():
         _check_parameter(task, name, value, description)
         if isinstance(task.parameters[name].kind, Number):
@@ -86,6 +86,16 @@ def validate_parameters(description: Description, given: Any) -> dict[str, Any]:
     if task.samples:
         parameters.setdefault("seed", secrets.randbelow(2**31))
     return parameters
+
+
+def _flat(task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """All parameters side by side; one that is given twice counts where it is by itself."""
+    more = given.get(task.more_parameters) if task.more_parameters else None
+    if more is None:
+        return given
+    if not isinstance(more, dict):
+        raise Invalid(f"Parameter {task.more_parameters} is {json_type(more)}; it must be an object with parameters.")
+    return more | {name: value for name, value in given.items() if name != task.more_parameters}
 
 
 def _check_parameter(task: Task, name: str, value: Any, description: Description) -> None:

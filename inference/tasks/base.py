@@ -50,6 +50,8 @@ class Task:
     example: Any
     """An input that every model of the task can answer; ``{mask}`` stands for its mask token."""
     example_parameters: Mapping[str, Any] = field(default_factory=dict)
+    more_parameters: str | None = None
+    """The name of an object with parameters, which some clients send: they count as if they were beside it."""
     text_field: str = "generated_text"
     """Of answers that are texts: the field that has it."""
     transformers_module: str = ""

@@ -11,6 +11,7 @@ TASK = Task(
     parameters=WRITING,
     forward=frozenset(WRITING),
     samples=True,
+    more_parameters="generate_parameters",
     example="The tower is 324 metres tall, about as tall as a building of 81 storeys, and the tallest in Paris.",
     text_field="summary_text",
 )

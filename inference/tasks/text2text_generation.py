@@ -32,5 +32,6 @@ TASK = Task(
     parameters=WRITING,
     forward=frozenset(WRITING),
     samples=True,
+    more_parameters="generate_parameters",
     example="Once upon a time",
 )

@@ -17,6 +17,7 @@ TASK = Task(
     parameters=PARAMETERS,
     forward=frozenset(PARAMETERS),
     samples=True,
+    more_parameters="generate_parameters",
     example="The house is wonderful.",
     text_field="translation_text",
 )

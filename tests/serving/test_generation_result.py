@@ -73,3 +73,8 @@ def test_the_output_is_that_of_the_pipeline(given: Any, full_text: bool, expecte
 @pytest.mark.parametrize(("full_text", "expected"), [(True, "ab"), (False, "b")])
 def test_the_prompt_is_in_the_output_if_it_is_wanted(full_text: bool, expected: str):
     assert make_generation("b").output(full_text=full_text) == [{"generated_text": expected}]
+
+
+def test_a_task_that_does_not_continue_its_input_names_its_own_field():
+    generation = make_generation("b", text_field="summary_text", continues=False)
+    assert generation.output(full_text=True) == generation.output(full_text=False) == [{"summary_text": "b"}]

@@ -199,3 +199,18 @@ def test_what_samples_takes_a_seed():
     assert [task.name for task in TASKS.values() if task.samples] == [
         task.name for task in TASKS.values() if "seed" in task.parameters
     ]
+
+
+def test_parameters_in_an_object_of_their_own_count_like_others():
+    description = describe("summarization")
+    given = {"truncation": "only_first", "generate_parameters": {"num_beams": 2, "min_length": 5}, "min_length": 6}
+    parameters = validate_parameters(description, given | {"seed": 1})
+    assert parameters == {"truncation": "only_first", "num_beams": 2, "min_length": 6, "seed": 1}
+    with pytest.raises(Invalid, match="There is no parameter 'custom_generate' for summarization"):
+        validate_parameters(description, {"generate_parameters": {"custom_generate": "owner/name"}})
+    with pytest.raises(Invalid, match="There is no parameter 'generate_parameters' for summarization"):
+        validate_parameters(description, {"generate_parameters": {"generate_parameters": {}}})
+    with pytest.raises(Invalid, match="Parameter generate_parameters is a list; it must be an object with parameters"):
+        validate_parameters(description, {"generate_parameters": [1]})
+    with pytest.raises(Invalid, match="There is no parameter 'generate_parameters' for fill-mask"):
+        validate_parameters(describe("fill-mask"), {"generate_parameters": {}})

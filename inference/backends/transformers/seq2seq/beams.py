@@ -111,7 +111,7 @@ class Beams:
             finished=finished,
             origins=[candidates[index].row for index in going_on],
         )
-        return replace(later, done=all(ends) or later._settled(generated))
+        return replace(later, done=all(ends) or later.settled(generated))
 
     def _ends(self, ids: Sequence[int]) -> bool:
         settings = self.settings
@@ -119,7 +119,7 @@ class Beams:
             return True
         return settings.stops is not None and settings.stops(ids[settings.prompt_tokens :])
 
-    def _settled(self, generated: int) -> bool:
+    def settled(self, generated: int) -> bool:
         """Whether enough texts have ended, and none of those that go on is expected to become better than them."""
         settings = self.settings
         if len(self.finished) < self.width:

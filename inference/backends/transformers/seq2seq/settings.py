@@ -111,6 +111,7 @@ class GenerationSettings:
         ids = list(prompt) or [config.bos_token_id if start is None else start]
         new_tokens = self.new_tokens(config, len(ids), source_tokens, job)
         config.max_new_tokens, config.max_length = None, len(ids) + new_tokens
+        config.min_length = min(config.min_length or 0, config.max_length)  # a request may ask for less than is usual
         processors = self._processors(config, len(ids), encoder_ids) if processed else None
         stop = (*(config.stop_strings or ()), *job.parameters.get("stop", ()))
         ends = config.eos_token_id
