@@ -61,6 +61,17 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Name:
+    longest: int
+
+    def accepts(self, value: Any) -> bool:
+        return _is_text(value, self.longest)
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.longest} characters"
+
+
+@dataclass(frozen=True)
 class Template:
     """For ``str.format``: other fields than ``{}`` could name attributes, or a width that fills the memory."""
 

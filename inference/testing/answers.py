@@ -30,6 +30,7 @@ def default_answer(description: Description) -> Answer:
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
         "text": lambda given, _: " and so on.",
+        "transcript": _transcript,
     }
     return by_output[task.output]
 
@@ -38,6 +39,11 @@ def _labels(text: str, parameters: dict[str, Any]) -> Any:
     if candidates := parameters.get("candidate_labels"):
         return {"sequence": text, "labels": candidates, "scores": [1.0, *(0.0 for _ in candidates[1:])]}
     return [{"label": LABEL, "score": 1.0}]
+
+
+def _transcript(recording: bytes, parameters: dict[str, Any]) -> Any:
+    chunks = {"chunks": [{"text": WORD, "timestamp": [0.0, 1.0]}]} if parameters.get("return_timestamps") else {}
+    return {"text": WORD} | chunks
 
 
 def _spans(text: str, parameters: dict[str, Any]) -> Any:

@@ -32,7 +32,7 @@ def run(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[Any]:
     prepared = pipeline.prepare(jobs)
     ran = iter(pipeline.run([item for item in prepared if not isinstance(item, InferenceError)]))
     outcomes = [item if isinstance(item, InferenceError) else next(ran) for item in prepared]
-    return [outcome if isinstance(outcome, InferenceError) else json.loads(outcome) for outcome in outcomes]
+    return [json.loads(outcome) if isinstance(outcome, bytes) else outcome for outcome in outcomes]
 
 
 def direct(folder: Path, task: str) -> Any:

@@ -92,7 +92,6 @@ def test_a_broken_folder_is_refused(
         ("MarianMTModel", "translation"),
         ("RobertaForMultipleChoice", "multiple-choice"),
         ("BertForNextSentencePrediction", "next-sentence-prediction"),
-        ("Wav2Vec2ForCTC", "automatic-speech-recognition"),
     ],
 )
 def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpose: str) -> None:
