@@ -9,7 +9,7 @@ TESTS ?= tests
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-newest check compose-check bench soak format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-newest check compose-check bench reference soak fuzz format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -38,6 +38,16 @@ help: ## This list
 	@echo '*' > .venv-newest/.gitignore
 	@.venv-newest/bin/pip install --quiet --disable-pip-version-check $(NEWEST) ".[daphne,redis]"
 	@.venv-newest/bin/pip uninstall --quiet --yes django-inference-server  # the tests install the wheel
+	@touch $@
+
+# What tests compare with: an older transformers, on the torch of .venv.
+.venv-reference/.done: requirements-reference.txt | .venv/.dev
+	@$(BIN)/python -m venv --clear .venv-reference
+	@echo '*' > .venv-reference/.gitignore
+	@folder="import sysconfig; print(sysconfig.get_path('purelib'))"; \
+		$(BIN)/python -c "$$folder" > "$$(.venv-reference/bin/python -c "$$folder")/torch-of-the-tests.pth"
+	@echo "Installing the libraries to compare with (once)"
+	@.venv-reference/bin/pip install --quiet --disable-pip-version-check -r requirements-reference.txt
 	@touch $@
 
 .env:
@@ -85,8 +95,14 @@ bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 
 compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes (needs docker.io, docker-compose, debootstrap)
 	@$(BIN)/python -m tests.compose
 
+reference: .venv/.dev .venv-reference/.done ## Records anew what other libraries answer, for tests (REFERENCE=translation for a part)
+	@$(BIN)/python -m tests.reference $(REFERENCE)
+
 soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 15 minutes (SOAK="--help" for parts)
 	@$(BIN)/python -m tests.soak $(SOAK)
 
+fuzz: .venv/.dev .env ## 2,000 odd bodies for each task, with a tiny model of each (FUZZ="--help" for parts)
+	@$(BIN)/python -m tests.soak.fuzz_tasks $(FUZZ)
+
 clean: ## Remove the virtual environment and caches; data and .env stay
-	rm -rf .venv .venv-bench .venv-newest .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-newest .venv-reference .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,6 +34,14 @@ def text_classification(folder: Path, **more: Any) -> Path:
     return bert(folder, "BertForSequenceClassification", id2label=labels, **more)
 
 
+def question_answering(folder: Path) -> Path:
+    return bert(folder, "BertForQuestionAnswering")
+
+
+def text_ranking(folder: Path) -> Path:
+    return bert(folder, "BertForSequenceClassification", id2label={0: "relevance"})
+
+
 def token_classification(folder: Path) -> Path:
     return bert(folder, "BertForTokenClassification", id2label={0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC"})
 
@@ -52,7 +60,10 @@ def fill_mask(folder: Path) -> Path:
 
 def poisonable(folder: Path) -> Path:
     """A classifier that fails on one word, in the forward pass and so with its whole batch."""
-    text_classification(folder)
+    return poisoned(text_classification(folder))
+
+
+def poisoned(folder: Path) -> Path:
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text())
     content["model"]["vocab"][POISON] = 99_999
@@ -120,6 +131,14 @@ def decoder(folder: Path, kind: str, longest: int = 512, **more: Any) -> Path:
 def llama(folder: Path) -> Path:
     """Rotary positions, and heads that share their keys."""
     return decoder(folder, "Llama", intermediate_size=48, num_key_value_heads=2)
+
+
+def deciding(folder: Path) -> Path:
+    """A Llama with a chat template that answers questions by letters, which are its tokens."""
+    decoder(folder, "Llama", 1024, intermediate_size=48)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "decision.json").write_text('{"labels": {"noul": ["Y", "N"]}, "temperature": {"choice": 2.0}}')
+    return folder
 
 
 def mistral(folder: Path) -> Path:

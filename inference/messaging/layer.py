@@ -10,7 +10,7 @@ from inference.messaging.codec import encode
 from inference.messaging.messages import Message
 from inference.messaging.previous_release import Status
 
-SEND_TIMEOUT_S, LEAST_BYTES_PER_S = 2.0, 4e6
+SEND_TIMEOUT_S, LEAST_BYTES_PER_S = 2.0, 4_000_000
 """A frozen Redis must not hold a sender, but a large message may take as long as its size needs. Cancelling a send is
 safe: redis-py drops the connection."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
@@ -40,7 +40,7 @@ async def send(layer: ChannelLayer, channel: str, message: Message | Status) -> 
         Exception: of the layer, ``TimeoutError`` among them. The message may have been delivered all the same.
     """
     encoded = encode(message)
-    async with asyncio.timeout(SEND_TIMEOUT_S + len(encoded["body"]) / LEAST_BYTES_PER_S):
+    async with asyncio.timeout(SEND_TIMEOUT_S + len(encoded["body"]) // LEAST_BYTES_PER_S):
         await layer.send(channel, encoded)
 
 

@@ -26,12 +26,12 @@ class Record:
     """A job sent to a worker; it uses one unit of the worker's credit."""
 
     worker: "WorkerView"
-    size: int = 0
-    """Bytes of the job's input and parameters."""
     stamp: int | None = None
     """Number of the newest hello when the send returned; ``None`` while the send is in progress."""
     go_sent: bool = False
     """The host got ``go`` to run the job alone."""
+    size: int = 0
+    """Bytes of the job's input and parameters."""
 
 
 @dataclass(eq=False)
@@ -211,7 +211,7 @@ class HostRegistry:
 
     def add_record(self, worker: WorkerView, job_id: int, size: int = 0) -> None:
         """The job, of so many bytes, is sent to this worker, at whose host it is not yet."""
-        worker.host.records[job_id] = Record(worker, size)
+        worker.host.records[job_id] = Record(worker, size=size)
         worker.in_flight += 1
         worker.bytes_in_flight += size
         self._holders[job_id] = self._holders.get(job_id, 0) + 1

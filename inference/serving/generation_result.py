@@ -15,6 +15,10 @@ class GenerationResult:
     """The input: a text, or a list of chat messages."""
     began: float
     """When the request arrived, in seconds of ``time.monotonic``."""
+    text_field: str = "generated_text"
+    """Of the answer: the one that has the text."""
+    continues: bool = True
+    """The text continues its input, and may come after it in the answer."""
     seed: int | None = None
     """With which the same request gives the same text."""
     tokens: list[Token] = field(default_factory=list)
@@ -54,16 +58,16 @@ class GenerationResult:
 
     def output(self, *, full_text: bool) -> list[dict[str, Any]]:
         """What the transformers pipeline would return if the text ended here; ``full_text``: after its prompt."""
-        return pipeline_output(self.given, self.text, full_text=full_text)
+        return pipeline_output(self.given, self.text, full_text=full_text and self.continues, field=self.text_field)
 
 
-def pipeline_output(given: Any, text: str, *, full_text: bool) -> list[dict[str, Any]]:
-    """What the transformers pipeline returns for an input (a text or a chat) that was continued with ``text``."""
+def pipeline_output(given: Any, text: str, *, full_text: bool, field: str = "generated_text") -> list[dict[str, Any]]:
+    """What the transformers pipeline returns for an input (a text or a chat) about which it generated ``text``."""
     if not full_text:
-        return [{"generated_text": text}]
+        return [{field: text}]
     if isinstance(given, str):
-        return [{"generated_text": given + text}]
+        return [{field: given + text}]
     *before, last = given
     if last["role"] == "assistant":  # the beginning of the answer
-        return [{"generated_text": [*before, last | {"content": last["content"] + text}]}]
-    return [{"generated_text": [*given, {"role": "assistant", "content": text}]}]
+        return [{field: [*before, last | {"content": last["content"] + text}]}]
+    return [{field: [*given, {"role": "assistant", "content": text}]}]

@@ -245,8 +245,13 @@ class Service:
         inputs = await self._checked_inputs(description, query, parameters)
         if query.tokens_for is not None:
             validation.validate_tokens(description, query.tokens_for, many=query.many)
+            task = TASKS[description.task]
             record.generation = GenerationResult(
-                given=query.inputs[0], began=context.started_at, seed=parameters.get("seed")
+                given=query.inputs[0],
+                began=context.started_at,
+                text_field=task.text_field,
+                continues=task.continues,
+                seed=parameters.get("seed"),
             )
         return Work(
             request_id=context.id,

@@ -1,7 +1,7 @@
 """What a client sent, checked against its task and the worker's description."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,14 +24,15 @@ def validate_inputs(
     """The inputs as workers get them, checked as far as possible without a tokenizer.
 
     Args:
-        parameters: valid ones; with ``truncate``, inputs may be too long for the model.
+        parameters: valid ones; with those that cut inputs, they may be too long for the model.
 
     Raises:
         EmptyInput: nothing to work on.
         Invalid: not what the task takes, or too long. A message names the input's index if there are several.
     """
     validate_number(inputs)
-    form, cut = TASKS[description.task].input, parameters.get("truncate") is True
+    task = TASKS[description.task]
+    form, cut = task.input, task.cuts(parameters)
     return [
         form.checked(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description, cut=cut)
         for index, value in enumerate(inputs)
@@ -39,11 +40,19 @@ def validate_inputs(
 
 
 def validate_media(inputs: Sequence[Any], most_bytes: int) -> None:
-    """Raises ``PayloadTooLarge`` for an image or recording, alone or a field of an input, that is too large."""
-    for value in inputs:
-        for part in value.values() if isinstance(value, dict) else (value,):
-            if isinstance(part, bytes) and len(part) > most_bytes:
-                raise PayloadTooLarge(f"An image or recording has {len(part)} bytes; {most_bytes} are allowed.")
+    """Raises ``PayloadTooLarge`` for an image or recording that is too large, alone or within an input."""
+    for data in _media(inputs):
+        if len(data) > most_bytes:
+            raise PayloadTooLarge(f"An image or recording has {len(data)} bytes; {most_bytes} are allowed.")
+
+
+def _media(value: Any) -> Iterator[bytes]:
+    """All that there are in an input, or a list of them."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _media(part)
 
 
 def validate_tokens(description: Description, field: str, *, many: bool) -> None:

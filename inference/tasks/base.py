@@ -8,9 +8,24 @@ from inference.tasks.inputs import InputForm
 from inference.tasks.parameters import Parameter
 
 Output = Literal[
-    "labels", "spans", "fills", "vectors", "scores", "text", "answer", "boxes", "masks", "media", "transcript"
+    "labels",
+    "spans",
+    "fills",
+    "vectors",
+    "scores",
+    "ranking",
+    "text",
+    "answers",
+    "boxes",
+    "masks",
+    "media",
+    "transcript",
+    "decisions",
 ]
 """What an answer consists of."""
+
+CUTTING = ("longest_first", "only_first")
+"""Truncation strategies of tokenizers that cut a single text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +49,23 @@ class Task:
     example: Any
     """An input that every model of the task can answer; ``{mask}`` stands for its mask token."""
     example_parameters: Mapping[str, Any] = field(default_factory=dict)
+    text_field: str = "generated_text"
+    """Of answers that are texts: the field that has it."""
     transformers_module: str = ""
     """The module that tells the transformers backend how to run it; by default the one that is named like the task."""
 
     @property
+    def continues(self) -> bool:
+        """Its texts continue their inputs, and come after them in the answer unless the request says otherwise."""
+        return "return_full_text" in self.parameters
+
+    @property
     def needs_parameters(self) -> bool:
         return any(parameter.required for parameter in self.parameters.values())
+
+    def cuts(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether these parameters say that an input that is too long for the model is to be cut."""
+        return parameters.get("truncate") is True or parameters.get("truncation") in CUTTING
 
     def batch_key(self, parameters: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Jobs with equal keys may share a batch."""

@@ -2,7 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import TextInput
-from inference.tasks.parameters import Choice, Flag, Parameter
+from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION, Choice, Flag, Parameter
 
 TASK = Task(
     name="feature-extraction",
@@ -13,6 +13,8 @@ TASK = Task(
             kind=Choice(("none", "mean", "cls")), meaning="one vector per input instead of one per token"
         ),
         "normalize": Parameter(kind=Flag(), meaning="scale vectors to length 1"),
+        "truncate": TRUNCATE,
+        "truncation_direction": TRUNCATION_DIRECTION,
     },
     example="A text to embed.",
     example_parameters={"pooling": "mean", "normalize": True},

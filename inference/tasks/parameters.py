@@ -107,5 +107,9 @@ class Parameter:
     """A number that must not exceed the words in the model's vocabulary."""
 
 
+TRUNCATE = Parameter(kind=Flag(), meaning="cut what is too long for the model instead of refusing it")
+TRUNCATION_DIRECTION = Parameter(kind=Choice(("left", "right")), meaning="the end that is cut off")
+
+
 def _is_text(value: Any, longest: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= longest and is_encodable(value)

@@ -2,11 +2,13 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import SentencesInput
+from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION
 
 TASK = Task(
     name="sentence-similarity",
     input=SentencesInput(),
     output="scores",
+    parameters={"truncate": TRUNCATE, "truncation_direction": TRUNCATION_DIRECTION},
     example={
         "source_sentence": "The cat sleeps on the sofa.",
         "sentences": ["A cat is asleep on a couch.", "The train is late again."],

@@ -2,7 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import TextInput
-from inference.tasks.parameters import Choice, Parameter, Texts
+from inference.tasks.parameters import TRUNCATE, Choice, Parameter, Texts
 
 TASK = Task(
     name="token-classification",
@@ -14,6 +14,7 @@ TASK = Task(
             kind=Choice(("none", "simple", "first", "average", "max")), meaning="join tokens to entities"
         ),
         "ignore_labels": Parameter(kind=Texts(100, 100), meaning="labels to leave out"),
+        "truncate": TRUNCATE,
     },
     example="My name is Clara and I live in Berkeley.",
 )

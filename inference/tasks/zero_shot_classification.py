@@ -2,7 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.inputs import TextInput
-from inference.tasks.parameters import Flag, Parameter, Template, Texts
+from inference.tasks.parameters import TRUNCATE, Flag, Parameter, Template, Texts
 
 TASK = Task(
     name="zero-shot-classification",
@@ -12,6 +12,7 @@ TASK = Task(
         "candidate_labels": Parameter(kind=Texts(64, 200), meaning="the labels to choose from", required=True),
         "multi_label": Parameter(kind=Flag(), meaning="score each label for itself"),
         "hypothesis_template": Parameter(kind=Template(500), meaning="the sentence around a label"),
+        "truncate": TRUNCATE,
     },
     example="I have a problem with my phone.",
     example_parameters={"candidate_labels": ["urgent", "not urgent"]},

@@ -29,14 +29,19 @@ def default_answer(description: Description) -> Answer:
         "spans": _spans,
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
-        "text": lambda given, _: " and so on.",
         "transcript": _transcript,
+        "ranking": _ranking,
+        "decisions": _decisions,
+        "text": lambda given, _: " and so on." if description.streams else [{"generated_text": "and so on."}],
+        "answers": _answers,
     }
     return by_output[task.output]
 
 
-def _labels(text: str, parameters: dict[str, Any]) -> Any:
+def _labels(text: str | bytes, parameters: dict[str, Any]) -> Any:
     if candidates := parameters.get("candidate_labels"):
+        if isinstance(text, bytes):
+            return [{"score": float(not index), "label": label} for index, label in enumerate(candidates)]
         return {"sequence": text, "labels": candidates, "scores": [1.0, *(0.0 for _ in candidates[1:])]}
     return [{"label": LABEL, "score": 1.0}]
 
@@ -52,6 +57,41 @@ def _spans(text: str, parameters: dict[str, Any]) -> Any:
     return [{"entity": LABEL, "score": 1.0, "index": 1, "word": word, "start": start, "end": start + len(word)}]
 
 
-def _vectors(text: str, parameters: dict[str, Any]) -> Any:
+def _vectors(text: str | bytes, parameters: dict[str, Any]) -> Any:
     vector = [1.0, 0.0, 0.0]
+    if isinstance(text, bytes):
+        return [vector] if parameters.get("pool") else [[vector]]
     return vector if parameters.get("pooling", "none") != "none" else [[vector]]
+
+
+def _ranking(given: Any, parameters: dict[str, Any]) -> Any:
+    texts = enumerate(given["texts"])
+    ranking = [
+        {"index": index, "score": 1.0} | ({"text": text} if parameters.get("return_text") else {})
+        for index, text in texts
+    ]
+    return ranking[: parameters.get("top_n")]
+
+
+def _decisions(given: dict[str, Any], parameters: dict[str, Any]) -> Any:
+    """The first option of each question."""
+    return {name: _decision(question) for name, question in given["questions"].items()}
+
+
+def _decision(question: dict[str, Any]) -> Any:
+    if question["type"] == "noul":
+        return {"type": "noul", "noul": 1.0}
+    criteria = question["criteria"]
+    options = list(criteria) if question["type"] == "choice" else [str(level) for level in range(len(criteria))]
+    probabilities = {option: float(number == 0) for number, option in enumerate(options)}
+    if question["type"] == "choice":
+        return {"type": "choice", "choice": options[0], "confidence": 1.0, "probabilities": probabilities}
+    legend = dict(zip(options, criteria, strict=True))
+    return {"type": "score", "score": 0.0, "legend": legend, "confidence": 1.0, "probabilities": probabilities}
+
+
+def _answers(given: Any, parameters: dict[str, Any]) -> Any:
+    word = given["context"].split()[0]
+    start = given["context"].index(word)
+    answer = {"score": 1.0, "start": start, "end": start + len(word), "answer": word}
+    return answer if parameters.get("top_k", 1) == 1 else [answer]

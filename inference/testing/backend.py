@@ -18,6 +18,7 @@ from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import FinishReason, Job
 from inference.serving.generation_result import pipeline_output
+from inference.tasks import TASKS
 from inference.testing.fake_pipeline import FakePipeline
 
 logger = logging.getLogger(__name__)
@@ -155,8 +156,13 @@ class FakeSteppedPipeline:
             logprob=0.0,
             special=False,
             finish_reason=reason,
-            output=_output(job, "".join(map(str, text.pieces[: text.generated]))) if reason else b"",
+            output=self._output(job, "".join(map(str, text.pieces[: text.generated]))) if reason else b"",
         )
+
+    def _output(self, job: Job, text: str) -> bytes:
+        task = TASKS[self.description.task]
+        full_text = task.continues and job.parameters.get("return_full_text") is not False
+        return msgspec.json.encode(pipeline_output(job.input, text, full_text=full_text, field=task.text_field))
 
 
 def pieces(answer: str | Iterable[str | Exception]) -> list[str | Exception]:
@@ -167,8 +173,3 @@ def pieces(answer: str | Iterable[str | Exception]) -> list[str | Exception]:
 def words(text: str) -> list[str]:
     """Of a text, each with the spaces before it; joined, they are the text. At least one."""
     return re.findall(r"\s*\S+(?:\s+$)?", text) or [text]
-
-
-def _output(job: Job, text: str) -> bytes:
-    full_text = job.parameters.get("return_full_text") is not False
-    return msgspec.json.encode(pipeline_output(job.input, text, full_text=full_text))

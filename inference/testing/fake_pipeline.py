@@ -58,7 +58,8 @@ class FakePipeline:
 
 def _description(name: str) -> Description:
     task = tasks.find(name)
-    generates, masked = (task.output == "text", task.input.masked) if task else (False, False)
+    masked = bool(task and task.input.masked)
+    generates = bool(task and task.output == "text" and not task.input.media)
     return Description(
         task=task.name if task else name,
         model="fake",

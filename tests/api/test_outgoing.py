@@ -78,6 +78,9 @@ class Service:
     def cut_off(self, transport: str) -> None:
         self.cut.append(transport)
 
+    def most_body_bytes(self, _: str | None) -> int:
+        return self.conf.max_body_bytes
+
     async def answer(self, *_: Any, **__: Any) -> None:
         try:
             await asyncio.Event().wait()

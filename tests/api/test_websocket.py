@@ -41,6 +41,9 @@ class Service:
         self.conf = conf.Conf()
         self.draining = asyncio.Event()
 
+    def most_body_bytes(self, _: str | None) -> int:
+        return self.conf.max_body_bytes
+
     async def answer(self, *_: Any) -> RequestResult:
         return RequestResult(query=QUERY, served=Served("default", "1"), outputs=[b"1"], times=Times(total_ms=1.0))
 

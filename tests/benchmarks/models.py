@@ -26,11 +26,11 @@ def bert_base() -> Path:
     return made(BASE, "bert_base")
 
 
-def made(folder: Path, kind: str) -> Path:
+def made(folder: Path, kind: str, module: str = "tests.benchmarks.models") -> Path:
     """The model in this folder, made in a process of its own if it is not there yet."""
     if not (folder / "model.safetensors").exists():
         cache()
-        command = [sys.executable, "-m", "tests.benchmarks.models", kind, str(folder)]
+        command = [sys.executable, "-m", module, kind, str(folder)]
         subprocess.run(command, cwd=ROOT, check=True, timeout=300)
     return folder
 

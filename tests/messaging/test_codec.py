@@ -299,7 +299,6 @@ FOREIGN = [
     {1},
     frozenset({1}),
     (1, 2),
-    b"bytes",
     bytearray(b"bytes"),
     Decimal(1),
     uuid.UUID(int=1),
@@ -323,6 +322,11 @@ def test_an_input_that_json_has_no_word_for_is_refused(value: Any, nest: Any):
 def test_a_parameter_that_json_has_no_word_for_is_refused(value: Any):
     with pytest.raises(TypeError):
         size({"top_k": value})
+
+
+def test_the_size_of_media_is_that_of_its_bytes():
+    assert size(b"." * 1000) == 1000
+    assert 1000 < size({"image": b"." * 1000, "question": "?"}) < 1040
 
 
 def test_a_size_is_that_on_the_wire():

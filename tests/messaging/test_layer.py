@@ -3,7 +3,7 @@ from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer
 
 from inference.messaging.layer import SEND_INTERVAL_S, SEND_TIMEOUT_S, send, send_interval_of
-from inference.messaging.messages import Cancel
+from inference.messaging.messages import Cancel, Job, Submit
 from tests.messaging.recording_layer import RecordingLayer, now_s
 from tests.virtual_time import run
 
@@ -29,6 +29,18 @@ def test_a_single_send_gives_up_on_a_frozen_layer():
         with pytest.raises(TimeoutError):
             await send(layer, WEB, Cancel(WEB, (1,)))
         assert now_s() == SEND_TIMEOUT_S
+
+    run(main())
+
+
+def test_a_large_message_may_take_as_long_as_its_size_needs():
+    async def main() -> None:
+        layer = RecordingLayer()
+        layer.frozen = True
+        job = Job(id=1, request_id="r", input=b"." * 8_000_000, parameters={}, time_left_s=1.0)
+        with pytest.raises(TimeoutError):
+            await send(layer, WEB, Submit(WEB, (job,), "w"))
+        assert now_s() == SEND_TIMEOUT_S + 2
 
     run(main())
 

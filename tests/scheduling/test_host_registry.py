@@ -324,6 +324,19 @@ def test_workers_of_a_host_have_credit_of_their_own(registry: HostRegistry):
     assert [worker.credit for worker in host.workers.values()] == [1, 3]
 
 
+def test_a_worker_has_credit_until_its_inputs_have_too_many_bytes(registry: HostRegistry):
+    worker = meet(registry, credit=3, credit_bytes=100)
+    registry.add_record(worker, 1, 99)
+    assert worker.credit == 2
+    registry.add_record(worker, 2, 9000)  # a single one may be larger than all that is allowed
+    assert worker.credit == 0
+    registry.drop_record(worker.host, 2)
+    assert worker.credit == 2
+    meet(registry, credit=3, credit_bytes=0)
+    registry.drop_record(worker.host, 1)
+    assert worker.credit == 3
+
+
 @pytest.mark.parametrize("state", ["starting", "failed", "draining", "stopped"])
 def test_a_worker_that_is_not_ready_has_no_credit(registry: HostRegistry, state: str):
     assert meet(registry, state=state, credit=3).credit == 0

@@ -59,7 +59,7 @@ def test_every_task_has_an_answer(task: str):
     with running(FakePipeline(task)) as fake:
         text, parameters = example(task)
         assert infer_sync(text, parameters)
-        assert fake.inputs == [text]
+        assert fake.inputs == [TASKS[task].input.checked("The example", text, fake.description)]
         assert parameters.items() <= fake.parameters[0].items()
 
 

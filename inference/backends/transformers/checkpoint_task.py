@@ -11,10 +11,8 @@ from inference.tasks import TASKS, find
 from inference.tasks.base import Task
 
 NOT_SERVED = {
-    "ForQuestionAnswering": "question-answering",
     "ForConditionalGeneration": "sequence-to-sequence generation",
     "ForSeq2SeqLM": "sequence-to-sequence generation",
-    "MTModel": "translation",
     "ForMultipleChoice": "multiple-choice",
     "ForNextSentencePrediction": "next-sentence-prediction",
     "ForImageSegmentation": "image-segmentation",

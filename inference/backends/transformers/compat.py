@@ -15,7 +15,9 @@ PIPELINES = "pipelines"
 HALF_PRECISION = "half precision on a CPU"
 PACKED_LAYERS = "packed linear layers"
 NO_PADDING = "batches without padding"
+DECISIONS = "decisions in batches"
 CONTINUOUS_BATCHING = "continuous batching of generated texts"
+SEQ2SEQ = "continuous batching of encoder-decoder models"
 
 _ATTENTION = (
     "transformers.AttentionInterface",
@@ -35,6 +37,11 @@ NAMES: dict[str, tuple[str, ...]] = {
         "transformers.pytorch_utils.Conv1D",
     ),
     NO_PADDING: _ATTENTION,
+    DECISIONS: (
+        "transformers.decision.label_token_ids",
+        "transformers.decision.modeling_utils.process_scores",
+        "transformers.DecisionPipeline",
+    ),
     CONTINUOUS_BATCHING: (
         *_ATTENTION,
         "transformers.AttentionMaskInterface",
@@ -45,6 +52,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "transformers.GenerationMixin._prepare_generation_config",
         "transformers.GenerationMixin._prepare_special_tokens",
         "transformers.GenerationMixin._get_logits_processor",
+    ),
+    SEQ2SEQ: (
+        "transformers.cache_utils.Cache",
+        "transformers.cache_utils.DynamicCache",
+        "transformers.cache_utils.DynamicLayer",
+        "transformers.cache_utils.EncoderDecoderCache",
     ),
 }
 """By what needs them."""

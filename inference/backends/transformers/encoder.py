@@ -7,7 +7,7 @@ parameters; so the pipeline's stages are run by hand. Results equal ``pipe(x)``.
 import copy
 import logging
 from collections.abc import Callable, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,14 +26,17 @@ from inference.backends.transformers.rows import (
     check_length,
     groups,
     parts,
-    tokenized,
 )
+from inference.backends.transformers.sequences import RowMaker, TextOrPair
 from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messaging.messages import Job
 from inference.observability import tracing
 
 logger = logging.getLogger(__name__)
+
+OUR_PARAMETERS = frozenset({"truncate", "truncation_direction"})
+"""How rows are made, which the stock pipelines do in other ways."""
 
 
 class Encoder:
@@ -56,6 +59,7 @@ class Encoder:
         self._pipe = loaded.pipe
         self._model = loaded.pipe.model
         self._tokenizer = copy.deepcopy(loaded.pipe.tokenizer)
+        self._row_maker = RowMaker(self._tokenizer, self.description)
         self.shares_calls = self._tokenizer.pad_token_id is not None
         """Without a padding token, each row goes into the model by itself."""
         self._max_tokens = conf.max_batch_tokens if self.shares_calls else 0
@@ -85,12 +89,17 @@ class Encoder:
         release_memory(device)
 
     def prepare(self, jobs: Sequence[Job]) -> list[TokenizedJob | InferenceError]:
-        """Tokenise, each text of an input to a row. One outcome per job, in order."""
-        texts = [self._form.texts(job.input) for job in jobs]
-        rows = iter(tokenized(list(chain(*texts)), lambda every: self._tokenizer(every, verbose=False)))
+        """Tokenise, each sequence of an input to a row. One outcome per job, in order."""
+        wanted = [attempt(job, self._wanted, job) for job in jobs]
+        rows = iter(self._row_maker.rows([each for own in wanted if isinstance(own, list) for each in own]))
         return [
-            attempt(job, self.checked, job, list(islice(rows, len(own)))) for job, own in zip(jobs, texts, strict=True)
+            attempt(job, self._fitted, job, own, list(islice(rows, len(own)))) if isinstance(own, list) else own
+            for job, own in zip(jobs, wanted, strict=True)
         ]
+
+    def sequences(self, job: Job) -> Sequence[TextOrPair]:
+        """What its rows are made of. Raises ``Invalid``."""
+        return self._form.texts(job.input)
 
     def run(self, batch: Sequence[TokenizedJob]) -> list[Outcome]:
         """One outcome per job, in order. Raises if the forward pass fails."""
@@ -137,33 +146,33 @@ class Encoder:
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         """Raises ``Invalid``."""
         check_length(max(row.length for row in rows), self.description.longest_input)
-        return TokenizedJob(job, rows, self._pipe._sanitize_parameters(**job.parameters)[2])
+        return TokenizedJob(job, rows, self._pipe._sanitize_parameters(**pipeline_parameters(job))[2])
+
+    def _wanted(self, job: Job) -> list[TextOrPair]:
+        own = self.sequences(job)
+        return [self._row_maker.clipped(each, job.parameters) for each in own] if truncates(job) else list(own)
+
+    def _fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
+        if truncates(job):
+            longest = self.description.longest_input
+            rows = [
+                self._row_maker.cut(each, job.parameters) if row.length > longest else row
+                for each, row in zip(own, rows, strict=True)
+            ]
+        return self.checked(job, rows)
 
     def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> bytes:
         return to_json(self.finish(item, rows))
 
 
-class Chunked(Encoder):
-    """Pipelines that make several rows of an input, or want more back than the output: their own ``preprocess``.
+def truncates(job: Job) -> bool:
+    """What is too long for the model is to be cut, not refused."""
+    return bool(job.parameters.get("truncate"))
 
-    That one encodes with the pipeline's tokenizer, so ``run`` must not: it only decodes.
-    """
 
-    def prepare(self, jobs: Sequence[Job]) -> list[TokenizedJob | InferenceError]:
-        return [attempt(job, self._prepare, job) for job in jobs]
-
-    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
-        return self._pipe.postprocess(rows, **self._pipe._postprocess_params | item.postprocess)
-
-    def _prepare(self, job: Job) -> TokenizedJob:
-        check_length(len(self._tokenizer(job.input, verbose=False)["input_ids"]), self.description.longest_input)
-        pre = self._pipe._preprocess_params | self._pipe._sanitize_parameters(**job.parameters)[0]
-        return self.checked(job, [self._as_row(chunk) for chunk in self._pipe.preprocess(job.input, **pre)])
-
-    def _as_row(self, chunk: dict[str, Any]) -> Row:
-        names = [name for name in self._tokenizer.model_input_names if name in chunk]
-        extras = {name: value for name, value in chunk.items() if name not in names}
-        return Row({name: chunk[name][0].tolist() for name in names}, extras | {"input_ids": chunk["input_ids"]})
+def pipeline_parameters(job: Job) -> dict[str, Any]:
+    """Those that the stock pipeline has, too."""
+    return {name: value for name, value in job.parameters.items() if name not in OUR_PARAMETERS}
 
 
 def attempt(job: Job, step: Callable[..., Any], *args: Any) -> Any:

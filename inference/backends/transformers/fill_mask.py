@@ -10,7 +10,7 @@ import torch
 
 from inference.backends.base import Outcome
 from inference.backends.transformers.encoder import Encoder
-from inference.backends.transformers.fill_mask_fast import FillMask, check_answer
+from inference.backends.transformers.fill_mask_fast import FillMask, check_answer, check_mask
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob
 from inference.backends.transformers.task import TransformersTask
@@ -32,6 +32,7 @@ class PlainFillMask(Encoder):
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         [row] = rows
+        check_mask(job, row, self._tokenizer)
         check_answer(row.inputs["input_ids"], self._tokenizer.mask_token_id, job.parameters)
         return super().checked(job, [Row(row.inputs, {"input_ids": torch.tensor([row.inputs["input_ids"]])})])
 

@@ -38,6 +38,15 @@ def check_answer(tokens: Sequence[int], mask_id: int, parameters: dict[str, Any]
         raise Invalid(f"{masks} masks in {len(tokens)} tokens with {each} answers each are too much; {advice}.")
 
 
+def check_mask(job: Job, row: Row, tokenizer: Any) -> None:
+    """Raises ``Invalid`` where there is no mask, or none is left."""
+    if tokenizer.mask_token_id in row.inputs["input_ids"]:
+        return
+    if job.parameters.get("truncate") and tokenizer.mask_token in job.input:
+        raise Invalid(f"No {tokenizer.mask_token} is in what truncate leaves of the input; send a shorter one.")
+    raise Invalid(f"The input has no {tokenizer.mask_token}; put one where a word is to be filled in.")
+
+
 @dataclass(frozen=True, slots=True)
 class _Mask:
     """One mask of one input, and its best words."""
@@ -87,8 +96,7 @@ class FillMask(Encoder):
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         check_length(rows[0].length, self.description.longest_input)
-        if self._mask_id not in rows[0].inputs["input_ids"]:
-            raise Invalid(f"The input has no {self._tokenizer.mask_token}; put one where a word is to be filled in.")
+        check_mask(job, rows[0], self._tokenizer)
         check_answer(rows[0].inputs["input_ids"], self._mask_id, job.parameters)
         targets = job.parameters.get("targets")
         post = {"top_k": job.parameters.get("top_k", TOP_K), "target_ids": self._target_ids(targets)}

@@ -9,9 +9,18 @@ from inference.tasks.base import Task
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What is used of a transformers pipeline, where there is none."""
+
+    model: Any
+    tokenizer: Any
+    device: Any
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """``pipe`` is a transformers pipeline, ``name`` what clients may know of the model, ``weights`` tells checkpoints
-    apart.
+    """``pipe`` is a transformers pipeline or ``Parts``, ``name`` what clients may know of the model, ``weights`` tells
+    checkpoints apart.
     """
 
     pipe: Any
@@ -23,5 +32,7 @@ class Loaded:
     device: str
     dtype: str
     threads: int
+    missing: tuple[str, ...] = ()
+    """Names of optional weights that the checkpoint lacks, so that they are random."""
     turn: Turn = at_once
     """For checks and measurements while it is loaded."""

@@ -21,7 +21,7 @@ from inference.backends.transformers.checkpoint_checks import check_tokenizer, c
 from inference.backends.transformers.checkpoint_task import task_of
 from inference.backends.transformers.devices import choose_device, choose_dtype
 from inference.backends.transformers.load_errors import explain
-from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.loaded import Loaded, Parts
 from inference.backends.transformers.task import Report, TransformersTask
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks.base import Task
@@ -43,7 +43,7 @@ def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
     name = _display_name(conf.model)
     report(f"reading {name} from {'the folder' if Path(conf.model).is_dir() else 'the Hub'}")
     try:
-        pipe, task, spec = _load(conf, name, report)
+        pipe, task, spec, missing = _load(conf, name, report)
     except LoadFailed:
         raise
     except compat.Missing as error:
@@ -61,6 +61,7 @@ def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
         device=str(pipe.device),
         dtype=str(pipe.model.dtype).removeprefix("torch."),
         threads=threads,
+        missing=missing,
         turn=turn,
     )
 
@@ -73,8 +74,8 @@ def _set_up_libraries(threads: int) -> None:
     torch.backends.cuda.enable_cudnn_sdp(enabled=False)
 
 
-def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, TransformersTask]:
-    """A transformers pipeline and the task that it serves."""
+def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, TransformersTask, tuple[str, ...]]:
+    """A transformers pipeline, the task that it serves, and optional weights that the checkpoint lacks."""
     device = choose_device(conf.device)
     source: dict[str, Any] = {
         "pretrained_model_name_or_path": conf.model,
@@ -100,9 +101,13 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     )
     check_weights(info, task.name, name, spec.optional_weights)
     model.eval()
-    pipe = transformers.pipeline(spec.pipeline or task.name, model=model, device=device, **parts)
-    compat.check_pipeline(pipe)
-    return pipe, task, spec
+    pipe: Any
+    if spec.has_pipeline:
+        pipe = transformers.pipeline(spec.pipeline or task.name, model=model, device=device, **parts)
+        compat.check_pipeline(pipe)
+    else:
+        pipe = Parts(model.to(device), parts["tokenizer"], model.device)
+    return pipe, task, spec, tuple(info["missing_keys"])
 
 
 def _display_name(model: str) -> str:

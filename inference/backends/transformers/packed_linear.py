@@ -36,6 +36,9 @@ class PackedLinear(nn.Module):
     ``weight`` is ``[outputs, inputs]``.
     """
 
+    weight = None
+    """T5 looks at the type of a layer's weight; it accepts that there is none."""
+
     def __init__(self, weight: torch.Tensor, bias: Any, activation: str = "none") -> None:
         super().__init__()
         self.bias = bias

@@ -1,6 +1,6 @@
 """Tokenised inputs on their way into the model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,11 +139,3 @@ def parts(rows: Sequence[Row], max_tokens: int, *, pads: bool) -> list[list[Row]
             made.append([])
         made[-1].append(row)
     return made
-
-
-def tokenized(
-    texts: Sequence[str], tokenize: Callable[[Sequence[str]], Mapping[str, Sequence[Sequence[int]]]]
-) -> list[Row]:
-    """One row per text, in one call of the tokenizer."""
-    encoded = tokenize(texts)
-    return [Row({name: values[index] for name, values in encoded.items()}) for index in range(len(texts))]

@@ -40,6 +40,8 @@ class TransformersTask:
     """What a pipeline has beside its model: arguments of ``transformers.pipeline`` that ``loading.PARTS`` names."""
     pipeline: str = ""
     """The transformers pipeline whose parts are used, if it is not named like the task."""
+    has_pipeline: bool = True
+    """transformers has a pipeline for it; otherwise ``Loaded.pipe`` just holds its parts (``loaded.Parts``)."""
     encoder: "type[Encoder] | None" = None
     encodes: bool = True
     """Texts go into the model. Otherwise the tokenizer only decodes, or drops what the model does not know, and may

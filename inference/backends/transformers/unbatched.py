@@ -135,6 +135,10 @@ class UnbatchedTextGeneration(Unbatched):
         if "stop" in parameters:
             parameters |= {"stop_strings": parameters.pop("stop"), "tokenizer": self._pipe.tokenizer}
         try:
-            return to_json(self._pipe(item.job.input, **parameters))
+            return self.answer(item, parameters)
         finally:
             item.count(counter.steps)
+
+    def answer(self, item: Any, parameters: dict[str, Any]) -> bytes:
+        """What the pipeline returns, with parameters of ``generate``."""
+        return to_json(self._pipe(item.job.input, **parameters))

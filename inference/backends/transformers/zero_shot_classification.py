@@ -3,8 +3,55 @@
 from typing import Any
 
 from inference.backends.base import LoadFailed
-from inference.backends.transformers.encoder import Chunked
+from inference.backends.transformers.chunked import Chunked
+from inference.backends.transformers.rows import Row, TokenizedJob, check_length
 from inference.backends.transformers.task import TransformersTask
+from inference.errors import Invalid
+from inference.messaging.messages import Job
+
+TEMPLATE = "This example is {}."
+"""The pipeline's default."""
+
+
+class ZeroShotClassification(Chunked):
+    """A row is the text and a hypothesis: a label in its template. Only the text may be cut."""
+
+    def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
+        for number, row in enumerate(rows):
+            if row.length >= self.description.longest_input:
+                self._check_hypothesis(job, number)
+        return super().checked(job, rows)
+
+    def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
+        return super().finish(item, rows) | {"sequence": item.job.input}
+
+    def check_uncut(self, job: Job) -> None:
+        numbers = range(len(_labels(job)))
+        for number in numbers:
+            self._check_hypothesis(job, number)
+        longest = max(
+            row.length for row in self._row_maker.rows([(job.input, self._hypothesis(job, n)) for n in numbers])
+        )
+        check_length(longest, self.description.longest_input, "The input with a label in its hypothesis_template")
+
+    def _check_hypothesis(self, job: Job, number: int) -> None:
+        """Raises ``Invalid`` if it leaves no room for the text."""
+        most = self.description.longest_input - self._tokenizer.num_special_tokens_to_add(pair=True) - 1
+        ids = self._tokenizer(self._hypothesis(job, number), add_special_tokens=False, verbose=False)["input_ids"]
+        if len(ids) > most:
+            raise Invalid(
+                f"candidate_labels[{number}] has {len(ids)} tokens with its hypothesis_template; "
+                f"this model takes at most {most}."
+            )
+
+    def _hypothesis(self, job: Job, number: int) -> str:
+        template: str = job.parameters.get("hypothesis_template", TEMPLATE)
+        return template.format(_labels(job)[number])
+
+
+def _labels(job: Job) -> list[str]:
+    labels: list[str] = job.parameters["candidate_labels"]
+    return labels
 
 
 def check_labels(model: str, config: Any) -> None:
@@ -17,4 +64,6 @@ def check_labels(model: str, config: Any) -> None:
         )
 
 
-TASK = TransformersTask(auto_class="AutoModelForSequenceClassification", check=check_labels, encoder=Chunked)
+TASK = TransformersTask(
+    auto_class="AutoModelForSequenceClassification", check=check_labels, encoder=ZeroShotClassification
+)

@@ -75,7 +75,10 @@ def decoded(where: str, value: Any, kind: Kind) -> bytes:
         try:
             data = from_base64(value.partition(",")[2] if value.startswith("data:") else value)
         except ValueError:
-            raise Invalid(f"{where} is a text that is not base64; send {NAMES[kind]} ({names}) in base64.") from None
+            data = value.encode("utf-8", "replace")  # a body that is UTF-8 by chance, as a small GIF or BMP may be
+            if not media_type(data):
+                wanted = f"send {NAMES[kind]} ({names}) in base64"
+                raise Invalid(f"{where} is a text that is not base64; {wanted}.") from None
     elif isinstance(value, Media):
         data = value.data
     else:

@@ -49,7 +49,7 @@ def copy_of(base: Path, folder: Path, how: str) -> Path:
         "bad config": lambda: config.write_text('{"model_type": '),
         "unknown model type": lambda: change(config, model_type="perceptron"),
         "no purpose": lambda: change(config, architectures=[]),
-        "another purpose": lambda: change(config, architectures=["BertForQuestionAnswering"]),
+        "another purpose": lambda: change(config, architectures=["BertForMultipleChoice"]),
         "foreign tokenizer": lambda: change(config, vocab_size=1000),
     }
     breaks[how]()
@@ -75,7 +75,7 @@ def change(file: Path, **values: Any) -> None:
         ("bad config", "config.json"),
         ("unknown model type", "perceptron"),
         ("no purpose", "does not say what it is for"),
-        ("another purpose", "was made for question-answering"),
+        ("another purpose", "was made for multiple-choice"),
         ("foreign tokenizer", "do not belong together"),
     ],
 )
@@ -88,8 +88,7 @@ def test_a_broken_folder_is_refused(
 @pytest.mark.parametrize(
     ("architecture", "purpose"),
     [
-        ("T5ForConditionalGeneration", "sequence-to-sequence generation"),
-        ("MarianMTModel", "translation"),
+        ("LlavaForConditionalGeneration", "sequence-to-sequence generation"),
         ("RobertaForMultipleChoice", "multiple-choice"),
         ("BertForNextSentencePrediction", "next-sentence-prediction"),
     ],
@@ -113,7 +112,11 @@ def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpo
         ("text_classification", "zero-shot-classification", "entailment"),
         ("fill_mask", "text-generation", "fill-mask"),
         ("text_generation", "fill-mask", "GPT2Config"),
-        ("fill_mask", "summarize", "INFERENCE_TASK is 'summarize'; it must be one of feature-extraction, fill-mask"),
+        (
+            "fill_mask",
+            "summarize",
+            "INFERENCE_TASK is 'summarize'; it must be one of decision, feature-extraction, fill-mask",
+        ),
     ],
 )
 def test_a_task_that_the_checkpoint_is_not_for_is_refused(

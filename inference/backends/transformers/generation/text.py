@@ -21,41 +21,17 @@ class StopConditions:
     stop: tuple[str, ...] = ()
 
 
-@dataclass(eq=False)
-class Text:
-    """``ids`` are the prompt's tokens and those generated; keys and values of the first ``cached`` are stored."""
+@dataclass(eq=False, kw_only=True)
+class GrowingText:
+    """``ids`` are the decoder's tokens: those that it begins with, its prompt, and those generated."""
 
     job: Job
-    prompt: Any
-    """What the pipeline's post-processing needs: the text, or the chat."""
     ids: list[int]
     prompt_tokens: int
     stop_conditions: StopConditions
     sampling: Sampling
     pieces: Detokenizer
-    capacity: int
-    """Tokens of its row in the cache: room for the longest that it can become."""
-    cached: int = 0
-    block: "Block | None" = None
-    row: int = 0
-    decoding: bool = False
-    """The prompt is in the cache: each step brings a token."""
     sequences: int = 1
-    postprocess: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def placed(self) -> "Block":
-        if self.block is None:
-            raise RuntimeError(f"request {self.job.request_id} has no place in the cache")
-        return self.block
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens
-
-    @property
-    def longest(self) -> int:
-        return self.prompt_tokens
 
     @property
     def generated(self) -> list[int]:
@@ -76,7 +52,6 @@ class Text:
 
     def take(self, token: int) -> tuple[str, FinishReason | None]:
         """Append a token: the text that it adds, and why it is the last one, if it is."""
-        self.cached = len(self.ids)
         self.ids.append(token)
         piece = self.pieces.push(token)
         if token in self.stop_conditions.end_tokens:
@@ -84,3 +59,37 @@ class Text:
         if any(stop in self.pieces.tail(len(piece) + len(stop) - 1) for stop in self.stop_conditions.stop):
             return piece, "stop_sequence"
         return piece, "length" if self.index >= self.stop_conditions.new_tokens else None
+
+
+@dataclass(eq=False, kw_only=True)
+class Text(GrowingText):
+    """Of a model that only decodes; keys and values of the first ``cached`` of its ``ids`` are stored."""
+
+    prompt: Any
+    """What the pipeline's post-processing needs: the text, or the chat."""
+    capacity: int
+    """Tokens of its row in the cache: room for the longest that it can become."""
+    cached: int = 0
+    block: "Block | None" = None
+    row: int = 0
+    decoding: bool = False
+    """The prompt is in the cache: each step brings a token."""
+    postprocess: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def placed(self) -> "Block":
+        if self.block is None:
+            raise RuntimeError(f"request {self.job.request_id} has no place in the cache")
+        return self.block
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens
+
+    @property
+    def longest(self) -> int:
+        return self.prompt_tokens
+
+    def take(self, token: int) -> tuple[str, FinishReason | None]:
+        self.cached = len(self.ids)
+        return super().take(token)
