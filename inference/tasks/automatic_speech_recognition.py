@@ -16,7 +16,7 @@ class Timestamps:
     """Which of them a model can give, its worker knows."""
 
     def accepts(self, value: Any) -> bool:
-        return isinstance(value, bool) or value in ("word", "char")
+        return isinstance(value, bool) or (isinstance(value, str) and value in ("word", "char"))
 
     def __str__(self) -> str:
         return 'true, false, "word" or "char"'
@@ -43,7 +43,7 @@ TASK = Task(
             kind=Choice(("transcribe", "translate")), meaning="what is written, or its translation to English (Whisper)"
         ),
         "max_new_tokens": Parameter(kind=Whole(1, 4096), meaning="most tokens for each window of speech (Whisper)"),
-        "num_beams": Parameter(kind=Whole(1, 8), meaning="texts that are compared; 1 is the fastest (Whisper)"),
+        "num_beams": Parameter(kind=Whole(1, 16), meaning="texts that are compared; 1 is the fastest (Whisper)"),
     },
     forward=frozenset({"return_timestamps", "task", "max_new_tokens", "num_beams"}),
     example=EXAMPLE_RECORDING,

@@ -1,10 +1,12 @@
 """Answers of the fake pipeline where a test gives none, of the form that the task's answers have."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 from inference import tasks
 from inference.messaging.messages import Description
+from inference.tasks.media import EXAMPLE_RECORDING, Media
 
 Answer = Callable[[Any, dict[str, Any]], Any]
 WORD = "word"
@@ -30,6 +32,7 @@ def default_answer(description: Description) -> Answer:
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
         "transcript": _transcript,
+        "media": lambda given, _: Media(base64.b64decode(EXAMPLE_RECORDING), "audio/wav"),
         "ranking": _ranking,
         "decisions": _decisions,
         "text": lambda given, _: " and so on." if description.streams else [{"generated_text": "and so on."}],

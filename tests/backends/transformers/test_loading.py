@@ -115,7 +115,7 @@ def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpo
         (
             "fill_mask",
             "summarize",
-            "INFERENCE_TASK is 'summarize'; it must be one of decision, feature-extraction, fill-mask",
+            "INFERENCE_TASK is 'summarize'; it must be one of audio-classification, automatic-speech-recognition",
         ),
     ],
 )
