@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests import processes, tiny_image_models, tiny_media_models, tiny_models, tiny_models_encdec
+from tests import processes, tiny_audio_models, tiny_image_models, tiny_media_models, tiny_models, tiny_models_encdec
 
 MODELS: dict[str, Callable[[Path], Path]] = {
+    "audio-classification": tiny_audio_models.audio_classification,
+    "automatic-speech-recognition": tiny_audio_models.whisper,
     "decision": tiny_models.deciding,
     "feature-extraction": tiny_models.feature_extraction,
     "fill-mask": tiny_models.fill_mask,
@@ -17,6 +19,7 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "summarization": tiny_models_encdec.summarizer,
     "text-classification": tiny_models.text_classification,
     "text-generation": tiny_models.text_generation,
+    "text-to-speech": tiny_audio_models.vits,
     "text2text-generation": tiny_models_encdec.t5,
     "text-ranking": tiny_models.text_ranking,
     "token-classification": tiny_models.token_classification,

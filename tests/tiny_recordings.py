@@ -9,11 +9,12 @@ import soundfile
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def tone(samples: int, *, channels: int = 1, pitch: float = 0.05) -> Samples:
+def tone(count: int, *, channels: int = 1, pitch: float = 0.05) -> Samples:
     """``[samples, channels]``; of another pitch in each channel, and not the same at any two moments."""
-    moments = np.arange(samples)[:, None]
+    moments = np.arange(count)[:, None]
     sound = 0.4 * np.sin(moments * (pitch + 0.02 * np.arange(channels))) + 0.1 * np.sin(0.0001 * moments**1.5)
-    return sound.astype(np.float32)
+    samples: Samples = sound.astype(np.float32)
+    return samples
 
 
 def encoded(samples: Samples, rate: int = 16_000, kind: str = "WAV", subtype: str | None = None) -> bytes:

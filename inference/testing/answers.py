@@ -1,10 +1,12 @@
 """Answers of the fake pipeline where a test gives none, of the form that the task's answers have."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 from inference import tasks
 from inference.messaging.messages import Description
+from inference.tasks.media import EXAMPLE_RECORDING, Media
 
 Answer = Callable[[Any, dict[str, Any]], Any]
 WORD = "word"
@@ -29,6 +31,8 @@ def default_answer(description: Description) -> Answer:
         "spans": _spans,
         "vectors": _vectors,
         "scores": lambda given, _: [1.0],
+        "transcript": _transcript,
+        "media": lambda given, _: Media(base64.b64decode(EXAMPLE_RECORDING), "audio/wav"),
         "ranking": _ranking,
         "decisions": _decisions,
         "text": lambda given, _: " and so on." if description.streams else [{"generated_text": "and so on."}],
@@ -44,6 +48,11 @@ def _labels(text: str | bytes, parameters: dict[str, Any]) -> Any:
             return [{"score": float(not index), "label": label} for index, label in enumerate(candidates)]
         return {"sequence": text, "labels": candidates, "scores": [1.0, *(0.0 for _ in candidates[1:])]}
     return [{"label": LABEL, "score": 1.0}]
+
+
+def _transcript(recording: bytes, parameters: dict[str, Any]) -> Any:
+    chunks = {"chunks": [{"text": WORD, "timestamp": [0.0, 1.0]}]} if parameters.get("return_timestamps") else {}
+    return {"text": WORD} | chunks
 
 
 def _spans(text: str, parameters: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from inference.errors import InferenceError
 from inference.messaging.messages import FinishReason, Job
 from inference.serving.generation_result import pipeline_output
 from inference.tasks import TASKS
+from inference.tasks.media import Media
 from inference.testing.fake_pipeline import FakePipeline
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ class FakeBatchedPipeline:
 
     def _outcome(self, job: Job) -> Outcome:
         try:
-            return msgspec.json.encode(self._fake.answer_to(job.input, job.parameters))
+            answer = self._fake.answer_to(job.input, job.parameters)
+            return answer if isinstance(answer, Media) else msgspec.json.encode(answer)
         except InferenceError as error:
             return error
 

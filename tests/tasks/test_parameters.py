@@ -19,6 +19,7 @@ CHOICE = "one of {}"
 TEXT = "a text of at most {} characters"
 LIST = "a list of 1 to {} texts of at most {} characters"
 NAME = "a text of at most {} characters"
+TIMESTAMPS = 'true, false, "word" or "char"'
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
 
 RULES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -37,6 +38,12 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(0, 8192): ([0, 8192], [-1, 8193, 0.0, *NO_NUMBERS]),
     WHOLE.format(1, 8192): ([1, 8192], [0, 8193, 1.0, *NO_NUMBERS]),
     TEXT.format(100): (["a", "é" * 100], ["a" * 101, *NO_TEXTS]),
+    NUMBER.format(1, 30): ([1, 12.5, 30], [0.9, 31, *NO_NUMBERS]),
+    NUMBER.format(0, 10): ([0, 2.5, 10], [-1, 10.5, *NO_NUMBERS]),
+    WHOLE.format(0, 100_000): ([0, 100_000], [-1, 100_001, 1.0, *NO_NUMBERS]),
+    CHOICE.format("transcribe, translate"): (["translate"], ["Translate", *NO_TEXTS]),
+    CHOICE.format("wav, flac"): (["wav", "flac"], ["mp3", *NO_TEXTS]),
+    TIMESTAMPS: ([True, False, "word", "char"], ["words", 1, 0, [], {}]),
     FLAG: ([True, False], [0, 1, "true", [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
     CHOICE.format("none, mean, cls, model"): (["none", "mean", "cls", "model"], ["max", "Mean", *NO_TEXTS]),

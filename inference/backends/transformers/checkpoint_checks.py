@@ -6,14 +6,18 @@ from inference.backends.base import LoadFailed
 from inference.backends.transformers.load_errors import WHAT_IS_NEEDED
 
 
-def check_tokenizer(tokenizer: Any, config: Any, name: str) -> None:
-    """Raises ``LoadFailed``. Without its files, a tokenizer has a handful of special tokens and knows no word."""
+def check_tokenizer(tokenizer: Any, config: Any, name: str, *, encodes: bool = True) -> None:
+    """Raises ``LoadFailed``. Without its files, a tokenizer has a handful of special tokens and knows no word.
+
+    Args:
+        encodes: whatever it makes of a text goes into the model.
+    """
     known, expected = len(tokenizer), getattr(config, "vocab_size", None)
     if expected and known < 0.5 * expected:
         raise LoadFailed(
             f"{name} has no usable tokenizer ({known} tokens, the model has {expected}): {WHAT_IS_NEEDED}."
         )
-    if expected and known > expected:
+    if encodes and expected and known > expected:
         raise LoadFailed(
             f"The tokenizer of {name} has {known} tokens, but the model only {expected}: they do not belong together."
         )

@@ -20,9 +20,6 @@ NOT_SERVED = {
     "ForObjectDetection": "object-detection",
     "ForDepthEstimation": "depth-estimation",
     "ForVideoClassification": "video-classification",
-    "ForAudioClassification": "audio-classification",
-    "ForCTC": "automatic-speech-recognition",
-    "ForSpeechSeq2Seq": "automatic-speech-recognition",
 }
 """What usual architectures are for, by the ending of their names, where no task serves them."""
 

@@ -15,9 +15,10 @@ NO_LIMIT = 1_000_000
 """Tokenizers without a limit of their own report 1e30."""
 
 
-def describe(loaded: Loaded, *, streams: bool = False) -> Description:
+def describe(loaded: Loaded, *, streams: bool = False, most_tokens: int = NO_LIMIT) -> Description:
+    """``most_tokens``: of one input, where the model would take more."""
     tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
-    longest = _longest_input(tokenizer, config)
+    longest = min(most_tokens, _longest_input(tokenizer, config))
     form = loaded.task.input
     description = Description(
         task=loaded.task.name,

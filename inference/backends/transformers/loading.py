@@ -88,9 +88,10 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     memory.check(conf, name, device, dtype)
     parts = {part: getattr(transformers, PARTS[part]).from_pretrained(**source) for part in spec.parts}
     if tokenizer := parts.get("tokenizer"):
-        check_tokenizer(tokenizer, config, name)
+        check_tokenizer(tokenizer, config, name, encodes=spec.encodes)
     report(f"loading weights for {task.name}")
-    model, info = getattr(transformers, spec.auto_class).from_pretrained(
+    auto_class = spec.auto_class if isinstance(spec.auto_class, str) else spec.auto_class(config)
+    model, info = getattr(transformers, auto_class).from_pretrained(
         **source,
         config=config,
         dtype=dtype,

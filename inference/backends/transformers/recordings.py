@@ -14,6 +14,8 @@ Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 FORMATS = {"WAV", "WAVEX", "FLAC", "OGG", "MP3"}
 """As libsndfile calls them."""
+SHORTEST_S = 0.05
+"""Models that read samples make two steps of it; shorter ones may be nothing at all for them."""
 RATES = range(2_000, 384_001)
 """Samples a second: from telephones to studios."""
 MOST_CHANNELS = 16
@@ -59,8 +61,8 @@ def read_recording(data: bytes, rate: int, longest_s: float) -> Samples:
         raise Invalid(
             f"The recording cannot be read ({reason}); it must be one of {', '.join(RECORDINGS)}, and complete."
         ) from error
-    if not samples.size:
-        raise Invalid("The recording has no samples; send one that is complete.")
+    if samples.size < SHORTEST_S * rate:
+        raise Invalid(f"The recording has {samples.size / rate:.3f} s; at least {SHORTEST_S} s are needed.")
     return samples
 
 

@@ -26,8 +26,8 @@ class TransformersTask:
     or else one input after the other.
     """
 
-    auto_class: str
-    """The class of transformers that loads its checkpoints."""
+    auto_class: str | Callable[[Any], str]
+    """The class of transformers that loads its checkpoints; or chooses one by a checkpoint's configuration."""
     architectures: tuple[str, ...] = ()
     """Endings of the names of architectures that are trained for it: it is their checkpoints' task by default."""
     exclusive: bool = False
@@ -43,7 +43,10 @@ class TransformersTask:
     has_pipeline: bool = True
     """transformers has a pipeline for it; otherwise ``Loaded.pipe`` just holds its parts (``loaded.Parts``)."""
     encoder: "type[Encoder] | None" = None
-    stacked: "type[Stacked] | None" = None
+    encodes: bool = True
+    """Texts go into the model. Otherwise the tokenizer only decodes, or drops what the model does not know, and may
+    have tokens that the model has not."""
+    stacked: "Callable[[Loaded, Conf], Stacked] | None" = None
     build: "Callable[[Loaded, Conf, Report], BatchedPipeline] | None" = None
     warm_up_parameters: Mapping[str, Any] = field(default_factory=dict)
     """Beside those of the task's example."""

@@ -18,6 +18,7 @@ from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length, check_room
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
+from inference.tasks.media import Media
 
 DEFAULT_NEW_TOKENS = 256
 """The pipeline's default, where the model's own configuration has none."""
@@ -61,7 +62,7 @@ class Unbatched:
         tokens: list[int] = self._tokenizer(given, verbose=False)["input_ids"]
         return tokens
 
-    def _call(self, item: Any) -> bytes:
+    def _call(self, item: Any) -> bytes | Media:
         return to_json(self._pipe(item.job.input, **item.job.parameters))
 
 

@@ -46,7 +46,8 @@ def test_samples_are_the_mean_of_the_channels_at_the_rate_that_is_wanted(
 
     samples = read_recording(data, RATE, LONGEST_S)
 
-    assert (samples.dtype, samples.shape) == (np.float32, expected.shape)
+    assert samples.dtype == np.float32
+    assert samples.shape == expected.shape
     np.testing.assert_allclose(samples, expected, atol=1e-6)
     assert 0.2 < np.abs(samples).max() < 0.8
 
@@ -77,7 +78,7 @@ def test_what_a_header_says_too_much_is_refused_before_anything_is_decoded() -> 
 
 def test_silence_that_is_well_compressed_takes_no_more_memory_than_its_limit() -> None:
     """Ten minutes in 200 kB, of which the header says nothing."""
-    data = flac_with(encoded(np.zeros((96_000 * 600, 1), np.int8).astype(np.int16), 96_000, "FLAC"), samples=0)  # type: ignore[arg-type]
+    data = flac_with(encoded(np.zeros((96_000 * 600, 1), np.int8).astype(np.int16), 96_000, "FLAC"), samples=0)
     assert len(data) < 400_000
     tracemalloc.start()
     try:
@@ -88,7 +89,7 @@ def test_silence_that_is_well_compressed_takes_no_more_memory_than_its_limit() -
 
 
 def test_a_header_that_says_too_little_is_believed() -> None:
-    assert len(read_recording(wav_with(encoded(tone(RATE)), bytes_of_samples=200), RATE, LONGEST_S)) == 100
+    assert len(read_recording(wav_with(encoded(tone(RATE)), bytes_of_samples=2000), RATE, LONGEST_S)) == 1000
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_a_header_that_says_too_little_is_believed() -> None:
         (wav_with(encoded(tone(100)), rate=1), "has 1 samples a second; 2,000 to 384,000 are right"),
         (wav_with(encoded(tone(100)), rate=10_000_000), "has 10,000,000 samples a second; 2,000 to 384,000 are"),
         (encoded(tone(100, channels=20)), "has 20 channels; it may have 16"),
-        (encoded(tone(0)), "has no samples; send one that is complete"),
+        (encoded(tone(0)), "has 0.000 s; at least 0.05 s are needed"),
         (encoded(np.full((100, 1), np.nan, np.float32), subtype="FLOAT"), "has samples that are no numbers"),
         (encoded(np.full((100, 1), np.inf, np.float32), subtype="FLOAT"), "has samples that are no numbers"),
         (encoded(np.full((100, 1), 1e30, np.float32), subtype="FLOAT"), "far too large; from -1 to 1 is right"),

@@ -1,0 +1,39 @@
+"""automatic-speech-recognition: models that generate text, and those that say a character for each moment."""
+
+from typing import Any
+
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CTC_MAPPING_NAMES,
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+)
+
+from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.speech import Speech
+from inference.backends.transformers.speech_ctc import CTC
+from inference.backends.transformers.speech_generation import SpeechToText
+from inference.backends.transformers.speech_whisper import Whisper
+from inference.backends.transformers.task import TransformersTask
+from inference.conf import Conf
+
+CTC_MODELS = tuple(MODEL_FOR_CTC_MAPPING_NAMES.values())
+
+
+def auto_class(config: Any) -> str:
+    names = [name for name in config.architectures or () if name in CTC_MODELS]
+    return "AutoModelForCTC" if names else "AutoModelForSpeechSeq2Seq"
+
+
+def speech(loaded: Loaded, conf: Conf) -> Speech:
+    model = loaded.pipe.model
+    if type(model).__name__ in CTC_MODELS:
+        return CTC(loaded, conf)
+    return Whisper(loaded, conf) if model.config.model_type == "whisper" else SpeechToText(loaded, conf)
+
+
+TASK = TransformersTask(
+    auto_class=auto_class,
+    architectures=(*CTC_MODELS, *MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES.values()),
+    parts=("tokenizer", "feature_extractor"),
+    encodes=False,
+    stacked=speech,
+)
