@@ -22,7 +22,7 @@ from inference.backends.transformers.checkpoint_task import task_of
 from inference.backends.transformers.devices import choose_device, choose_dtype
 from inference.backends.transformers.load_errors import explain
 from inference.backends.transformers.loaded import Loaded, Parts
-from inference.backends.transformers.task import Report, TransformersTask
+from inference.backends.transformers.task import Report, TransformersTask, auto_class
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks.base import Task
 
@@ -90,7 +90,7 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     if tokenizer := parts.get("tokenizer"):
         check_tokenizer(tokenizer, config, name)
     report(f"loading weights for {task.name}")
-    model, info = getattr(transformers, spec.auto_class).from_pretrained(
+    model, info = getattr(transformers, auto_class(spec, config)).from_pretrained(
         **source,
         config=config,
         dtype=dtype,
