@@ -1,6 +1,8 @@
 """Tasks whose input is an image alone."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from inference.backends.transformers.images import read_image
@@ -16,12 +18,19 @@ class ImageTask(Stacked):
         return read_image(job.input)
 
     def preprocess(self, given: Any, parameters: dict[str, Any]) -> Any:
-        try:
+        with preprocessing(given):
             return super().preprocess(given, parameters)
-        except (ValueError, ZeroDivisionError) as error:
-            # Other images are preprocessed, so it is this one: proportions are kept, and a side becomes 0 pixels.
-            logger.info("An image of %s × %s pixels was not preprocessed: %s", given.width, given.height, error)
-            raise Invalid(
-                f"The image has {given.width} × {given.height} pixels, which this model cannot be given; "
-                "send a larger or less narrow one."
-            ) from error
+
+
+@contextmanager
+def preprocessing(image: Any) -> Iterator[None]:
+    """Raises ``Invalid`` for an image that the model cannot be given."""
+    try:
+        yield
+    except (ValueError, ZeroDivisionError) as error:
+        # Other images are preprocessed, so it is this one: proportions are kept, and a side becomes 0 pixels.
+        logger.info("An image of %s × %s pixels was not preprocessed: %s", image.width, image.height, error)
+        raise Invalid(
+            f"The image has {image.width} × {image.height} pixels, which this model cannot be given; "
+            "send a larger or less narrow one."
+        ) from error

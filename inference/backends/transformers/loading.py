@@ -105,7 +105,7 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
         pipe = transformers.pipeline(spec.pipeline or task.name, model=model, device=device, **parts)
         compat.check_pipeline(pipe)
     else:
-        pipe = Parts(model.to(device), parts["tokenizer"], model.device)
+        pipe = Parts(model.to(device), parts["tokenizer"], model.device, parts.get("image_processor"))
     return pipe, task, spec, tuple(info["missing_keys"])
 
 

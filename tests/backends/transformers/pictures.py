@@ -40,6 +40,13 @@ def shown(data: bytes) -> Any:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
+def is_opaque(text: str) -> bool:
+    """Of an image in base64. The stock pipelines drop transparency, and show what is below it."""
+    from PIL import Image  # noqa: PLC0415
+
+    return not Image.open(io.BytesIO(base64.b64decode(text))).has_transparency_data
+
+
 def decoded(text: str) -> Any:
     """The image that an answer has as PNG in base64."""
     from PIL import Image  # noqa: PLC0415
