@@ -19,6 +19,7 @@ Output = Literal[
     "cells",
     "boxes",
     "masks",
+    "depth",
     "media",
     "transcript",
     "decisions",

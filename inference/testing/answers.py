@@ -6,7 +6,7 @@ from typing import Any
 
 from inference import tasks
 from inference.messaging.messages import Description
-from inference.tasks.media import EXAMPLE_RECORDING, Media
+from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING, Media
 
 Answer = Callable[[Any, dict[str, Any]], Any]
 WORD = "word"
@@ -38,6 +38,9 @@ def default_answer(description: Description) -> Answer:
         "text": lambda given, _: " and so on." if description.streams else [{"generated_text": "and so on."}],
         "answers": _answers,
         "cells": _cells,
+        "boxes": lambda given, _: [{"score": 1.0, "label": LABEL, "box": {"xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1}}],
+        "masks": lambda given, _: [{"score": 1.0, "label": LABEL, "mask": EXAMPLE_IMAGE}],
+        "depth": lambda given, _: {"depth": EXAMPLE_IMAGE, "min_depth": 0.0, "max_depth": 1.0},
     }
     return by_output[task.output]
 
@@ -95,6 +98,8 @@ def _decision(question: dict[str, Any]) -> Any:
 
 
 def _answers(given: Any, parameters: dict[str, Any]) -> Any:
+    if "image" in given:
+        return [{"score": 1.0, "answer": WORD}]
     word = given["context"].split()[0]
     start = given["context"].index(word)
     answer = {"score": 1.0, "start": start, "end": start + len(word), "answer": word}

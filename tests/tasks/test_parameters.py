@@ -33,6 +33,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     NUMBER.format(-10, 10): ([-10, 0, 0.5, 10], [-10.1, 11, *NO_NUMBERS]),
     NUMBER.format(0.01, 100): ([0.01, 1, 100, 100.0], [0, 0.0099, 100.01, -1, *NO_NUMBERS]),
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
+    NUMBER.format(0, 1): ([0, 0.5, 1.0], [-0.1, 1.01, *NO_NUMBERS]),
     WHOLE.format(1, 100): ([1, 100], [0, 101, 1.0, *NO_NUMBERS]),
     WHOLE.format(8, 8192): ([8, 8192], [7, 8193, 8.0, *NO_NUMBERS]),
     WHOLE.format(0, 8192): ([0, 8192], [-1, 8193, 0.0, *NO_NUMBERS]),
@@ -50,6 +51,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
     CHOICE.format("do_not_truncate, longest_first, only_first"): (["longest_first"], ["only_second", *NO_TEXTS]),
     NAME.format(32): (["en", "a" * 32], ["a" * 33, *NO_TEXTS]),
+    CHOICE.format("semantic, instance, panoptic"): (["panoptic"], ["Semantic", "all", *NO_TEXTS]),
     CHOICE.format("left, right"): (["left", "right"], ["Left", "both", *NO_TEXTS]),
     LIST.format(100, 100): (
         [["a"], ["a"] * 100, ["é" * 100]],

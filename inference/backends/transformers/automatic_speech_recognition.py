@@ -1,7 +1,5 @@
 """automatic-speech-recognition: models that generate text, and those that say a character for each moment."""
 
-from typing import Any
-
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CTC_MAPPING_NAMES,
     MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
@@ -18,11 +16,6 @@ from inference.conf import Conf
 CTC_MODELS = tuple(MODEL_FOR_CTC_MAPPING_NAMES.values())
 
 
-def auto_class(config: Any) -> str:
-    names = [name for name in config.architectures or () if name in CTC_MODELS]
-    return "AutoModelForCTC" if names else "AutoModelForSpeechSeq2Seq"
-
-
 def speech(loaded: Loaded, conf: Conf) -> Speech:
     model = loaded.pipe.model
     if type(model).__name__ in CTC_MODELS:
@@ -31,7 +24,8 @@ def speech(loaded: Loaded, conf: Conf) -> Speech:
 
 
 TASK = TransformersTask(
-    auto_class=auto_class,
+    auto_class="AutoModelForSpeechSeq2Seq",
+    auto_classes=dict.fromkeys(CTC_MODELS, "AutoModelForCTC"),
     architectures=(*CTC_MODELS, *MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES.values()),
     parts=("tokenizer", "feature_extractor"),
     encodes=False,

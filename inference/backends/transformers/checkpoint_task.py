@@ -15,10 +15,6 @@ NOT_SERVED = {
     "ForSeq2SeqLM": "sequence-to-sequence generation",
     "ForMultipleChoice": "multiple-choice",
     "ForNextSentencePrediction": "next-sentence-prediction",
-    "ForImageSegmentation": "image-segmentation",
-    "ForSemanticSegmentation": "image-segmentation",
-    "ForObjectDetection": "object-detection",
-    "ForDepthEstimation": "depth-estimation",
     "ForVideoClassification": "video-classification",
 }
 """What usual architectures are for, by the ending of their names, where no task serves them."""

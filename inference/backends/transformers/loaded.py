@@ -15,6 +15,7 @@ class Parts:
     model: Any
     tokenizer: Any
     device: Any
+    image_processor: Any = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from inference.backends.transformers.checkpoint_task import task_of
 from inference.backends.transformers.devices import choose_device, choose_dtype
 from inference.backends.transformers.load_errors import explain
 from inference.backends.transformers.loaded import Loaded, Parts
-from inference.backends.transformers.task import Report, TransformersTask
+from inference.backends.transformers.task import Report, TransformersTask, auto_class
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks.base import Task
 
@@ -90,8 +90,7 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     if tokenizer := parts.get("tokenizer"):
         check_tokenizer(tokenizer, config, name, encodes=spec.encodes)
     report(f"loading weights for {task.name}")
-    auto_class = spec.auto_class if isinstance(spec.auto_class, str) else spec.auto_class(config)
-    model, info = getattr(transformers, auto_class).from_pretrained(
+    model, info = getattr(transformers, auto_class(spec, config)).from_pretrained(
         **source,
         config=config,
         dtype=dtype,
@@ -106,7 +105,7 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
         pipe = transformers.pipeline(spec.pipeline or task.name, model=model, device=device, **parts)
         compat.check_pipeline(pipe)
     else:
-        pipe = Parts(model.to(device), parts["tokenizer"], model.device)
+        pipe = Parts(model.to(device), parts["tokenizer"], model.device, parts.get("image_processor"))
     return pipe, task, spec, tuple(info["missing_keys"])
 
 

@@ -121,6 +121,10 @@ class Stacked:
         """What the pipeline's ``preprocess`` takes. Raises ``Invalid`` for what cannot be decoded."""
         raise NotImplementedError
 
+    def preprocess(self, given: Any, parameters: dict[str, Any]) -> Any:
+        """The model's arguments and what post-processing wants, of what ``read`` returned. Raises ``Invalid``."""
+        return self._pipe.preprocess(given, **parameters)
+
     def finish(self, item: StackedJob, outputs: Any) -> Any:
         """What the pipeline returns for one input."""
         for name, value in item.extras.items():
@@ -130,7 +134,7 @@ class Stacked:
     def prepared(self, job: Job) -> StackedJob:
         """Raises ``Invalid``."""
         pre, _, post = self._pipe._sanitize_parameters(**job.parameters)
-        inputs = self._pipe.preprocess(self.read(job), **self._pipe._preprocess_params | pre)
+        inputs = self.preprocess(self.read(job), self._pipe._preprocess_params | pre)
         extras = {name: inputs.pop(name) for name in self.extras if name in inputs}
         return StackedJob(job, dict(inputs), extras, post)
 

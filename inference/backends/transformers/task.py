@@ -26,8 +26,10 @@ class TransformersTask:
     or else one input after the other.
     """
 
-    auto_class: str | Callable[[Any], str]
-    """The class of transformers that loads its checkpoints; or chooses one by a checkpoint's configuration."""
+    auto_class: str
+    """The class of transformers that loads its checkpoints."""
+    auto_classes: Mapping[str, str] = field(default_factory=dict)
+    """By endings of the names of architectures, where that class is another one."""
     architectures: tuple[str, ...] = ()
     """Endings of the names of architectures that are trained for it: it is their checkpoints' task by default."""
     exclusive: bool = False
@@ -52,6 +54,14 @@ class TransformersTask:
     """Beside those of the task's example."""
     call_parameters: Sequence[Mapping[str, Any]] = ()
     """For the calls that are measured at warm-up where each input has a call of its own; by default inputs differ."""
+
+
+def auto_class(spec: TransformersTask, config: Any) -> str:
+    """Of a checkpoint with this configuration."""
+    own = config.architectures or ()
+    return next(
+        (name for ending, name in spec.auto_classes.items() if own and own[0].endswith(ending)), spec.auto_class
+    )
 
 
 def find(task: Task) -> TransformersTask | None:

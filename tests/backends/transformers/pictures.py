@@ -1,5 +1,6 @@
 """Images for tests of tasks, and what holds for all of these tasks."""
 
+import base64
 import io
 import random
 from collections.abc import Callable, Sequence
@@ -37,6 +38,30 @@ def shown(data: bytes) -> Any:
     from PIL import Image  # noqa: PLC0415
 
     return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def is_opaque(text: str) -> bool:
+    """Of an image in base64. The stock pipelines drop transparency, and show what is below it."""
+    from PIL import Image  # noqa: PLC0415
+
+    return not Image.open(io.BytesIO(base64.b64decode(text))).has_transparency_data
+
+
+def decoded(text: str) -> Any:
+    """The image that an answer has as PNG in base64."""
+    from PIL import Image  # noqa: PLC0415
+
+    image = Image.open(io.BytesIO(base64.b64decode(text)))
+    assert (image.format, image.mode) == ("PNG", "L")
+    return image
+
+
+def difference(one: Any, other: Any) -> float:
+    """Of two grey images of one size, the mean over all pixels; 255 is black and white."""
+    from PIL import ImageChops, ImageStat  # noqa: PLC0415
+
+    assert one.size == other.size
+    return float(ImageStat.Stat(ImageChops.difference(one, other)).mean[0])
 
 
 def check_batch(

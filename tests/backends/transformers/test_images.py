@@ -22,6 +22,7 @@ from inference.errors import Invalid
 SIZE = (12, 8)
 RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 TOO_LARGE = "40,000,000 in all are allowed, so send a smaller one."
+STRETCHED = "the longer side may be 50 times the shorter, so send a part of it."
 TOO_MUCH_TEXT = "The image is damaged: Decompressed data too large"
 COMPRESSED = "The image is a compressed BMP; send it uncompressed, or as PNG."
 TOO_MANY_PARTS = "The image has more than 20,000 parts, which no camera or program writes; save it anew."
@@ -268,6 +269,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "the largest PNG": (lambda: png(2**31 - 1, 2**31 - 1), TOO_LARGE),
     "just too large": (lambda: png(10_000, 4_001), f"The image has 10000 × 4001 pixels; {TOO_LARGE}"),
     "one row": (lambda: png(40_000_001, 1), f"The image has 40000001 × 1 pixels; {TOO_LARGE}"),
+    "a line": (lambda: png(39_000_000, 1), f"The image has 39000000 × 1 pixels; {STRETCHED}"),
+    "a thin strip": (lambda: png(4, 201), f"The image has 4 × 201 pixels; {STRETCHED}"),
     "the largest GIF": (lambda: gif(65_535, 65_535), TOO_LARGE),
     "a GIF with a larger frame": (lambda: gif(4, 4, frame=(65_535, 65_535)), TOO_LARGE),
     "a large BMP": (lambda: bmp(2**30, 2**30), TOO_LARGE),

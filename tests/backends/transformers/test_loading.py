@@ -115,7 +115,7 @@ def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpo
         (
             "fill_mask",
             "summarize",
-            "INFERENCE_TASK is 'summarize'; it must be one of audio-classification, automatic-speech-recognition",
+            "INFERENCE_TASK is 'summarize'; it must be one of .*, feature-extraction, fill-mask",
         ),
     ],
 )
@@ -148,7 +148,7 @@ def assert_refused(options: dict[str, Any], words: str) -> None:
     sentence = str(refused.value)
     assert sentence.endswith((".", ")"))
     assert "\n" not in sentence
-    assert len(sentence) < 500
+    assert len(sentence) < 1000  # it may name all tasks
 
 
 def test_processes_that_cannot_load_end_with_one_sentence(
