@@ -5,12 +5,11 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from inference.catalog import Catalog
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
-from inference.messaging.messages import Description, Generation, Token
+from inference.messaging.messages import Generation, Token
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
@@ -242,7 +241,7 @@ class Service:
         context = record.context
         description = record.description = await self.dispatcher.description(deadline_at, record.pipeline)
         parameters = validation.validate_parameters(description, query.parameters)
-        inputs = await self._checked_inputs(description, query, parameters)
+        inputs = await validation.checked_inputs(description, query.inputs, parameters, self.conf.max_media_bytes)
         if query.tokens_for is not None:
             validation.validate_tokens(description, query.tokens_for, many=query.many)
             task = TASKS[description.task]
@@ -264,14 +263,6 @@ class Service:
             traceparent=context.traceparent,
             version=description.version,
         )
-
-    async def _checked_inputs(self, description: Description, query: Query, parameters: dict[str, Any]) -> list[Any]:
-        """As workers get them. Base64 of images and recordings is decoded on another thread."""
-        if not TASKS[description.task].input.media:
-            return validation.validate_inputs(description, query.inputs, parameters)
-        inputs = await asyncio.to_thread(validation.validate_inputs, description, query.inputs, parameters)
-        validation.validate_media(inputs, self.conf.max_media_bytes)
-        return inputs
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:

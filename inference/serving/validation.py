@@ -1,5 +1,6 @@
 """What a client sent, checked against its task and the worker's description."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -38,6 +39,17 @@ def validate_inputs(
         form.checked(f"inputs[{index}]" if len(inputs) > 1 else "The input", value, description, cut=cut)
         for index, value in enumerate(inputs)
     ]
+
+
+async def checked_inputs(
+    description: Description, inputs: Sequence[Any], parameters: Mapping[str, Any], most_media_bytes: int
+) -> list[Any]:
+    """``validate_inputs`` and ``validate_media``; base64 of images and recordings is decoded on another thread."""
+    if not TASKS[description.task].input.media:
+        return validate_inputs(description, inputs, parameters)
+    checked = await asyncio.to_thread(validate_inputs, description, inputs, parameters)
+    validate_media(checked, most_media_bytes)
+    return checked
 
 
 def validate_media(inputs: Sequence[Any], most_bytes: int) -> None:
