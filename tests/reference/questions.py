@@ -54,7 +54,7 @@ def question_answering() -> Iterator[Question]:
 
 def summarization() -> Iterator[Question]:
     """Without ``max_new_tokens`` T5 wrote 256 tokens, whatever ``max_length`` said: that is not worth repeating."""
-    asked = [
+    asked: list[dict[str, Any]] = [
         {},
         {"num_beams": 1},
         {"num_beams": 1, "max_new_tokens": 6},
@@ -82,7 +82,11 @@ def translation() -> Iterator[Question]:
         "tiny_models_encdec.mbart": [("en_XX", "de_DE"), ("fr_XX", "en_XX")],
         "tiny_models_encdec.nllb": [("eng_Latn", "deu_Latn"), ("fra_Latn", "eng_Latn")],
     }
-    asked = ({"max_new_tokens": 20}, {"num_beams": 1, "max_new_tokens": 20}, {"num_beams": 1, "max_new_tokens": 5})
+    asked: tuple[dict[str, Any], ...] = (
+        {"max_new_tokens": 20},
+        {"num_beams": 1, "max_new_tokens": 20},
+        {"num_beams": 1, "max_new_tokens": 5},
+    )
     for text in texts:
         for parameters in asked:
             for model, tasks in alone.items():
