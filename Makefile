@@ -9,7 +9,7 @@ TESTS ?= tests
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-newest check compose-check bench reference soak fuzz format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-real test-newest check compose-check bench reference soak fuzz format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -67,6 +67,12 @@ test: .venv/.dev .env ## The whole suite (TESTS=tests/test_x.py for a part)
 
 test-newest: .venv/.dev .env .venv-newest/.done ## Projects around ours on the newest Django (NEWEST_PYTHON=python3.13)
 	HOST_PYTHON=$(CURDIR)/.venv-newest/bin/python $(BIN)/python -m pytest tests/host
+
+test-real: .venv/.dev .env ## Four real models, which it makes once: 510 MB, outside of the repository
+	@command -v espeak-ng >/dev/null || { echo "Installing espeak-ng, which speaks"; \
+		apt-get update -qq && apt-get install -qq --yes espeak-ng >/dev/null; }
+	@$(BIN)/python -m tests.real.models
+	$(BIN)/python -m pytest tests/real
 
 check: .venv/.dev .env format lint types layers django-checks migrations-check test ## Everything that CI checks
 

@@ -1,0 +1,1 @@
+"""``make test-real``: models that people use, judged by what they must know. The suite does not collect these tests."""
