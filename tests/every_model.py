@@ -8,6 +8,7 @@ from tests import processes, tiny_image_models, tiny_media_models, tiny_models, 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "decision": tiny_models.deciding,
     "depth-estimation": tiny_image_models.glpn,
+    "document-question-answering": tiny_image_models.layoutlm,
     "feature-extraction": tiny_models.feature_extraction,
     "fill-mask": tiny_models.fill_mask,
     "image-classification": tiny_media_models.image_classification,
