@@ -18,6 +18,7 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "automatic-speech-recognition": tiny_audio_models.whisper,
     "decision": tiny_models.deciding,
     "depth-estimation": tiny_image_models.glpn,
+    "document-question-answering": tiny_image_models.layoutlm,
     "feature-extraction": tiny_models.feature_extraction,
     "fill-mask": tiny_models.fill_mask,
     "image-classification": tiny_media_models.image_classification,

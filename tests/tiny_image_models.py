@@ -131,6 +131,13 @@ def dpt(folder: Path) -> Path:
     return saved(folder, transformers.DPTForDepthEstimation, config, transformers.DPTImageProcessorPil(**square()))
 
 
+def layoutlm(folder: Path) -> Path:
+    """Reads the words of a page and their places."""
+    config = transformers.LayoutLMConfig(**SHAPE, vocab_size=30_522, max_position_embeddings=LONGEST)
+    saved(folder, transformers.LayoutLMForQuestionAnswering, config)
+    return with_tokenizer(folder)
+
+
 def with_tokenizer(folder: Path, longest: int = LONGEST) -> Path:
     """That of the bundled model."""
     shutil.copy(Path(BUNDLED_MODEL) / "tokenizer.json", folder)

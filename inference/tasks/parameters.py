@@ -109,6 +109,39 @@ class Texts:
         return f"a list of 1 to {self.most} texts of at most {self.longest} characters"
 
 
+@dataclass(frozen=True)
+class WordBoxes:
+    """Words on a page, each with left, top, right and bottom of its box."""
+
+    most: int
+    longest: int
+    high: int
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, list) and 0 < len(value) <= self.most and all(map(self._is_word, value))
+
+    def __str__(self) -> str:
+        return (
+            f"a list of 1 to {self.most} words of at most {self.longest} characters with their boxes, such as "
+            f'[["word", [0, 0, 100, 20]]]: left, top, right and bottom, from 0 to {self.high}'
+        )
+
+    def _is_word(self, value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) == 2
+            and _is_text(value[0], self.longest)
+            and isinstance(value[1], list)
+            and len(value[1]) == 4
+            and all(Whole(0, self.high).accepts(side) for side in value[1])
+            and value[1][0] <= value[1][2]
+            and value[1][1] <= value[1][3]
+        )
+
+
+WORD_BOXES = WordBoxes(10_000, 200, 1000)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     kind: Kind

@@ -7,6 +7,7 @@ import pytest
 from inference.errors import Invalid
 from inference.serving.validation import validate_parameters
 from inference.tasks import TASKS
+from inference.tasks.parameters import WORD_BOXES
 from tests.serving.test_validation import describe
 
 NO_NUMBERS: list[Any] = ["3", True, False, [3], {}, math.nan, math.inf, 10**400]
@@ -59,6 +60,24 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     LIST.format(16, 100): ([["a"] * 16, ["\n"]], [[], ["a"] * 17, [""], "a", [1], ["\ud800"]]),
     LIST.format(64, 200): ([["a"] * 64, ["a" * 200]], [[], ["a"] * 65, ["a" * 201], ["a", ""], "a,b", 1, [True]]),
+    str(WORD_BOXES): (
+        [[["a", [0, 0, 1000, 1000]]], [["a b", [5, 5, 5, 5]]] * 10_000],
+        [
+            [],
+            "a",
+            [["a"]],
+            [["", [0, 0, 1, 1]]],
+            [["a", [0, 0, 1001, 1]]],
+            [["a", [0, 0, 1]]],
+            [["a", [2, 0, 1, 1]]],
+            [["a", [0, 2, 1, 1]]],
+            [["a", [0, 0, 1.5, 2]]],
+            [["a" * 201, [0, 0, 1, 1]]],
+            [[1, [0, 0, 1, 1]]],
+            [["a", "b"]],
+            [["a", [0, 0, 1, 1]]] * 10_001,
+        ],
+    ),
     TEMPLATE: (
         ["{}", "This is {}.", "{}" + "a" * 498],
         ["This is it.", "{}" + "a" * 499, "{0}", "{}{}", "{{}}", "{.__class__} {}", "{{}}{:>9}", "{} {", *NO_TEXTS],

@@ -6,6 +6,7 @@ In: a JSON value, or media, as a client sent it. Out: what workers get, or the s
 from inference.tasks.inputs.base import InputForm, Model
 from inference.tasks.inputs.chat import ChatOrTextInput, is_chat
 from inference.tasks.inputs.decision import DecisionInput
+from inference.tasks.inputs.document import DocumentInput
 from inference.tasks.inputs.image_chat import ImageChatInput
 from inference.tasks.inputs.media import MediaInput, MediaQuestionInput
 from inference.tasks.inputs.pair import TextOrPairInput
@@ -18,6 +19,7 @@ from inference.tasks.inputs.text import TextInput
 __all__ = [
     "ChatOrTextInput",
     "DecisionInput",
+    "DocumentInput",
     "ImageChatInput",
     "InputForm",
     "MediaInput",
