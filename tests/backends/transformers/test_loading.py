@@ -148,7 +148,7 @@ def assert_refused(options: dict[str, Any], words: str) -> None:
     sentence = str(refused.value)
     assert sentence.endswith((".", ")"))
     assert "\n" not in sentence
-    assert len(sentence) < 500
+    assert len(sentence) < 1000
 
 
 def test_processes_that_cannot_load_end_with_one_sentence(
