@@ -129,7 +129,7 @@ def test_speech_is_written_down(http: httpx.Client, tmp_path: Path, sentence: st
 
 
 def product(one: list[float], other: list[float]) -> float:
-    return sum(map(operator.mul, one, other))
+    return float(sum(map(operator.mul, one, other)))
 
 
 def words(text: str) -> list[str]:

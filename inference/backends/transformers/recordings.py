@@ -75,7 +75,7 @@ def _check_header(opened: _Sequential, longest_s: float) -> None:
     if opened.channels > MOST_CHANNELS:
         raise Invalid(f"The recording has {opened.channels} channels; it may have {MOST_CHANNELS}.")
     if longest_s * opened.samplerate < opened.frames < UNKNOWN_FRAMES:
-        raise _too_long(f"{opened.frames / opened.samplerate:,.0f} s", longest_s)
+        raise _too_long(_seconds(opened.frames / opened.samplerate), longest_s)
 
 
 def _check_complete(data: bytes) -> None:
@@ -96,7 +96,11 @@ def _size(data: bytes, start: int) -> int:
 
 
 def _too_long(length: str, longest_s: float) -> Invalid:
-    return Invalid(f"The recording has {length}; {longest_s:,.0f} s are allowed, so send it in parts.")
+    return Invalid(f"The recording has {length}; {_seconds(longest_s)} are allowed, so send it in parts.")
+
+
+def _seconds(number: float) -> str:
+    return f"{number:,.1f}".removesuffix(".0") + " s"
 
 
 def _mono(opened: _Sequential, longest_s: float) -> Iterator[Samples]:
@@ -106,7 +110,7 @@ def _mono(opened: _Sequential, longest_s: float) -> Iterator[Samples]:
     while len(block := opened.read(BLOCK, dtype="float32", always_2d=True)):
         count += len(block)
         if count > most:
-            raise _too_long(f"more than {longest_s:,.0f} s", longest_s)
+            raise _too_long(f"more than {_seconds(longest_s)}", longest_s)
         if not np.abs(block).max() <= LOUDEST:  # which is false for NaN as well
             raise Invalid("The recording has samples that are no numbers or far too large; from -1 to 1 is right.")
         yield block.mean(axis=1)

@@ -1,0 +1,242 @@
+"""Recordings in and out, through a real server with several pipelines, in all forms in which clients send them."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile
+from websockets.sync.client import connect
+
+from inference.tasks.media import EXAMPLE_IMAGE
+from tests import processes
+from tests.backends.transformers.running import assert_equal, direct, plain
+from tests.conftest import CLIENT_S, client
+from tests.processes import Web
+from tests.tiny_recordings import TEN_HOURS, encoded, flac_with, sound, tone, wav_with
+
+pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
+
+TASKS = {
+    "noises": "audio-classification",
+    "letters": "automatic-speech-recognition",
+    "speech": "automatic-speech-recognition",
+    "voice": "text-to-speech",
+    "colours": "image-classification",
+}
+"""By pipeline."""
+RECORDING, OTHER = sound(1.0), sound(1.3, pitch=0.2, kind="FLAC")
+IMAGE = base64.b64decode(EXAMPLE_IMAGE)
+FORMATS = "WAV, FLAC, Ogg or MP3"
+GREEDY = {"num_beams": 1}
+
+
+def in_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.fixture(scope="module")
+def folders() -> dict[str, Path]:
+    """By pipeline."""
+    from tests import tiny_audio_models, tiny_media_models  # noqa: PLC0415 - import torch
+
+    models = {
+        "noises": tiny_audio_models.audio_classification,
+        "letters": tiny_audio_models.ctc,
+        "speech": tiny_audio_models.whisper,
+        "voice": tiny_audio_models.vits,
+        "colours": tiny_media_models.image_classification,
+    }
+    place = processes.scratch() / "audio"
+    return {name: make(place / name) for name, make in models.items()}
+
+
+@pytest.fixture(scope="module")
+def server(folders: dict[str, Path]) -> Iterator[Web]:
+    catalog = processes.scratch() / "audio.toml"
+    tables = [f'[{name}]\ntask = "{TASKS[name]}"\nmodel = "{folder}"\n' for name, folder in folders.items()]
+    catalog.write_text(
+        "\n".join(
+            [
+                *tables,
+                "[noises2]",
+                'task = "audio-classification"',
+                f'model = "{folders["noises"]}"',
+                "max_audio_s = 0.5",
+            ]
+        )
+    )
+    env = {"INFERENCE_PIPELINES": str(catalog), "INFERENCE_LOG_INPUTS": "full"}
+    with processes.web(env=env, wait_for="/health/live") as web, client(web) as http:
+        processes.wait_until(lambda: is_loaded(http), "all pipelines are loaded")
+        yield web
+        assert "Traceback" not in web.log()
+
+
+def is_loaded(http: httpx.Client) -> bool:
+    states = [each["status"] for each in http.get("/health/ready").json()["pipelines"].values()]
+    return states == ["ready"] * len(states)
+
+
+@pytest.fixture
+def http(server: Web) -> Iterator[httpx.Client]:
+    with client(server) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def answers(folders: dict[str, Path]) -> dict[str, Any]:
+    """Those of the stock pipelines to ``RECORDING``."""
+    samples, _ = soundfile.read(io.BytesIO(RECORDING), dtype="float32")
+    hearing = {name: direct(folders[name], TASKS[name]) for name in ("noises", "letters", "speech")}
+    return {name: plain(pipe(samples)) for name, pipe in hearing.items()}
+
+
+def send(http: httpx.Client, pipeline: str, content: bytes, content_type: str | None = None) -> httpx.Response:
+    headers = {} if content_type is None else {"content-type": content_type}
+    return http.post(f"/pipelines/{pipeline}", content=content, headers=headers)
+
+
+def ask(http: httpx.Client, pipeline: str, inputs: Any, **parameters: Any) -> Any:
+    reply = http.post(f"/pipelines/{pipeline}", json={"inputs": inputs, "parameters": parameters})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+@pytest.mark.parametrize("pipeline", ["noises", "letters", "speech"])
+def test_a_recording_is_a_body_or_base64(http: httpx.Client, answers: dict[str, Any], pipeline: str) -> None:
+    for content_type in ("audio/wav", "audio/x-wav", "application/octet-stream", None):
+        reply = send(http, pipeline, RECORDING, content_type)
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
+        assert_equal(reply.json(), answers[pipeline])
+    text = in_base64(RECORDING)
+    assert_equal(ask(http, pipeline, text), answers[pipeline])
+    assert_equal(ask(http, pipeline, f"data:audio/wav;base64,{text}"), answers[pipeline])
+    first, second, third = ask(http, pipeline, [text, in_base64(OTHER), text])
+    assert first == third != second
+
+
+def test_all_formats_are_taken(http: httpx.Client) -> None:
+    for kind, subtype in (("FLAC", None), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("WAV", "FLOAT")):
+        data = encoded(tone(24_000, channels=2), 24_000, kind, subtype)
+        assert send(http, "noises", data, "audio/*").status_code == 200
+
+
+def test_parameters_reach_the_pipeline(http: httpx.Client) -> None:
+    text = in_base64(RECORDING)
+    assert len(ask(http, "noises", text, top_k=2)) == 2
+    assert ask(http, "letters", text, return_timestamps="char")["chunks"]
+    assert ask(http, "speech", text, return_timestamps=True, language="german", **GREEDY)["chunks"]
+    refused = http.post("/pipelines/speech", json={"inputs": text, "parameters": {"language": "klingon"}})
+    assert (refused.status_code, refused.json()["error"]) == (
+        422,
+        "Parameter language is 'klingon'; this model knows de, en, fr.",
+    )
+
+
+def test_a_recording_in_a_frame(server: Web, answers: dict[str, Any]) -> None:
+    with connect(f"ws://127.0.0.1:{server.port}/pipelines/speech/ws/", proxy=None) as socket:
+        for number, inputs in enumerate((in_base64(RECORDING), [in_base64(RECORDING)] * 2, "no recording")):
+            socket.send(json.dumps({"type": "infer", "id": str(number), "inputs": inputs}))
+        outcome = ended(socket, 3)
+    assert_equal(outcome["0"]["output"], answers["speech"])
+    assert_equal(outcome["1"]["output"], [answers["speech"]] * 2)
+    assert outcome["2"]["message"].startswith("The input is a text that is not base64; send a recording")
+
+
+def ended(socket: Any, count: int) -> dict[str, Any]:
+    """The last frames of requests, by their ids."""
+    outcome: dict[str, Any] = {}
+    while len(outcome) < count:
+        frame = json.loads(socket.recv(CLIENT_S))
+        if frame["type"] in ("result", "error"):
+            outcome[frame["id"]] = frame
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "content", "status", "error"),
+    [
+        ("speech", b"", 400, 'The body is empty; send a text, or JSON such as {"inputs": "a text"}.'),
+        ("noises", b"a text", 422, f"The input is a text that is not base64; send a recording ({FORMATS}) in base64."),
+        ("letters", IMAGE, 422, f"The input must be a recording ({FORMATS}); the bytes that were sent are image/png."),
+        (
+            "colours",
+            RECORDING,
+            422,
+            "The input must be an image (PNG, JPEG, WebP, GIF or BMP); the bytes that were sent are audio/wav.",
+        ),
+        ("voice", RECORDING, 400, None),
+        (
+            "speech",
+            flac_with(encoded(tone(16_000), kind="FLAC"), samples=TEN_HOURS),
+            422,
+            "The recording has 36,000 s; 1,800 s are allowed, so send it in parts.",
+        ),
+        (
+            "letters",
+            wav_with(RECORDING, bytes_of_samples=2 * TEN_HOURS),
+            422,
+            "The recording is cut off: 1,152,000,000 bytes of samples are declared, 32,000 are there.",
+        ),
+        ("noises2", RECORDING, 422, "The recording has 1 s; 0.5 s are allowed, so send it in parts."),
+        ("noises", RECORDING[:30], 422, None),
+        ("speech", encoded(tone(100)), 422, "The recording has 0.006 s; at least 0.05 s are needed."),
+    ],
+    ids=["nothing", "text", "image", "of images", "of texts", "10 hours", "cut off", "limit", "broken", "short"],
+)
+def test_what_is_wrong_is_said(
+    http: httpx.Client, pipeline: str, content: bytes, status: int, error: str | None
+) -> None:
+    reply = send(http, pipeline, content)
+    assert reply.status_code == status
+    assert reply.json()["error"] == error or error is None
+
+
+def test_one_bad_recording_harms_no_other(http: httpx.Client, answers: dict[str, Any]) -> None:
+    bad = wav_with(RECORDING, rate=1)
+    with ThreadPoolExecutor(6) as threads:
+        replies = list(threads.map(lambda data: send(http, "speech", data), [RECORDING, bad] * 3))
+    assert [reply.status_code for reply in replies] == [200, 422] * 3
+    for reply in replies[::2]:
+        assert_equal(reply.json(), answers["speech"])
+
+
+def test_speech_is_the_body_of_its_answer(http: httpx.Client) -> None:
+    reply = send(http, "voice", b"a small boat", "text/plain")
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "audio/wav")
+    assert soundfile.read(io.BytesIO(reply.content))[1] == 16_000
+    asked = {"inputs": "a small boat", "parameters": {"seed": 3, "format": "flac"}}
+    one, two = (http.post("/pipelines/voice", json=asked) for _ in range(2))
+    assert (one.headers["content-type"], one.content[:4]) == ("audio/flac", b"fLaC")
+    assert one.content == two.content
+    [in_list] = ask(http, "voice", ["a small boat"], seed=3, format="flac")
+    assert in_list == {"content-type": "audio/flac", "blob": in_base64(one.content)}
+    refused = http.post("/pipelines/voice", json={"inputs": ["a boat"], "parameters": {"format": "mp3"}})
+    assert refused.json()["error"] == "Parameter format is 'mp3'; it must be one of wav, flac."
+
+
+def test_what_was_spoken_is_heard(http: httpx.Client) -> None:
+    """An answer is an input of another pipeline."""
+    spoken = send(http, "voice", b"a small boat, and a long river beside it", "text/plain")
+    assert send(http, "speech", spoken.content, spoken.headers["content-type"]).json()["text"]
+
+
+def test_speech_in_a_frame(server: Web) -> None:
+    with connect(f"ws://127.0.0.1:{server.port}/pipelines/voice/ws/", proxy=None) as socket:
+        socket.send(json.dumps({"type": "infer", "id": "1", "inputs": "a boat", "parameters": {"seed": 1}}))
+        output = ended(socket, 1)["1"]["output"]
+    assert output["content-type"] == "audio/wav"
+    assert base64.b64decode(output["blob"])[:4] == b"RIFF"
+
+
+def test_the_log_has_type_and_size_and_never_the_bytes(server: Web, http: httpx.Client) -> None:
+    reply = send(http, "speech", RECORDING, "audio/wav")
+    row = server.row(reply.headers["x-request-id"])
+    assert (row["status"], row["preview"]) == ("ok", f'["(audio/wav, {len(RECORDING)} bytes)"]')
+    assert in_base64(RECORDING)[:40] not in server.log()
