@@ -1,6 +1,7 @@
 """docs/tasks.md: what it says of each task is what the code says, and its requests are sent."""
 
 import base64
+import html
 import json
 import re
 import shlex
@@ -62,6 +63,20 @@ def test_the_request_of_a_task_is_answered_like_that(every_task: Web, name: str)
     else:
         assert reply.content
         assert f"({reply.headers['content-type']})" in shown
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_front_page_shows_a_request_that_works(every_task: Web, name: str):
+    with client(every_task) as http:
+        page = html.unescape(http.get(f"/pipelines/{name}").text)
+        shown, *_ = re.findall(r"-d '(.*?)'</pre>", page, re.DOTALL)
+        assert len(shown) < 400
+        data = EXAMPLE_RECORDING if "speech.wav" in page else EXAMPLE_IMAGE
+        reply = http.post(f"/pipelines/{name}", json=json.loads(shown.replace("…base64…", data)))
+        assert reply.status_code == 200, reply.text
+        for file in re.findall(r"curl --data-binary @(\S+)", page):
+            body = base64.b64decode(FILES[Path(file).suffix])
+            assert http.post(f"/pipelines/{name}", content=body).status_code == 200
 
 
 def first_sentence(task: Task) -> str:

@@ -11,8 +11,13 @@ from inference.api.http import HttpConsumer
 from inference.api.scope import PIPELINES, header
 from inference.messaging.messages import Description
 from inference.tasks import TASKS
+from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING
 
 PAGE_POLICY = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+FILES = {EXAMPLE_IMAGE: "photo.jpg", EXAMPLE_RECORDING: "speech.wav"}
+"""What a reader has in the place of an example."""
 
 
 class FrontPage(HttpConsumer):
@@ -42,6 +47,12 @@ class FrontPage(HttpConsumer):
         await self.answer(Reply(200, headers, page))
 
 
+def _without_media(text: str) -> str:
+    for data in FILES:
+        text = text.replace(data, "…base64…")
+    return text
+
+
 def _admin() -> str:
     """Path of the Django admin; empty in a project that has none."""
     try:
@@ -58,6 +69,7 @@ def _example(description: Description | None) -> dict[str, Any]:
     return {
         "task": task,
         "plain_example": example if task.input.plain and not task.needs_parameters else "",
-        "example_json": msgspec.json.encode(example).decode(),
+        "file_example": FILES.get(example, "") if isinstance(example, str) and not task.needs_parameters else "",
+        "example_json": _without_media(msgspec.json.encode(example).decode()),
         "parameters_json": msgspec.json.encode(task.example_parameters).decode(),
     }
