@@ -40,6 +40,7 @@ class FrontPage(HttpConsumer):
             "root": self.scope.get("root_path", ""),
             "admin": _admin(),
             "conf": self.service.conf,
+            "most_body_bytes": self.service.most_body_bytes(name),
             **_example(served.description),
         }
         page = render_to_string("inference/front_page.html", context).encode()
