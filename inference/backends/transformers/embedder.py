@@ -1,16 +1,20 @@
 """What embeds texts: the bare model, and what a checkpoint of sentence-transformers does with its token vectors."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from inference.backends.transformers.embedding import NotUnderstood, read_embedding
 from inference.backends.transformers.encoder import Encoder
 from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.pooling import pooled_by
+from inference.backends.transformers.rows import Row
 from inference.conf import Conf
 from inference.errors import Invalid
 
+Pool = Callable[[torch.Tensor], torch.Tensor]
+"""Makes ``[1, size]`` of ``[1, tokens, size]``."""
 NO_SETTINGS = "has no settings of sentence-transformers (no modules.json)"
 
 
@@ -55,7 +59,17 @@ class Embedder(Encoder):
             self._prompt_tokens[prompt] = len(ids) - (ids[-1] in self._tokenizer.all_special_ids)
         return self._prompt_tokens.get(prompt, 0)
 
+    def with_pooling(self, row: Row, pool: Pool) -> Row:
+        """The token vectors of this row become one vector as soon as they are there: together they are many MB."""
+        return Row(row.inputs, {"pool": pool})
 
-def token_vectors(rows: Sequence[dict[str, Any]]) -> list[torch.Tensor]:
-    """``[1, tokens, size]`` for each row."""
-    return [row["last_hidden_state"].float() for row in rows]
+    def own_pooling(self, row: Row, prompt_tokens: int) -> Row:
+        """The same in the checkpoint's own way, where it has one, or else their mean."""
+        if self.embedding is None:
+            return self.with_pooling(row, partial(pooled_by, "mean"))
+        return self.with_pooling(row, partial(self.embedding.pooled, prompt_tokens=prompt_tokens))
+
+    def reduced(self, row: Row, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if (pool := row.extras.get("pool")) is None:
+            return outputs
+        return {"pooled": pool(outputs["last_hidden_state"].float())}

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers.utils import cached_file
 
 from inference.backends.transformers.checkpoint import Module, read_modules
-from inference.backends.transformers.pooling import POOLINGS, average, chosen
+from inference.backends.transformers.pooling import POOLINGS, chosen
 from inference.conf import Conf
 
 Step = Callable[[torch.Tensor], torch.Tensor]
@@ -48,20 +48,16 @@ class Embedding:
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str = ""
 
-    def vector(self, windows: Sequence[torch.Tensor], prompt_tokens: int) -> torch.Tensor:
-        """``[1, size]`` of token vectors ``[1, tokens, size]``, not yet normalized.
+    def pooled(self, vectors: torch.Tensor, *, prompt_tokens: int) -> torch.Tensor:
+        """One vector ``[1, size]`` of ``[1, tokens, size]``, which begin with so many of the prompt."""
+        skipped = 0 if self.includes_prompt else min(prompt_tokens, vectors.shape[1] - 1)
+        return torch.cat([POOLINGS[name](vectors, skipped) for name in self.poolings], dim=-1)
 
-        Windows of a long text count by their tokens; the first begins with so many tokens of the prompt.
-        """
-        pooled = [self._pooled(vectors, 0 if number else prompt_tokens) for number, vectors in enumerate(windows)]
-        vector = average(pooled, [vectors.shape[1] for vectors in windows])
+    def finished(self, vector: torch.Tensor) -> torch.Tensor:
+        """A pooled vector after all that follows but the last normalization."""
         for step in self.steps:
             vector = step(vector)
         return vector
-
-    def _pooled(self, vectors: torch.Tensor, prompt_tokens: int) -> torch.Tensor:
-        skipped = 0 if self.includes_prompt else min(prompt_tokens, vectors.shape[1] - 1)
-        return torch.cat([POOLINGS[name](vectors, skipped) for name in self.poolings], dim=-1)
 
 
 def read_embedding(conf: Conf) -> Embedding | None:

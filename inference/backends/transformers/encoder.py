@@ -111,7 +111,11 @@ class Encoder:
     def run_group(self, group: list[TokenizedJob]) -> list[Outcome]:
         """Jobs that run together: in one forward pass, unless one of them alone has too many rows for it."""
         rows = [row for item in group for row in item.rows]
-        outputs = [output for part in parts(rows, self._max_tokens, pads=self.pads) for output in self.forward(part)]
+        outputs = [
+            self.reduced(row, output)
+            for part in parts(rows, self._max_tokens, pads=self.pads)
+            for row, output in zip(part, self.forward(part), strict=True)
+        ]
         finished: list[Outcome] = []
         first = 0
         for item in group:
@@ -134,6 +138,10 @@ class Encoder:
                 for mine, part in zip(by_row, parts, strict=True):
                     mine[name] = part
         return by_row
+
+    def reduced(self, row: Row, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What is kept of a row's outputs until all rows of its group are through."""
+        return outputs
 
     def compared(self, rows: Sequence[Row]) -> list[torch.Tensor]:
         """What another way to run the model is compared with: all outputs, one after the other."""

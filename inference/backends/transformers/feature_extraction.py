@@ -1,13 +1,14 @@
 """feature-extraction: token vectors as the pipeline returns them, or pooled to one vector per input."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from inference.backends.transformers.embedder import NO_SETTINGS, Embedder, token_vectors
+from inference.backends.transformers.embedder import NO_SETTINGS, Embedder
 from inference.backends.transformers.encoder import truncates
-from inference.backends.transformers.pooling import POOLINGS, average
+from inference.backends.transformers.pooling import average, pooled_by
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length
 from inference.backends.transformers.sequences import TextOrPair
 from inference.backends.transformers.task import TransformersTask
@@ -32,19 +33,25 @@ class FeatureExtraction(Embedder):
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         check_length(rows[0].length, self.limit(job))
-        return TokenizedJob(job, rows, {"prompt_tokens": self.tokens_of(self._prompt(job)) if _own_way(job) else 0})
+        pooling = job.parameters.get("pooling", "none")
+        if pooling == "model":
+            prompt_tokens = [self.tokens_of(self._prompt(job)), *[0] * (len(rows) - 1)]
+            rows = [self.own_pooling(row, tokens) for row, tokens in zip(rows, prompt_tokens, strict=True)]
+        elif pooling != "none":
+            rows = [self.with_pooling(row, partial(pooled_by, pooling)) for row in rows]
+        return TokenizedJob(job, rows)
 
     def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
-        given, vectors = item.job.parameters, token_vectors(rows)
+        """Parts of a long text count by their tokens."""
+        given, own = item.job.parameters, self.embedding if _own_way(item.job) else None
         pooling = given.get("pooling", "none")
-        normalizes = given.get("normalize", _own_way(item.job) and self.embedding and self.embedding.normalizes)
         if pooling == "none":
-            found = vectors[0]
-        elif pooling == "model" and self.embedding:
-            found = self.embedding.vector(vectors, item.postprocess["prompt_tokens"])
+            found = rows[0]["last_hidden_state"].float()
         else:
-            pooled = [POOLINGS[pooling](window, 0) for window in vectors]
-            found = average(pooled, [window.shape[1] for window in vectors])
+            found = average([row["pooled"] for row in rows], [row.length for row in item.rows])
+        if own:
+            found = own.finished(found)
+        normalizes = given.get("normalize", bool(own and own.normalizes))
         if (wanted := given.get("dimensions", 0)) > (size := found.shape[-1]):
             raise Invalid(f"Parameter dimensions is {wanted}; vectors of this model have {size} numbers.")
         if wanted:

@@ -45,6 +45,11 @@ def chosen(settings: Mapping[str, Any]) -> Sequence[str]:
     return tuple(mode or (name for flag, name in FLAGS.items() if settings.get(flag))) or ("mean",)
 
 
+def pooled_by(name: str, vectors: torch.Tensor) -> torch.Tensor:
+    """``[1, size]`` of ``[1, tokens, size]``, all of them."""
+    return POOLINGS[name](vectors, 0)
+
+
 def average(vectors: Sequence[torch.Tensor], weights: Sequence[int]) -> torch.Tensor:
     """Of vectors ``[1, size]``."""
     together = torch.cat(list(vectors))

@@ -12,7 +12,7 @@ from inference.backends.transformers.answer_spans import Window, best_spans
 from inference.backends.transformers.encoder import Encoder, attempt
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob
-from inference.backends.transformers.sequences import check_windows
+from inference.backends.transformers.sequences import check_windows, windows_of
 from inference.backends.transformers.task import TransformersTask
 from inference.conf import Conf
 from inference.errors import InferenceError, Invalid
@@ -73,7 +73,6 @@ class QuestionAnswering(Encoder):
             return_overflowing_tokens=True,
             verbose=False,
         )
-        check_windows(len(encoded.encodings))
         names = [name for name in self._tokenizer.model_input_names if name in encoded]
         return TokenizedJob(
             job,
@@ -101,13 +100,14 @@ class QuestionAnswering(Encoder):
             )
         room -= tokens
         overlap: int = given.get("doc_stride", min(length // 2, DOC_STRIDE, room - 1))
+        if (tokens := self._tokens(job.input["context"])) <= room:
+            return length, 0
         if overlap >= room:
-            if self._tokens(job.input["context"]) > room:
-                raise Invalid(
-                    f"Parameter doc_stride is {overlap}; the question leaves {room} of {length} tokens for "
-                    "the context, so it must be less."
-                )
-            overlap = 0
+            raise Invalid(
+                f"Parameter doc_stride is {overlap}; the question leaves {room} of {length} tokens for "
+                "the context, so it must be less."
+            )
+        check_windows(windows_of(tokens, room, overlap))
         return length, overlap
 
     def _tokens(self, text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from inference.backends.base import LoadFailed
-from inference.backends.transformers.embedder import Embedder, token_vectors
+from inference.backends.transformers.embedder import Embedder
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length
 from inference.backends.transformers.sequences import TextOrPair
@@ -39,14 +39,13 @@ class SentenceSimilarity(Embedder):
         check_length(source.length, self.limit(job), "The source_sentence")
         for number, row in enumerate(others):
             check_length(row.length, self.limit(job), f"sentences[{number}]")
-        return TokenizedJob(job, rows, {"prompt_tokens": self.tokens_of(self.prompt(None))})
+        prompt_tokens = self.tokens_of(self.prompt(None))
+        return TokenizedJob(job, [self.own_pooling(row, prompt_tokens) for row in rows])
 
     def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
-        vectors = token_vectors(rows)
-        if self.embedding is None:
-            pooled = torch.cat([each.mean(1) for each in vectors])
-        else:
-            pooled = torch.cat([self.embedding.vector([each], item.postprocess["prompt_tokens"]) for each in vectors])
+        pooled = torch.cat(
+            [self.embedding.finished(row["pooled"]) if self.embedding else row["pooled"] for row in rows]
+        )
         source, *others = torch.nn.functional.normalize(pooled, dim=-1)
         return (torch.stack(others) @ source).tolist()
 

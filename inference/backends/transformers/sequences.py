@@ -87,6 +87,14 @@ def check_windows(number: int) -> None:
         raise Invalid(f"The input makes {number} windows of the model's length; it may make {MOST_WINDOWS}.")
 
 
+def windows_of(tokens: int, room: int, overlap: int) -> int:
+    """How many windows with room for so many tokens a text has.
+
+    To be checked before it is cut: where nearly all of a window overlaps, each token would make one.
+    """
+    return 1 + max(0, -(-(tokens - room) // (room - overlap)))
+
+
 def _rows(encoded: Mapping[str, Any]) -> list[Row]:
     """Of several sequences, or of one in windows."""
     names = [name for name in encoded if name != "overflow_to_sample_mapping"]

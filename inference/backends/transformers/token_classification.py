@@ -8,7 +8,7 @@ from inference.backends.transformers.chunked import Chunked
 from inference.backends.transformers.encoder import truncates
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length
-from inference.backends.transformers.sequences import check_windows
+from inference.backends.transformers.sequences import check_windows, windows_of
 from inference.backends.transformers.task import TransformersTask
 from inference.conf import Conf
 from inference.errors import Invalid
@@ -23,10 +23,6 @@ class TokenClassification(Chunked):
         if self._pipe.tokenizer.pad_token_id is None:
             # ``preprocess`` pads the last window, which is undone below.
             self._pipe.tokenizer.pad_token = self._pipe.tokenizer.eos_token
-
-    def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
-        check_windows(len(rows))
-        return super().checked(job, rows)
 
     def check_uncut(self, job: Job) -> None:
         if "stride" not in job.parameters:
@@ -53,6 +49,8 @@ class TokenClassification(Chunked):
         room = self.description.longest_input - self._tokenizer.num_special_tokens_to_add()
         if stride >= room:
             raise Invalid(f"Parameter stride is {stride}; a window has {room} tokens of the text, so it must be less.")
+        tokens = len(self._tokenizer(job.input, add_special_tokens=False, verbose=False)["input_ids"])
+        check_windows(windows_of(tokens, room, stride))
 
     def _as_row(self, chunk: dict[str, Any]) -> Row:
         """Without padding."""

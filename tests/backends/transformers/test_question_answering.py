@@ -116,8 +116,13 @@ def test_a_context_of_no_word_has_no_answer(pipeline: BatchedPipeline) -> None:
             {},
             "The input makes 631 windows of the model's length; it may make 256.",
         ),
+        (
+            question(context="stone " * 20_000),
+            {"doc_stride": 42},
+            "The input makes 19958 windows of the model's length; it may make 256.",
+        ),
     ],
-    ids=["window", "question", "overlap", "context"],
+    ids=["window", "question", "overlap", "context", "a window for each token"],
 )
 def test_what_does_not_fit_has_an_error_of_its_own(
     pipeline: BatchedPipeline, asked: Any, parameters: dict[str, Any], sentence: str
