@@ -96,12 +96,13 @@ class Beams:
         generated = length - settings.prompt_tokens
         extended = [[*self.sequences[each.row], each.token] for each in candidates]
         ends = [self._ends(ids) for ids in extended]
-        finished = [
+        new = [
             Hypothesis(settings.normalized(candidate.score, generated), ids)
             for candidate, ids, end in zip(candidates[: self.width], extended, ends, strict=False)
             if end
         ]
-        finished = sorted([*self.finished, *finished], key=lambda each: -each.score)[: self.width]
+        found = [*self.finished, *(each for each in new if each.score > IMPOSSIBLE)]
+        finished = sorted(found, key=lambda each: -each.score)[: self.width]
         scores = [candidate.score + IMPOSSIBLE * end for candidate, end in zip(candidates, ends, strict=True)]
         going_on = sorted(range(len(candidates)), key=lambda index: -scores[index])[: self.width]
         later = replace(
