@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests import processes
-from tests.backends.transformers.pictures import BROKEN, picture, shown
+from tests.backends.transformers.pictures import BROKEN, decoded, picture, shown
 from tests.backends.transformers.running import assert_equal, direct, plain
 from tests.conftest import CLIENT_S, client
 from tests.processes import Web
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test that needs a server wait
 MOST_MEDIA, MOST_BODY = 40_000, 60_000
 """Bytes of an image, and of a body."""
 IMAGE = picture(3)
+ENCODED = base64.b64encode(IMAGE).decode()
 FORMATS = "PNG, JPEG, WebP, GIF or BMP"
 OTHER = f"The input must be an image ({FORMATS}); the bytes that were sent are"
 FORM = "application/x-www-form-urlencoded"
@@ -32,18 +33,23 @@ def in_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-TASKS = {"labels": "image-classification", "topics": "text-classification"}
+TASKS = {
+    "labels": "image-classification",
+    "masks": "image-segmentation",
+    "questions": "visual-question-answering",
+    "pages": "document-question-answering",
+    "topics": "text-classification",
+}
 """By pipeline."""
 
 
 @pytest.fixture(scope="module")
 def folders() -> dict[str, Path]:
     """By pipeline."""
-    from tests import tiny_media_models, tiny_models  # noqa: PLC0415 - import torch
+    from tests.every_model import MODELS  # noqa: PLC0415 - imports torch
 
-    models = {"labels": tiny_media_models.image_classification, "topics": tiny_models.text_classification}
     place = processes.scratch() / "vision"
-    return {name: make(place / name) for name, make in models.items()}
+    return {name: MODELS[task](place / name) for name, task in TASKS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +216,50 @@ def test_the_log_has_type_and_size_and_never_the_bytes(server: Web, http: httpx.
     refused = server.row(send(http, IMAGE[:900], "image/png", "topics").headers["x-request-id"])
     assert refused["preview"] == '["(image/png, 900 bytes)"]'
     assert text[:20] not in server.log()
+
+
+# Tasks
+
+
+def test_masks_are_images_in_base64(http: httpx.Client) -> None:
+    """What is on them is compared with the stock pipeline elsewhere."""
+    masks = ask(http, "masks", ENCODED)
+    assert masks[0].keys() == {"label", "mask"}
+    assert decoded(masks[0]["mask"]).size == shown(IMAGE).size
+    assert send(http, IMAGE, "image/png", "masks").json() == masks
+
+
+def test_an_image_comes_with_a_question(http: httpx.Client) -> None:
+    asked = {"question": "what is it?", "image": ENCODED}
+    assert ask(http, "questions", asked, top_k=1)[0].keys() == {"answer", "score"}
+    words = [["a", [0, 0, 9, 9]], ["boat", [10, 0, 20, 9]]]
+    beside, inside = ask(http, "pages", asked, word_boxes=words), ask(http, "pages", asked | {"word_boxes": words})
+    assert_equal(beside, inside)
+    assert beside[0].keys() == {"answer", "score", "start", "end"}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "inputs", "parameters", "error"),
+    [
+        ("questions", ENCODED, {}, "The input is a text; it must be an object such as"),
+        ("questions", {"question": "a?", "image": "a text"}, {}, "The image of the input is a text that is not base64"),
+        ("pages", {"question": "a?", "image": ENCODED}, {}, "The input has no word_boxes, and there is no OCR here"),
+        ("masks", ENCODED, {"subtask": "panoptic"}, "Parameter subtask is 'panoptic'; masks can do semantic."),
+        ("masks", ENCODED, {"threshold": 2}, "Parameter threshold is 2; it must be a number from 0 to 1."),
+        ("masks", ENCODED, {"top_k": 2}, "There is no parameter 'top_k' for image-segmentation; known are"),
+    ],
+)
+def test_what_a_task_does_not_take_is_said(
+    http: httpx.Client, pipeline: str, inputs: Any, parameters: dict[str, Any], error: str
+) -> None:
+    reply = http.post(f"/pipelines/{pipeline}", json={"inputs": inputs, "parameters": parameters})
+    assert reply.status_code == 422
+    assert reply.json()["error"].startswith(error)
+
+
+def test_the_log_has_no_image_of_a_question_either(server: Web, http: httpx.Client) -> None:
+    for name in ("questions", "pages"):
+        reply = http.post(f"/pipelines/{name}", json={"inputs": {"question": "what?", "image": ENCODED}})
+        preview = server.row(reply.headers["x-request-id"])["preview"]
+        assert f"(base64, {len(ENCODED)} bytes)" in preview
+        assert ENCODED[:20] not in preview

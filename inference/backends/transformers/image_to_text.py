@@ -12,7 +12,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from inference.backends.base import LoadFailed
 from inference.backends.transformers.image_task import ImageTask, preprocessing
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.stacked import UNIT, StackedJob
+from inference.backends.transformers.stacked import StackedJob, size_of
 from inference.backends.transformers.task import TransformersTask
 from inference.conf import Conf
 from inference.errors import Invalid
@@ -36,7 +36,7 @@ class CaptionJob(StackedJob):
 
     @property
     def tokens(self) -> int:
-        return self.new_tokens + max(tensor.numel() for tensor in self.tensors.values()) // UNIT // UNITS_PER_STEP
+        return self.new_tokens + size_of(self) // UNITS_PER_STEP
 
     def stop(self) -> None:
         self.stopped = True
@@ -54,6 +54,8 @@ class Stopped(StoppingCriteria):  # type: ignore[misc]
 
 
 class ImageToText(ImageTask):
+    most_in_pass = 0  # most of the time goes into the steps of the texts, which are as long for many as for a few
+
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
         super().__init__(loaded, conf)
         positions = getattr(self._model.config.get_text_config(decoder=True), "max_position_embeddings", None)

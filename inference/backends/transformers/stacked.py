@@ -36,7 +36,7 @@ class StackedJob:
     @property
     def tokens(self) -> int:
         """In ``UNIT``."""
-        return max(1, max(tensor.numel() for tensor in self.tensors.values()) // UNIT)
+        return size_of(self)
 
     @property
     def longest(self) -> int:
@@ -48,6 +48,11 @@ class StackedJob:
         return tuple((name, tensor.shape, tensor.dtype) for name, tensor in self.tensors.items())
 
 
+def size_of(item: StackedJob) -> int:
+    """Of its tensors, in ``UNIT``."""
+    return max(1, max(tensor.numel() for tensor in item.tensors.values()) // UNIT)
+
+
 class Stacked:
     """Base of tasks with images or recordings.
 
@@ -56,6 +61,8 @@ class Stacked:
 
     extras: tuple[str, ...] = ()
     """What ``preprocess`` returns for the pipeline's post-processing, and not for the model."""
+    most_in_pass = 0
+    """Size of what goes through the model at once on a CPU, in ``UNIT``; 0 for no limit."""
     shares_calls = True
     pads = False
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
@@ -88,8 +95,9 @@ class Stacked:
             groups.setdefault(item.shape, []).append(item)
         outcomes: dict[int, Outcome] = {}
         for group in groups.values():
-            for item, outputs in zip(group, self.forward(group), strict=True):
-                outcomes[id(item)] = attempt(item.job, self._answer, item, outputs)
+            for part in self._passes(group):
+                for item, outputs in zip(part, self.forward(part), strict=True):
+                    outcomes[id(item)] = attempt(item.job, self._answer, item, outputs)
         return [outcomes[id(item)] for item in batch]
 
     @torch.inference_mode()
@@ -137,6 +145,11 @@ class Stacked:
         inputs = self.preprocess(self.read(job), self._pipe._preprocess_params | pre)
         extras = {name: inputs.pop(name) for name in self.extras if name in inputs}
         return StackedJob(job, dict(inputs), extras, post)
+
+    def _passes(self, group: list[StackedJob]) -> list[list[StackedJob]]:
+        limited = self.most_in_pass and self.description.device == "cpu"
+        most = max(1, self.most_in_pass // size_of(group[0])) if limited else len(group)
+        return [group[first : first + most] for first in range(0, len(group), most)]
 
     def _answer(self, item: StackedJob, outputs: Any) -> Outcome:
         return to_json(self.finish(item, outputs))

@@ -15,7 +15,7 @@ from inference.backends.base import LoadFailed
 from inference.backends.transformers.image_task import ImageTask
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import check_length
-from inference.backends.transformers.stacked import UNIT, StackedJob
+from inference.backends.transformers.stacked import StackedJob, size_of
 from inference.backends.transformers.task import TransformersTask
 from inference.conf import Conf
 from inference.messaging.messages import Job
@@ -44,7 +44,7 @@ class LabelledJob(StackedJob):
 
     @property
     def tokens(self) -> int:
-        return max(tensor.numel() for tensor in self.tensors.values()) // UNIT + self.new_tokens + 1
+        return size_of(self) + self.new_tokens
 
 
 class ZeroShotImageClassification(ImageTask):

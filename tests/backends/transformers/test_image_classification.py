@@ -47,17 +47,30 @@ def test_together_or_alone_it_answers_what_the_stock_pipeline_answers(folder: Pa
 def test_images_of_one_size_for_the_model_share_a_forward_pass(
     pipeline: BatchedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches: list[int] = []
-    model: Any = pipeline._model  # type: ignore[attr-defined]
-    forward = model.forward
+    asked: list[Asked] = [(picture(seed, (20 + seed, 60 - seed)), {}) for seed in range(9)]
+    batches = counted(pipeline, monkeypatch)
+    together = run(pipeline, asked)
+    assert batches == [9]
 
-    def counted(**tensors: Any) -> Any:
+    monkeypatch.setattr(type(pipeline), "most_in_pass", 13)  # an image of this model has a size of 3
+    assert_equal(run(pipeline, asked), together)
+    assert batches == [9, 4, 4, 1]
+    monkeypatch.setattr(type(pipeline), "most_in_pass", 1)
+    assert_equal(run(pipeline, asked[:2]), together[:2])
+    assert batches[4:] == [1, 1]
+
+
+def counted(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images in each forward pass from now on."""
+    batches: list[int] = []
+    forward = pipeline._model.forward
+
+    def count(**tensors: Any) -> Any:
         batches.append(len(tensors["pixel_values"]))
         return forward(**tensors)
 
-    monkeypatch.setattr(model, "forward", counted)
-    run(pipeline, [(picture(seed, (20 + seed, 60 - seed)), {}) for seed in range(9)])
-    assert batches == [9]
+    monkeypatch.setattr(pipeline._model, "forward", count)
+    return batches
 
 
 def test_scores_of_several_labels_are_each_for_itself_where_the_model_was_trained_so(tmp_path: Path) -> None:
