@@ -44,6 +44,15 @@ class Waiting(StoppingCriteria):  # type: ignore[misc]
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
+def reordered(cache: Any, rows: torch.Tensor) -> Any:
+    """The cache after a step of beam search, whose rows go on from these.
+
+    The beams of a text read the same speech: what is cached of it, most of the cache, need not be copied.
+    """
+    getattr(cache, "self_attention_cache", cache).reorder_cache(rows)
+    return cache
+
+
 class SpeechToText(Speech):
     """Recordings of equal shape are encoded and decoded together."""
 
@@ -54,6 +63,7 @@ class SpeechToText(Speech):
         super().__init__(loaded, conf)
         self._settings = self._model.generation_config
         self._config = self._model.config
+        self._model._reorder_cache = reordered
         self._steps = int(self._settings.max_new_tokens or self._settings.max_length or USUAL_STEPS)
 
     def pipeline_parameters(self, job: Job) -> dict[str, Any]:
