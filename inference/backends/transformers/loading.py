@@ -5,6 +5,7 @@ without an error, and answers nonsense; so the parts are loaded one by one, chec
 """
 
 import io
+import logging
 import sys
 import time
 from pathlib import Path
@@ -68,10 +69,16 @@ def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
 
 def _set_up_libraries(threads: int) -> None:
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("transformers.generation.utils").addFilter(_is_news)
     torch.set_num_threads(threads)
     # In half precision on a GPU, cuDNN's attention plans each new shape for 40 ms. Shapes hardly ever come again here:
     # batches differ, and texts grow. PyTorch's other kernels need no plans.
     torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what ``generate`` says in each call: a request's limit goes before that of the checkpoint."""
+    return "`max_new_tokens`" not in str(record.msg)
 
 
 def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, TransformersTask, tuple[str, ...]]:

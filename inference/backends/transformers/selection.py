@@ -42,7 +42,7 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
 
 
 def _stacked(pipeline: Stacked, loaded: Loaded, report: Report) -> Stacked:
-    jobs = prepared(pipeline, [example(pipeline.description)] * 2)
+    jobs = prepared(pipeline, [example(pipeline.description, parameters=pipeline.warm_up_parameters)] * 2)
     if pack_linears(loaded.pipe.model, lambda: pipeline.compared(jobs), loaded.turn):
         report("linear layers are packed for oneDNN")
     return pipeline

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -57,6 +58,8 @@ class SpeechToText(Speech):
     """Recordings of equal shape are encoded and decoded together."""
 
     concurrent_batches = 1
+    warm_up_parameters = MappingProxyType({"max_new_tokens": 8})
+    """Where nothing is said, some models write as much as they may."""
     not_taken: tuple[str, ...] = ("return_timestamps", "language", "task")
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:

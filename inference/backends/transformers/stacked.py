@@ -6,6 +6,7 @@ or with its like. The pipeline's stages are run by hand, as in ``encoder``, and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -65,6 +66,8 @@ class Stacked:
     """Size of what goes through the model at once on a CPU, in ``UNIT``; 0 for no limit."""
     shares_calls = True
     pads = False
+    warm_up_parameters: Mapping[str, Any] = MappingProxyType({})
+    """Of the inputs that are measured at warm-up, beside those of the task's example."""
     warm_up_costs: Sequence[tuple[int, int, float]] = ()
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:

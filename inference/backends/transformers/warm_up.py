@@ -15,8 +15,9 @@ MORE = "There is more to say about it, and somebody will say it before the eveni
 SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
 """Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
 STREAMED = SHAPES[:2]
-"""The same where texts are generated step by step: nothing is chosen by what batches of prompts cost. And of images and
-recordings, which are all of one size for the model."""
+"""The same where texts are generated step by step: nothing is chosen by what batches of prompts cost."""
+OF_MEDIA = ((1, 0), (4, 0))
+"""The same with images and recordings, which are all of one size for the model, and a large one."""
 ONE_BY_ONE = ((1, 0), (1, 2), (1, 8))
 """The same where each input has a call of its own."""
 
@@ -66,8 +67,10 @@ def _batches(pipeline: BatchedPipeline) -> list[list[Job]]:
     spec = transformers_tasks.find(TASKS[d.task])
     if not pipeline.shares_calls and spec and spec.call_parameters:
         return [[example(d, parameters=parameters)] for parameters in spec.call_parameters]
-    shapes = STREAMED if d.streams or TASKS[d.task].input.media else SHAPES if pipeline.shares_calls else ONE_BY_ONE
-    return [[example(d, longer=longer)] * size for size, longer in shapes]
+    several = SHAPES if pipeline.shares_calls else ONE_BY_ONE
+    shapes = STREAMED if d.streams else OF_MEDIA if TASKS[d.task].input.media else several
+    more = getattr(pipeline, "warm_up_parameters", {})
+    return [[example(d, longer=longer, parameters=more)] * size for size, longer in shapes]
 
 
 def _measure(pipeline: BatchedPipeline, jobs: list[Job], turn: Turn) -> tuple[int, int, float]:

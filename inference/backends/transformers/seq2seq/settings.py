@@ -22,8 +22,6 @@ from inference.messaging.messages import Job
 
 OURS = frozenset({"seed", "stop", "src_lang", "tgt_lang", "truncate", "truncation", "clean_up_tokenization_spaces"})
 """Parameters that ``generate`` does not have."""
-REAL = frozenset({"temperature", "top_p", "repetition_penalty", "length_penalty"})
-"""Parameters that transformers does not take as whole numbers."""
 SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
 """Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
 
@@ -53,11 +51,7 @@ class GenerationSettings:
         """The generation configuration of a job, without transformers' defaults. Raises ``Invalid``."""
         config = copy.deepcopy(self.base)
         config.update(**specific)
-        given = {
-            name: float(value) if name in REAL else value
-            for name, value in job.parameters.items()
-            if name not in OURS
-        }
+        given = {name: value for name, value in job.parameters.items() if name not in OURS}
         if "max_length" in given and "max_new_tokens" not in given:
             given["max_new_tokens"] = None
         if given.get("do_sample"):

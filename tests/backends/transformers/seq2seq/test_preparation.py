@@ -62,12 +62,6 @@ def test_drawing_tokens_is_for_one_beam(bart: Seq2SeqGenerator) -> None:
     )
 
 
-def test_a_whole_number_is_as_good_as_one_with_a_fraction(bart: Seq2SeqGenerator) -> None:
-    numbers = {"temperature": 1, "top_p": 1, "repetition_penalty": 2, "length_penalty": 1}
-    for how in ({"num_beams": 2}, {"do_sample": True, "num_beams": None}):
-        finish(bart, [one(bart, job(**how, **numbers))])
-
-
 def test_beams_have_no_tokens_to_stream(bart: Seq2SeqGenerator) -> None:
     def streamed(**parameters: Any) -> Job:
         given = job(**NOTHING | parameters)
