@@ -1,7 +1,7 @@
 """From a job to a text that can be generated: tokens, limits and sampling, all as the stock pipeline has them."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ OURS = frozenset({"seed", "stop", "return_full_text"})
 """Parameters that ``generate`` does not have, or has by another name."""
 SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
 """Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
+FRACTIONS = frozenset({"temperature", "top_p", "repetition_penalty", "length_penalty"})
+"""Parameters that transformers' processors do not take as whole numbers."""
 KNOWN = frozenset(
     {
         "max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty",
@@ -66,7 +68,7 @@ class TextPreparation:
         prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
         ids = self._tokens(prompt)
         unused = OURS if job.parameters.get("do_sample", True) else OURS | SAMPLERS
-        given = {name: value for name, value in job.parameters.items() if name not in unused}
+        given = with_fractions({name: value for name, value in job.parameters.items() if name not in unused})
         config = self._model._prepare_generation_config(None, **self._pipe._prepare_generate_kwargs(given))[0]
         stop_conditions = self._stop_conditions(job, len(ids), config)
         text = Text(
@@ -132,6 +134,11 @@ class TextPreparation:
         if cleans:
             return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)
         return Detokenizer(lambda ids: backend.decode(ids, skip_special_tokens=True))
+
+
+def with_fractions(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has one kind of numbers: 2 may be sent where 2.0 is meant."""
+    return {name: float(value) if name in FRACTIONS else value for name, value in parameters.items()}
 
 
 def _or(value: Any, default: Any) -> Any:

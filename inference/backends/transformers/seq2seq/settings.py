@@ -9,6 +9,7 @@ import torch
 
 from inference.backends.transformers.description import NO_LIMIT
 from inference.backends.transformers.generation.detokenizer import Detokenizer
+from inference.backends.transformers.generation.preparation import SAMPLERS, with_fractions
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions
 from inference.backends.transformers.seq2seq.beams import Beams, BeamSettings
@@ -22,10 +23,6 @@ from inference.messaging.messages import Job
 
 OURS = frozenset({"seed", "stop", "src_lang", "tgt_lang", "truncate", "truncation", "clean_up_tokenization_spaces"})
 """Parameters that ``generate`` does not have."""
-REAL = frozenset({"temperature", "top_p", "repetition_penalty", "length_penalty"})
-"""Parameters that transformers does not take as whole numbers."""
-SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
-"""Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
 
 
 def longest_text(model: Any) -> int:
@@ -53,11 +50,7 @@ class GenerationSettings:
         """The generation configuration of a job, without transformers' defaults. Raises ``Invalid``."""
         config = copy.deepcopy(self.base)
         config.update(**specific)
-        given = {
-            name: float(value) if name in REAL else value
-            for name, value in job.parameters.items()
-            if name not in OURS
-        }
+        given = with_fractions({name: value for name, value in job.parameters.items() if name not in OURS})
         if "max_length" in given and "max_new_tokens" not in given:
             given["max_new_tokens"] = None
         if given.get("do_sample"):

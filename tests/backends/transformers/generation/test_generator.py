@@ -292,6 +292,7 @@ def test_the_models_own_generation_configuration_counts(folder_of: Callable[[str
     pipe = transformers.pipeline("text-generation", model=str(folder))
     assert json.loads(course.last.output) == pipe(WORDS, do_sample=False)
     assert len(set(course.tokens)) == len(course.tokens) >= 3
+    finish(made, [one(made, job(WORDS, repetition_penalty=2)), one(made, job(WORDS, do_sample=True, temperature=2))])
 
 
 def test_a_configuration_beyond_token_by_token_is_left_to_the_stock_pipeline(
