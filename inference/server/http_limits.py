@@ -8,9 +8,9 @@ from twisted.web.http_headers import Headers
 from inference import conf
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect
-from inference.errors import HeadersTooLarge, InferenceError, Malformed, PayloadTooLarge, UploadTooSlow
+from inference.errors import HeadersTooLarge, InferenceError, Malformed, Overloaded, PayloadTooLarge, UploadTooSlow
 from inference.models import InferenceRequest
-from inference.server import mount, refusals
+from inference.server import large_bodies, mount, refusals
 from inference.server.slow_readers import SlowReaderWatch, discard_unsent
 from inference.server.stalls import LEAST_BYTES_PER_S, StallDetector
 from inference.server.timers import call_later
@@ -32,6 +32,8 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self._reader_watch = SlowReaderWatch(call_later, self.conf.stall_s, self.conf.max_reply_bytes)
         self._bytes_received = 0
         self._requests_received = 0
+        self._held_bytes = 0
+        """Of the body of the request that is received or answered, where it is large."""
         self._timer: Any = None
         """Checks the upload; after a refusal, ends the connection."""
         self._refused = False
@@ -69,8 +71,25 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def allHeadersReceived(self) -> None:
         if self.ours and self.length is not None and self.length > (limit := self.most_body_bytes()):
             self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {limit} are allowed."))
-        else:
+        elif self.holds(self.length if self.length and self.length > large_bodies.SMALL else 0):
             super().allHeadersReceived()
+
+    def holds(self, size: int) -> bool:
+        """Count so much more of the request's body; refuses the request where there is no room."""
+        most = self.conf.max_pending_bytes
+        if not (self.ours and size):
+            return True
+        if not large_bodies.held.take(size, most):
+            sentence = f"Bodies of {large_bodies.held.bytes} bytes are received or answered, {most} are allowed"
+            seconds = large_bodies.RETRY_S
+            self.refuse(Overloaded(f"{sentence}; try again in {seconds} s.", retry_after_s=seconds))
+            return False
+        self._held_bytes += size
+        return True
+
+    def _give_back(self) -> None:
+        large_bodies.held.give_back(self._held_bytes)
+        self._held_bytes = 0
 
     def allContentReceived(self) -> None:
         self._requests_received += 1
@@ -78,6 +97,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
+        self._give_back()
         if self.persistent:
             self.ours, self._target = True, "/"
         super().requestDone(request)
@@ -190,6 +210,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def connectionLost(self, reason: Any) -> None:
         self._reader_watch.stop()
         self._stop_timer()
+        self._give_back()
         discard_unsent(self.transport)
         super().connectionLost(reason)
 

@@ -26,6 +26,8 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         self._size += len(data)
         if self._limited and self._size > (limit := self.channel.most_body_bytes()):
             self.channel.refuse(PayloadTooLarge(f"The body has more than {limit} bytes; {limit} are allowed."))
+        elif self._limited and self.channel.length is None and not self.channel.holds(len(data)):
+            return
         else:
             super().handleContentChunk(data)
 
