@@ -64,10 +64,14 @@ class ToyEndpoint:
         return query_of(body.decode(), self.deadline_s(head.header(self.deadline_header), longest_s))
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
-        return Reply(200, [*TEXT], b"= " + b"\n= ".join(result.outputs))
+        return Reply(200, [*TEXT], b"= " + b"\n= ".join(json_of(result)))
 
     def writer(self, context: RequestContext) -> ToyWriter:
         return ToyWriter()
+
+
+def json_of(result: RequestResult) -> list[bytes]:
+    return [output for output in result.outputs if isinstance(output, bytes)]
 
 
 class ToyFrames:
@@ -86,7 +90,7 @@ class ToyFrames:
         return f"{self._id} + {token.index}"
 
     def end(self, result: RequestResult) -> Iterable[str]:
-        yield f"{self._id} = {result.outputs[0].decode()}"
+        yield f"{self._id} = {json_of(result)[0].decode()}"
 
     def error(self, error: InferenceError) -> str:
         return f"{self._id} {written(error)}"

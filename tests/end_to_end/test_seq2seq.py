@@ -19,7 +19,7 @@ from tests.seq2seq_models import bart, sentences
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the server's start
 
 TEXT = "once upon a time there was a small boat"
-ONE_BEAM = {"num_beams": 1, "do_sample": False}
+ONE_BEAM: dict[str, Any] = {"num_beams": 1, "do_sample": False}
 
 
 @pytest.fixture(scope="module")

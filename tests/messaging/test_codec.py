@@ -325,7 +325,10 @@ def test_a_parameter_that_json_has_no_word_for_is_refused(value: Any):
         size({"top_k": value})
 
 
-@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, functools.reduce(lambda inner, _: [inner], range(5000), 0)])
+DEEP: list[Any] = functools.reduce(lambda inner, _: [inner], range(5000), [])
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, DEEP], ids=["large", "small", "deep"])
 def test_json_that_messagepack_cannot_have_is_refused(value: Any):
     with pytest.raises(TypeError):
         size({"state": value})

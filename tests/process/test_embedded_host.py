@@ -73,7 +73,7 @@ async def test_an_embedded_host_whose_model_hangs_is_replaced(settings: Any, mon
     process = WebProcess(pytest.fail, log_requests=False)
     process.start()
 
-    async def ask(text: str, deadline_s: float) -> list[bytes]:
+    async def ask(text: str, deadline_s: float) -> list[Any]:
         query = Query(inputs=[text], many=False, deadline_s=deadline_s)
         return (await process.service.answer(RequestContext(transport="python"), lambda: query)).outputs
 

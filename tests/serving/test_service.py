@@ -75,7 +75,7 @@ def query(text: str = "a text", **fields: Any) -> Query:
     return Query(inputs=[text], many=False, **fields)
 
 
-async def ask(service: Service, asked: Query, progress: Progress = SILENT) -> list[bytes]:
+async def ask(service: Service, asked: Query, progress: Progress = SILENT) -> list[Any]:
     return (await service.answer(RequestContext(transport="python"), lambda: asked, progress)).outputs
 
 

@@ -478,7 +478,7 @@ def test_an_unknown_field_of_a_frame_is_named_with_the_known_ones():
 WRITER = frames.FrameWriter("a", RequestContext(transport="websocket", id="r"))
 
 
-def result(outputs: list[bytes], times: Times | None = None, **fields: Any) -> RequestResult:
+def result(outputs: list[Any], times: Times | None = None, **fields: Any) -> RequestResult:
     query = Query(inputs=["a"], many=len(outputs) > 1, stream=fields.get("generation") is not None)
     served, times = Served("chat", "1a2b"), times or Times(total_ms=1.0)
     return RequestResult(query=query, served=served, outputs=outputs, times=times, **fields)

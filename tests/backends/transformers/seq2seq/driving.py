@@ -21,7 +21,7 @@ from tests.generating import Course
 
 NORMALIZER = "ignore:Recommended. pip install sacremoses"
 """Marian's tokenizer says so; it makes a difference for unusual punctuation only."""
-GREEDY = {"do_sample": False, "num_beams": 1, "max_new_tokens": 12}
+GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_new_tokens": 12}
 
 
 def loaded(folder: Path, **options: Any) -> Loaded:

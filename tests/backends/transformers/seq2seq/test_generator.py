@@ -24,7 +24,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mbart": {"tgt_lang": "fr_XX", "src_lang": "de_DE"},
     "m2m100": {"tgt_lang": "fr"},
 }
-SAMPLED = {"do_sample": True, "num_beams": None, "temperature": 3.0, "top_k": 50}
+SAMPLED: dict[str, Any] = {"do_sample": True, "num_beams": None, "temperature": 3.0, "top_k": 50}
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +97,12 @@ def test_a_text_ends_after_a_stop_string(bart: Seq2SeqGenerator) -> None:
 
 
 def test_beams_end_with_a_stop_string(bart: Seq2SeqGenerator, folder_of: Callable[[str], Path]) -> None:
-    settings = {"no_repeat_ngram_size": 1, "num_beams": 3, "min_length": 0}
+    settings: dict[str, Any] = {"no_repeat_ngram_size": 1, "num_beams": 3, "min_length": 0}
     [whole] = finish(bart, [one(bart, job(**settings))])
     stop = re.findall("[a-z]{2}", whole.text)[0]
     text = one(bart, job(**settings, stop=[stop]))
     [course] = finish(bart, [text])
-    assert text.ids == expected(stock_model(folder_of("bart")), text, bart._requests._decoder)
+    assert text.ids == expected(stock_model(folder_of("bart")), text, bart._requests._decoder)  # type: ignore[attr-defined]
     assert (course.last.finish_reason, stop in course.text) == ("stop_sequence", True)
 
 
@@ -149,7 +149,7 @@ def test_a_text_that_leaves_does_not_change_the_others(bart: Seq2SeqGenerator) -
     while running := [text for text in left if text not in courses]:
         bart.retain(running)
         for text, outcome in zip(running, bart.step(running), strict=True):
-            if outcome is not None and outcome.finish_reason:
+            if isinstance(outcome, Generated) and outcome.finish_reason:
                 courses[text] = outcome
     assert [json.loads(courses[text].output)[0]["generated_text"] for text in left] == [
         alone[texts.index(text)] for text in left
@@ -183,7 +183,7 @@ def test_a_step_that_fails_leaves_everything_as_it_was(
     while running:
         bart.retain(running)
         for text, outcome in zip(list(running), bart.step(running), strict=True):
-            if outcome is not None and outcome.finish_reason:
+            if isinstance(outcome, Generated) and outcome.finish_reason:
                 got[text] = json.loads(outcome.output)[0]["generated_text"]
                 running.remove(text)
     assert [got[text] for text in texts] == alone

@@ -12,7 +12,7 @@ from inference.messaging.messages import Job
 from tests.backends.transformers.seq2seq.driving import finish, generator, job, loaded, one
 from tests.seq2seq_models import LONGEST, WORDS
 
-NOTHING = {"num_beams": None, "max_new_tokens": None, "do_sample": None}
+NOTHING: dict[str, Any] = {"num_beams": None, "max_new_tokens": None, "do_sample": None}
 LONG = " ".join(WORDS * 9)
 
 
@@ -80,7 +80,7 @@ def test_a_text_that_is_too_long_is_refused_or_cut(bart: Seq2SeqGenerator) -> No
     refusal(bart, job(LONG, truncate=False, truncation="do_not_truncate"))
 
 
-def one_ids(made: Seq2SeqGenerator, text: str) -> list[int]:
+def one_ids(made: Any, text: str) -> list[int]:
     ids: list[int] = made._requests._tokenizer(text)["input_ids"]
     return ids
 
@@ -98,7 +98,8 @@ def test_the_decoder_has_room_for_so_many_tokens(bart: Seq2SeqGenerator, t5: Seq
 def test_spaces_before_punctuation_are_cleaned_up_if_that_is_asked_for(
     bart: Seq2SeqGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bart._requests._decoder, "decode", lambda ids, **_: "so it is n't , is it ?")
+    requests: Any = bart._requests
+    monkeypatch.setattr(requests._decoder, "decode", lambda ids, **_: "so it is n't , is it ?")
     plain, cleaned = (one(bart, job(clean_up_tokenization_spaces=wanted)) for wanted in (False, True))
     assert plain.answer([65]) == [{"generated_text": "so it is n't , is it ?"}]
     assert cleaned.answer([65]) == [{"generated_text": "so it isn't, is it?"}]
@@ -129,7 +130,8 @@ def test_an_unknown_language_is_refused_and_a_known_one_frames_the_text(folder_o
     assert made.description.task == "translation"
     assert "Parameter tgt_lang is 'french'; this model knows" in refusal(made, job(tgt_lang="french"))
     assert "send tgt_lang" in refusal(made, job())
-    tokenizer = made._requests._tokenizer
+    requests: Any = made._requests
+    tokenizer = requests._tokenizer
     codes = tokenizer.lang_code_to_id
     german, english = (one(made, job("once", src_lang=code, tgt_lang="fr_XX")) for code in ("de_DE", None))
     assert [german.source[-1], english.source[-1]] == [codes["de_DE"], codes["en_XX"]]

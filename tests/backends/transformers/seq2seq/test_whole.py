@@ -4,11 +4,12 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from inference.backends.transformers.seq2seq import self_check
+from inference.backends.transformers.seq2seq.positions import RowPositions
 from inference.backends.transformers.seq2seq.whole import WholeTexts
 from inference.conf import Conf
 from inference.errors import Invalid
@@ -16,7 +17,7 @@ from tests import seq2seq_models
 from tests.backends.transformers.running import load, run
 from tests.backends.transformers.seq2seq.driving import expected, generator, job, loaded, one, stock_model
 
-ASKED = [
+ASKED: list[tuple[str, dict[str, Any]]] = [
     ("the old river", {"max_new_tokens": 7}),
     ("once upon a time", {"num_beams": 1, "max_new_tokens": 5, "no_repeat_ngram_size": 1}),
     ("nobody knew", {"num_beams": 2, "stop": ["zz"]}),
@@ -69,10 +70,12 @@ def test_a_model_whose_texts_would_differ_is_left_to_generate(
     assert type(model.get_decoder().embed_positions).__name__ == "BartLearnedPositionalEmbedding"
     whole = WholeTexts(kept, Conf())
     item = one(whole, job("the old river"))
-    assert json.loads(whole.run([item])[0]) == item.text.answer(expected(stock_model(folder), item.text))
+    assert json.loads(cast("bytes", whole.run([item])[0])) == item.text.answer(expected(stock_model(folder), item.text))
 
 
-class _Wrong(self_check.Decoder.__init__.__globals__["RowPositions"]):  # type: ignore[misc]
+class _Wrong(RowPositions):
+    positions: Any
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.positions is not None:
             self.positions = self.positions + 3
