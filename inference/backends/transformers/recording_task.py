@@ -14,6 +14,8 @@ T = TypeVar("T")
 PASS_NUMBERS = 2**21
 """Numbers that go into a forward pass together, unless one input has more: 131 s at 16,000 samples a second. The first
 layers of models that read samples keep 400 bytes of each."""
+CPU_PASS_NUMBERS = 2**15
+"""The same on a CPU: 2 s. Longer recordings keep it busy by themselves, and together they do not fit its caches."""
 
 
 class RecordingTask(Stacked):
@@ -31,9 +33,14 @@ class RecordingTask(Stacked):
     def read(self, job: Job) -> Any:
         return read_recording(job.input, self.rate, self._longest_s)
 
+    def together(self, item: StackedJob) -> int:
+        """How many inputs of this shape go through the model at once."""
+        most = CPU_PASS_NUMBERS if self._pipe.device.type == "cpu" else PASS_NUMBERS
+        return max(1, most // numbers(item))
+
     def forward(self, group: Sequence[StackedJob]) -> list[Any]:
-        most = max(1, PASS_NUMBERS // numbers(group[0]))
-        return [outputs for part in divided(group, most) for outputs in super(RecordingTask, self).forward(part)]
+        parts = divided(group, self.together(group[0]))
+        return [outputs for part in parts for outputs in super(RecordingTask, self).forward(part)]
 
 
 def numbers(item: StackedJob) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from transformers.pipelines.automatic_speech_recognition import rescale_stride
 
-from inference.backends.transformers.recording_task import PASS_NUMBERS, numbers
 from inference.backends.transformers.recordings import SHORTEST_S
 from inference.backends.transformers.speech import Place, Speech, SpeechJob
 from inference.errors import Invalid
@@ -43,7 +42,7 @@ class CTC(Speech):
         return item
 
     def most_parts(self, place: Place) -> int:
-        return max(1, PASS_NUMBERS // numbers(place.part))
+        return self.together(place.part)
 
     def recognised(self, group: Sequence[Place]) -> list[dict[str, Any]]:
         tokens = self._pipe.forward(self.stacked(group))["tokens"]
