@@ -57,8 +57,7 @@ TASKS: dict[str, tuple[str, str, Make]] = {
     "translation": ("translation", "marian", generated),
     "image-classification, ViT": ("image-classification", "vit_small", picture),
     "image-classification, EfficientNet": ("image-classification", "efficientnet", picture),
-    "speech, CTC": ("automatic-speech-recognition", "wav2vec2", recording),
-    "speech, Whisper": ("automatic-speech-recognition", "whisper_tiny", recording),
+    "speech, Wav2Vec2": ("automatic-speech-recognition", "wav2vec2", recording),
     "audio-classification": ("audio-classification", "audio_spectrogram", recording),
 }
 """Task, the function of ``task_models`` that makes its model, and what is asked."""
