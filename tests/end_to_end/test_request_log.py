@@ -70,7 +70,7 @@ def test_a_list(server: Web, http: httpx.Client, make_texts: Callable[..., list[
     [
         (b"", {}, "refused", 0),
         (b"{", {}, "refused", 0),
-        (b"\xff", {}, "refused", 0),
+        (b"\xff", {}, "refused", 1),
         (b"no mask", {}, "refused", 1),
         (b"[MASK]" + b"x" * 2**20, {}, "refused", 0),
         (json.dumps({"inputs": [TEXT] * 129}).encode(), {}, "refused", 129),

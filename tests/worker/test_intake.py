@@ -36,7 +36,7 @@ from inference.worker.executors import Executors
 from inference.worker.intake import FORGET_WEB_AFTER_PERIODS, FORGET_WEB_AFTER_S, Intake
 from inference.worker.item import JobReplies
 from inference.worker.job_runner import GO_TIMEOUT_S, JobRunner
-from inference.worker.pipeline_worker import PipelineWorker
+from inference.worker.pipeline_worker import CREDIT_BYTES, PipelineWorker
 from inference.worker.turns import Turns
 from tests.messaging.recording_layer import RecordingLayer
 from tests.virtual_time import run
@@ -180,6 +180,7 @@ def test_a_hello_is_answered_with_a_status():
                 state="ready",
                 reason="",
                 credit=CREDIT,
+                credit_bytes=CREDIT_BYTES,
                 queue_depth=0,
                 share=1.0,
                 job_ms=0,

@@ -4,6 +4,7 @@ They are looked up when a worker loads. Without a name that all pipelines need, 
 faster way needs, that way is left out. This module itself imports neither library.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -61,8 +62,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """By what needs them."""
-PIPELINE_ATTRIBUTES = ("_preprocess_params", "_postprocess_params")
+PIPELINE_ATTRIBUTES = ("_preprocess_params", "_forward_params", "_postprocess_params")
 """Of a pipeline object."""
+SPEECH_ATTRIBUTES, GENERATING_ATTRIBUTES = ("_align_to",), ("_generation_defaults",)
+"""Of one that recognises speech, and of one whose model generates."""
+SET_BY_US = ("_reorder_cache",)
+"""Which ``generate`` calls where a model has it; without it, beam search copies more than it needs."""
 
 
 class Missing(RuntimeError):
@@ -75,9 +80,9 @@ def check(user: str) -> None:
         lookup(name)
 
 
-def check_pipeline(pipe: Any) -> None:
-    """Raises ``Missing`` if a pipeline object lacks one of ``PIPELINE_ATTRIBUTES``."""
-    for attribute in PIPELINE_ATTRIBUTES:
+def check_pipeline(pipe: Any, attributes: Sequence[str] | None = None) -> None:
+    """Raises ``Missing`` if a pipeline object lacks one of these, by default of ``PIPELINE_ATTRIBUTES``."""
+    for attribute in PIPELINE_ATTRIBUTES if attributes is None else attributes:
         if not hasattr(pipe, attribute):
             raise Missing(_sentence(f"transformers.{type(pipe).__name__}.{attribute}"))
 

@@ -7,9 +7,12 @@ from typing import Any
 import torch
 
 from inference.backends.base import Outcome
+from inference.backends.transformers import compat
 from inference.backends.transformers.encoder import attempt, to_json
+from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.recording_task import RecordingTask, divided
 from inference.backends.transformers.stacked import StackedJob
+from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messaging.messages import Job
 
@@ -58,7 +61,15 @@ class Place:
 
 
 class Speech(RecordingTask):
-    """Base of the ways in which models recognise speech. Each calls the pipeline's own stages."""
+    """Base of the ways in which models recognise speech. Each calls the pipeline's own stages.
+
+    Raises:
+        compat.Missing: transformers has no such pipeline.
+    """
+
+    def __init__(self, loaded: Loaded, conf: Conf) -> None:
+        super().__init__(loaded, conf)
+        compat.check_pipeline(self._pipe, compat.SPEECH_ATTRIBUTES)
 
     def pipeline_parameters(self, job: Job) -> dict[str, Any]:
         """What the pipeline takes for a job's parameters. Raises ``Invalid`` for what this model cannot do."""

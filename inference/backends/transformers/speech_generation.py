@@ -9,6 +9,7 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from inference.backends.base import Outcome
+from inference.backends.transformers import compat
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.recording_task import numbers
 from inference.backends.transformers.speech import Place, Speech, SpeechJob
@@ -64,6 +65,7 @@ class SpeechToText(Speech):
 
     def __init__(self, loaded: Loaded, conf: Conf) -> None:
         super().__init__(loaded, conf)
+        compat.check_pipeline(self._pipe, compat.GENERATING_ATTRIBUTES)
         self._settings = self._model.generation_config
         self._config = self._model.config
         self._model._reorder_cache = reordered

@@ -20,9 +20,9 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Path
     made: dict[str, Path] = {}
 
     def folder(make: Make) -> Path:
-        name = make.__name__
+        name = f"{make.__module__}.{make.__name__}"
         if name not in made:
-            made[name] = make(tmp_path_factory.mktemp("models") / name)
+            made[name] = make(tmp_path_factory.mktemp("models") / make.__name__)
         return made[name]
 
     return folder
