@@ -6,6 +6,7 @@ PORT ?= 8000
 HOST ?= 127.0.0.1
 BIN := .venv/bin
 TESTS ?= tests
+TEST_PROCESSES ?= 2
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
@@ -62,8 +63,8 @@ serve: .venv/.serve .env ## The server with the bundled model on PORT (8000)
 	@echo "Health  http://$(HOST):$(PORT)/health/ready"
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) inferencesite.asgi:application
 
-test: .venv/.dev .env ## The whole suite (TESTS=tests/test_x.py for a part)
-	$(BIN)/python -m pytest $(TESTS)
+test: .venv/.dev .env ## The whole suite (TESTS=tests/test_x.py for a part, TEST_PROCESSES=4 on more cores)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
 
 test-newest: .venv/.dev .env .venv-newest/.done ## Projects around ours on the newest Django (NEWEST_PYTHON=python3.13)
 	HOST_PYTHON=$(CURDIR)/.venv-newest/bin/python $(BIN)/python -m pytest tests/host
