@@ -1,5 +1,6 @@
 """Why a model could not be loaded: one sentence that says what was tried, what went wrong and what to do."""
 
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -7,6 +8,8 @@ from safetensors import SafetensorError
 from inference.conf import Conf
 
 WHAT_IS_NEEDED = "a folder needs config.json, model.safetensors and the tokenizer's files"
+OF_ANOTHER_KIND = re.compile(r"Unrecognized configuration class <class '[\w.]+\.(\w+)'> for this kind of AutoModel")
+"""What transformers says where an auto class knows no model of this kind."""
 UNREACHABLE = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}
 
 
@@ -15,6 +18,9 @@ def explain(error: Exception, conf: Conf) -> str:
     at = f" at revision {conf.revision}" if conf.revision else ""
     if isinstance(error, SafetensorError):
         return f"The weights of {model} are damaged or incomplete ({error}); fetch them again."
+    if found := OF_ANOTHER_KIND.match(str(error)):
+        kind, task = found[1].removesuffix("Config"), conf.task or "its task"
+        return f"{model} is a model of kind {kind}, which is not for {task}; choose another checkpoint."
     if Path(model).is_dir():
         return f"The folder {model} cannot be loaded ({_first_line(error)}): {WHAT_IS_NEEDED}."
     if sentence := _of_the_hub({type(cause).__name__ for cause in _causes(error)}, model, conf.revision, at):

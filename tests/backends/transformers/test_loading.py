@@ -111,7 +111,8 @@ def test_a_checkpoint_for_what_is_not_served_is_told_so(architecture: str, purpo
         ("fill_mask", "text-classification", "no weights for text-classification"),
         ("text_classification", "zero-shot-classification", "entailment"),
         ("fill_mask", "text-generation", "fill-mask"),
-        ("text_generation", "fill-mask", "GPT2Config"),
+        ("text_generation", "fill-mask", "is a model of kind GPT2, which is not for fill-mask"),
+        ("fill_mask", "translation", "is a model of kind Bert, which is not for translation; choose another"),
         (
             "fill_mask",
             "summarize",
