@@ -42,7 +42,7 @@ TEXTS = [
 ]
 SCALARS: list[Any] = [None, True, False, 0, 1, -1, 2, 7, 0.5, -0.0, 1e308, 2**63, 2**64, *TEXTS]
 CONTAINERS: list[Any] = [[], {}, [[]], [{}], {"a": {}}, [1, "a"], [None], ["a"] * 200, {"inputs": "a"}]
-FEWEST_RIGHT = 0.005
+FEWEST_RIGHT = 0.002
 """Part of the bodies that must be right for the rest to mean something."""
 
 
