@@ -15,6 +15,7 @@ from inference.backends.transformers.generation.plan import Plan, plan, planned_
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
 from inference.backends.transformers.generation.text import Text
+from inference.backends.transformers.generation.to_the_end import to_the_end
 from inference.backends.transformers.loaded import Loaded
 from inference.conf import Conf
 from inference.errors import InferenceError
@@ -95,16 +96,7 @@ class Generator:
 
     def run(self, prepared: Sequence[Text]) -> list[Outcome]:
         """Generate these to their ends, and nothing else meanwhile."""
-        outcomes: dict[Text, Outcome] = {}
-        while running := self.fitting([text for text in prepared if text not in outcomes]):
-            self.retain(running)
-            for text, outcome in zip(running, self.step(running), strict=True):
-                if isinstance(outcome, InferenceError):
-                    outcomes[text] = outcome
-                elif outcome is not None and outcome.finish_reason:
-                    outcomes[text] = outcome.output
-        self.retain(())
-        return [outcomes[text] for text in prepared]
+        return to_the_end(self, prepared)
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)

@@ -10,6 +10,7 @@ from inference.backends.base import Generated, Outcome
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
+from inference.backends.transformers.generation.to_the_end import to_the_end
 from inference.backends.transformers.seq2seq.batch import Batch, Moved, merged, moved
 from inference.backends.transformers.seq2seq.beams import Beams, advanced
 from inference.backends.transformers.seq2seq.decoder import Decoder
@@ -120,17 +121,7 @@ class Seq2SeqGenerator:
 
     def run(self, prepared: Sequence[EncodedText]) -> list[Outcome]:
         """Generate these to their ends, and nothing else meanwhile."""
-        outcomes: dict[EncodedText, Outcome] = {}
-        while waiting := [text for text in prepared if text not in outcomes]:
-            running = self.fitting(waiting)
-            self.retain(running)
-            for text, outcome in zip(running, self.step(running), strict=True):
-                if isinstance(outcome, InferenceError):
-                    outcomes[text] = outcome
-                elif outcome is not None and outcome.finish_reason:
-                    outcomes[text] = outcome.output
-        self.retain(())
-        return [outcomes[text] for text in prepared]
+        return to_the_end(self, prepared)
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
