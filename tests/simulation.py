@@ -23,7 +23,7 @@ from inference.errors import Invalid
 from inference.messaging.codec import decode, encode
 from inference.messaging.layer import ChannelLayer
 from inference.messaging.messages import Description, Facts, Hello, HostStatus, Job, Submit, Want
-from inference.scheduling.calls import Superseded, Work
+from inference.scheduling.calls import Answer, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.worker.executors import ThreadExecutor
 from inference.worker.host import WorkerHost
@@ -379,6 +379,7 @@ class World:
                     version=version,
                 )
                 [answer] = await self.webs[web].run(work)
+                assert isinstance(answer, Answer)
                 assert self.versions[answer.worker] == version, "the answer of a model that was not asked"
                 return answer.result.output.decode().strip('"')
 

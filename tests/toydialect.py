@@ -10,6 +10,7 @@ from inference.api.dialects.base import Cancel, Head, Headers, Rejected, Reply, 
 from inference.errors import Cancelled, InferenceError, Malformed
 from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
+from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served
@@ -42,8 +43,11 @@ class ToyWriter:
     def __init__(self) -> None:
         self.headers = TEXT
 
-    def token(self, token: Token) -> bytes:
+    def token(self, token: Token, generation: GenerationResult) -> bytes:
         return f"+ {token.index}\n".encode()
+
+    def finished(self, generation: GenerationResult) -> bytes:
+        return b""
 
     def end(self, result: RequestResult) -> bytes:
         return b"= end\n"
@@ -55,18 +59,20 @@ class ToyWriter:
 class ToyEndpoint:
     method = "POST"
     path = "/toy/"
+    pipeline_in_body = False
     deadline_header = b"x-toy-seconds"
 
     def deadline_s(self, given: str, longest_s: float) -> float | None:
         return float(given) if given else None
 
-    def read(self, head: Head, body: bytes, longest_s: float) -> Query:
+    def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
+        longest_s = deployment.conf.max_deadline_s
         return query_of(body.decode(), self.deadline_s(head.header(self.deadline_header), longest_s))
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         return Reply(200, [*TEXT], b"= " + b"\n= ".join(json_of(result)))
 
-    def writer(self, context: RequestContext) -> ToyWriter:
+    def writer(self, context: RequestContext, query: Query) -> ToyWriter:
         return ToyWriter()
 
 
@@ -86,7 +92,7 @@ class ToyFrames:
     def started(self, event: Started) -> str:
         return ""
 
-    def token(self, token: Token) -> str:
+    def token(self, token: Token, generation: GenerationResult) -> str:
         return f"{self._id} + {token.index}"
 
     def end(self, result: RequestResult) -> Iterable[str]:
@@ -100,7 +106,7 @@ class ToyFrames:
 
 
 class ToySocket:
-    def receive(self, frame: str, longest_s: float) -> Start | Cancel | Say | Rejected:
+    def receive(self, frame: str, deployment: Deployment) -> Start | Cancel | Say | Rejected:
         client_id, _, text = frame.partition(" ")
         match text:
             case "":
@@ -123,6 +129,7 @@ class ToyDialect:
     name = "toy"
     prefixes = ("/toy/",)
     endpoints = (ToyEndpoint(),)
+    resources = ()
 
     def __init__(self) -> None:
         self.sockets = {"/toy/ws/": ToySocket}

@@ -1,20 +1,16 @@
-"""HTTP consumers: the base of all, and the one that serves the endpoints of dialects."""
+"""HTTP consumers: the base of all, and those of paths where nothing is."""
 
-import asyncio
-from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 from channels.generic.http import AsyncHttpConsumer
 
-from inference.api.body import Body, Disconnected, Receive
+from inference.api.body import Disconnected, Receive
 from inference.api.dialects import registry
-from inference.api.dialects.base import Endpoint, Head, Headers, Reply
+from inference.api.dialects.base import Head, Headers, Reply
 from inference.api.hosts import allowed_host, allowed_origin
+from inference.api.paths import PIPELINE
 from inference.api.scope import PIPELINES, header, http_context, local_path, path_of
-from inference.api.served_headers import served_headers
-from inference.api.streaming import StreamedAnswer
 from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, NotFound
-from inference.serving.query import Query
 from inference.serving.service import Service, no_pipeline
 
 SAFE_METHODS = ("GET", "HEAD")
@@ -70,6 +66,18 @@ class HttpConsumer(AsyncHttpConsumer):
     async def respond(self) -> None:
         raise NotImplementedError
 
+    def head(self, path: str, pipeline: str | None) -> Head:
+        """What a dialect is told of this request; ``path`` is that of the endpoint or resource."""
+        scope = self.scope
+        return Head(
+            method=scope["method"],
+            path=path,
+            header=lambda name: header(scope, name),
+            arguments=scope.get("arguments") or {},
+            query=scope.get("query_string", b"").decode("latin-1"),
+            pipeline=pipeline,
+        )
+
     async def answer(self, reply: Reply) -> None:
         """The whole answer; ``HEAD`` gets its headers only."""
         body = b"" if self.scope["method"] == "HEAD" else reply.body
@@ -78,10 +86,10 @@ class HttpConsumer(AsyncHttpConsumer):
 
 
 class UnknownPipelineConsumer(HttpConsumer):
-    """404 for a path below ``/pipelines/`` that begins with no name."""
+    """404 for a path that names a pipeline which there is not."""
 
     def check(self) -> None:
-        name = path_of(self.scope).removeprefix(PIPELINES)
+        name = self.scope.get("arguments", {}).get(PIPELINE) or path_of(self.scope).removeprefix(PIPELINES)
         error = NotFound(no_pipeline(self.service.catalog, name))
         self.service.refused(self.context, error)
         raise error
@@ -92,77 +100,3 @@ class NotFoundConsumer(HttpConsumer):
 
     def check(self) -> None:
         raise NotFound(NOTHING_HERE)
-
-
-class EndpointConsumer(HttpConsumer):
-    """Serves one endpoint of a dialect.
-
-    Args:
-        allowed: all methods that its path has.
-    """
-
-    def __init__(self, *, endpoint: Endpoint, allowed: tuple[str, ...]) -> None:
-        self._endpoint = endpoint
-        self._allowed = allowed
-
-    def allowed_methods(self) -> tuple[str, ...]:
-        return self._allowed
-
-    def check(self) -> None:
-        """A request that is refused here is logged like any other."""
-        try:
-            super().check()
-        except InferenceError as error:
-            self.service.refused(self.context, error, self._pipeline())
-            raise
-
-    def _pipeline(self) -> str:
-        """Name of the pipeline that the path means."""
-        return self.scope.get("pipeline") or self.service.catalog.default.name
-
-    async def respond(self) -> None:
-        body = Body(self.receive, self.scope, self.service.most_body_bytes(self._pipeline()))
-        await body.read()
-        stream = StreamedAnswer(self, self._endpoint.writer(self.context), self.trace_headers())
-        try:
-            await self._until_disconnect(self._answer(body, stream))
-        finally:
-            stream.abandon()
-
-    async def _answer(self, body: Body, stream: StreamedAnswer) -> None:
-        try:
-            result = await self.service.answer(self.context, lambda: self._read(body), stream, self._pipeline())
-        except InferenceError as error:
-            if not stream.begun:
-                raise
-            await stream.fail(error)
-            return
-        if result.query.stream:
-            await stream.end(result)
-        else:
-            reply = self._endpoint.reply(self.context, result)
-            reply.headers.extend(served_headers(result.served))
-            await self.answer(reply)
-
-    def _read(self, body: Body) -> Query:
-        head = Head(self.scope["method"], self._endpoint.path, lambda name: header(self.scope, name))
-        return self._endpoint.read(head, body.checked(), self.service.conf.max_deadline_s)
-
-    async def _until_disconnect(self, work: Awaitable[None]) -> None:
-        """Do the work, unless the client disconnects first. Raises ``Disconnected``."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        disconnected = asyncio.create_task(self._disconnected())
-        disconnected.add_done_callback(lambda done: done.cancelled() or task.cancel())
-        try:
-            await work
-        except asyncio.CancelledError:
-            if disconnected.done() and not disconnected.cancelled():
-                raise Disconnected from None
-            raise
-        finally:
-            disconnected.cancel()
-
-    async def _disconnected(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            continue

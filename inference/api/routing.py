@@ -1,11 +1,15 @@
 """Which application answers which path."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from inference.api import health
 from inference.api.dialects import registry
-from inference.api.http import SAFE_METHODS, EndpointConsumer, UnknownPipelineConsumer
+from inference.api.endpoint import EndpointConsumer
+from inference.api.http import SAFE_METHODS, UnknownPipelineConsumer
+from inference.api.paths import PIPELINE, Paths, without_slash
+from inference.api.resource import ResourceConsumer
 from inference.api.scope import PIPELINES, path_of
 from inference.api.websocket import SocketConsumer
 
@@ -35,43 +39,67 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
     unknown = UnknownPipelineConsumer.as_asgi()
     monitoring = {path: consumer.as_asgi() for path, consumer in MONITORING.items()}
     of_pipeline = {path: application for path, application in monitoring.items() if path in OF_PIPELINE}
-    endpoints = _endpoints(pages)
+    ours = _endpoints_and_resources(pages)
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path, method = path_of(scope), scope["method"]
         at_monitoring = monitoring
         if path.startswith(PIPELINES):
-            found = in_pipeline(scope, path)
-            if found is None:
+            inner = in_pipeline(scope, path)
+            if inner is None:
                 await unknown(scope, receive, send)
                 return
-            scope, path, at_monitoring = found, found["pipeline_path"], of_pipeline
+            scope, path, at_monitoring = inner, inner["pipeline_path"], of_pipeline
+        path = without_slash(path)
         application = pages.get(path) if method in SAFE_METHODS else None
-        if application is None:
-            at_path = endpoints.get(path)
+        if application is None and (found := ours.find(path)) is not None:
+            scope = _with_arguments(scope, found.arguments)
             # A method that the path does not have is refused by any of its consumers.
-            application = (at_path.get(method) or next(iter(at_path.values()))) if at_path else at_monitoring.get(path)
-        await (application or others)(scope, receive, send)
+            application = found.value.get(method) or next(iter(found.value.values()))
+            if PIPELINE in found.arguments and not scope["pipeline"]:
+                application = unknown
+        await (application or at_monitoring.get(path) or others)(scope, receive, send)
 
     return route
 
 
-def _endpoints(pages: dict[str, Application]) -> dict[str, dict[str, Application]]:
-    """Consumers of the dialects' endpoints by path and method."""
-    methods: dict[str, list[str]] = {}
+def _endpoints_and_resources(pages: dict[str, Application]) -> Paths[dict[str, Application]]:
+    """Consumers of the dialects' endpoints and resources by path and method."""
+    made: dict[str, dict[str, Callable[..., Application]]] = {}
     for _, endpoint in registry.endpoints():
-        methods.setdefault(endpoint.path, [*SAFE_METHODS] if endpoint.path in pages else []).append(endpoint.method)
-    found: dict[str, dict[str, Application]] = {}
-    for _, endpoint in registry.endpoints():
-        consumer = EndpointConsumer.as_asgi(endpoint=endpoint, allowed=tuple(methods[endpoint.path]))
-        found.setdefault(endpoint.path, {})[endpoint.method] = consumer
-    return found
+        at_path = made.setdefault(endpoint.path, {})
+        at_path[endpoint.method] = partial(EndpointConsumer.as_asgi, endpoint=endpoint)
+    for resource in registry.resources():
+        methods = {*resource.methods, "HEAD"} if "GET" in resource.methods else resource.methods
+        at_path = made.setdefault(resource.path, {})
+        at_path.update(dict.fromkeys(methods, partial(ResourceConsumer.as_asgi, resource=resource)))
+    entries = []
+    for path, at_path in made.items():
+        allowed = _allowed([*at_path, *(SAFE_METHODS if path in pages else ())])
+        entries.append((path, {method: make(allowed=allowed) for method, make in at_path.items()}))
+    return Paths(entries)
+
+
+def _allowed(methods: Iterable[str]) -> tuple[str, ...]:
+    """Each once, those that only read first."""
+    return tuple(sorted(set(methods), key=lambda method: (method not in SAFE_METHODS, method)))
+
+
+def _with_arguments(scope: Any, arguments: dict[str, str]) -> Any:
+    """The scope with what the names in the path stand for; its pipeline is ``None`` if there is none of that name."""
+    if not arguments:
+        return scope
+    scope = scope | {"arguments": arguments}
+    if PIPELINE in arguments:
+        spec, of_path = scope["service"].catalog.find(arguments[PIPELINE]), scope.get("pipeline")
+        scope["pipeline"] = spec.name if spec and of_path in (None, spec.name) else None
+    return scope
 
 
 def websocket_routes() -> Application:
     """The dialects' sockets by exact path; a handshake anywhere else is refused."""
     sockets = {
-        path: SocketConsumer.as_asgi(make_socket=make_socket)
+        without_slash(path): SocketConsumer.as_asgi(make_socket=make_socket)
         for dialect in registry.served()
         for path, make_socket in dialect.sockets.items()
     }
@@ -79,7 +107,7 @@ def websocket_routes() -> Application:
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path = path_of(scope)
         found = in_pipeline(scope, path) if path.startswith(PIPELINES) else scope
-        application = sockets.get(found.get("pipeline_path", path)) if found else None
+        application = sockets.get(without_slash(found.get("pipeline_path", path))) if found else None
         if application is None:
             await send({"type": "websocket.close", "code": NO_SUCH_SOCKET})
         else:

@@ -20,21 +20,26 @@ class StreamedAnswer(Progress):
     here is never more than the tokens of one text.
     """
 
-    def __init__(self, consumer: AsyncHttpConsumer, writer: Writer, headers: Headers) -> None:
+    def __init__(self, consumer: AsyncHttpConsumer, headers: Headers) -> None:
         self.begun = False
         self._consumer = consumer
-        self._writer = writer
-        self._headers = [*writer.headers, *headers]
+        self._headers = headers
         self._unsent = bytearray()
         self._sending: asyncio.Task[None] | None = None
+
+    def use(self, writer: Writer) -> None:
+        """Call before anything else of a request that streams."""
+        self._writer = writer
+        self._headers = [*writer.headers, *self._headers]
 
     def admitted(self, served: Served) -> None:
         self._headers += served_headers(served)
 
     def token(self, token: Token, generation: GenerationResult) -> None:
-        self._unsent += self._writer.token(token)
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send())
+        self._take(self._writer.token(token, generation))
+
+    def finished(self, generation: GenerationResult) -> None:
+        self._take(self._writer.finished(generation))
 
     async def end(self, result: RequestResult) -> None:
         await self._end(self._writer.end(result))
@@ -46,6 +51,13 @@ class StreamedAnswer(Progress):
         """The client has disconnected, or has its answer."""
         if self._sending is not None:
             self._sending.cancel()
+
+    def _take(self, event: bytes) -> None:
+        if not event:
+            return
+        self._unsent += event
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
 
     async def _end(self, event: bytes) -> None:
         if self._sending is not None:

@@ -57,7 +57,7 @@ class OpenRequest(Progress):
 
     def token(self, token: Token, generation: GenerationResult) -> None:
         self.generation = generation
-        self._say(self.writer.token(token))
+        self._say(self.writer.token(token, generation))
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -107,7 +107,7 @@ class SocketConsumer(AsyncConsumer):
     def _receive(self, message: dict[str, Any]) -> None:
         """A bad frame gets an error, never a closed socket; it is logged like any refused request."""
         try:
-            received = self._socket.receive(self._text(message), self.service.conf.max_deadline_s)
+            received = self._socket.receive(self._text(message), self.service)
         except InferenceError as refused:
             received = Rejected(None, refused)
         match received:
@@ -181,7 +181,7 @@ class SocketConsumer(AsyncConsumer):
     def _read(self, request: OpenRequest) -> Query:
         """The query, if this socket may have so many inputs open. Raises ``Overloaded``, and as ``Start.read`` does."""
         query = request.read()
-        inputs, others = len(query.inputs), sum(other.inputs for other in self._open.values())
+        inputs, others = len(query.inputs) * query.choices, sum(other.inputs for other in self._open.values())
         if others and others + inputs > MOST_OPEN_INPUTS:
             reason = f"{others} inputs are open on this socket and {MOST_OPEN_INPUTS} are allowed"
             raise self._too_many(reason, others + inputs - MOST_OPEN_INPUTS)

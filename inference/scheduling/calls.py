@@ -26,6 +26,15 @@ LOCAL = Peer()
 """Code of this process: all of it is one peer."""
 
 
+SEEDS = 2**31
+"""Seeds are below it."""
+
+
+def seed_of(seed: int, choice: int) -> int:
+    """Of a choice, by number, whose request has ``seed``."""
+    return (seed + choice) % SEEDS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What workers are to do for one request. Moments are of the event loop's clock."""
@@ -33,6 +42,10 @@ class Work:
     request_id: str
     inputs: Sequence[Any]
     parameters: dict[str, Any]
+    choices: int = 1
+    """Answers to each input. The seed of a later one is larger by its number."""
+    partial: bool = False
+    """An input that fails does not end the others: its error takes the place of its answer."""
     admitted_at: float
     deadline_at: float
     pipeline: str = DEFAULT_PIPELINE
@@ -52,8 +65,10 @@ class Events:
 
     started: Callable[[Started], None] | None = None
     """When the first input enters the model."""
-    token: Callable[[Token], None] | None = None
-    """For each generated token but the last, once and in order."""
+    token: Callable[[int, Token], None] | None = None
+    """For each generated token but the last, once and in order; the number is that of its answer."""
+    answered: Callable[[int, Result], None] | None = None
+    """For each answer, with its number."""
 
 
 NO_EVENTS = Events()
@@ -66,7 +81,7 @@ class PendingJob:
     job_id: int
     call: "Call"
     index: int
-    """Of its input in the call."""
+    """Number of its answer in the call."""
     size: int = 0
     """Bytes on the wire, roughly."""
     waiting: bool = True
@@ -91,11 +106,15 @@ class PendingJob:
     def as_job(self, now: float) -> Job:
         """The message for a worker. It carries the time left, not the deadline: clocks of hosts may differ."""
         work, events = self.call.work, self.call.events
+        number, choice = divmod(self.index, work.choices)
+        parameters = work.parameters
+        if choice and "seed" in parameters:
+            parameters = parameters | {"seed": seed_of(parameters["seed"], choice)}
         return Job(
             id=self.job_id,
             request_id=work.request_id,
-            input=work.inputs[self.index],
-            parameters=work.parameters,
+            input=work.inputs[number],
+            parameters=parameters,
             time_left_s=work.deadline_at - now,
             traceparent=work.traceparent,
             alone=self.alone,
@@ -113,7 +132,7 @@ class PendingJob:
             return True
         if token.index == len(self.tokens):
             self.tokens.append(token.token)
-            self.call.events.token(token)
+            self.call.events.token(self.index, token)
         return token.index < len(self.tokens)
 
     def completed_by(self, result: Result) -> bool:
@@ -136,23 +155,28 @@ class Answer:
 
 @dataclass(eq=False)
 class Call:
-    """Work under way. The first error settles it; otherwise it is settled when every input has its answer."""
+    """Work under way. It is settled when every input has its answers, or by the first error.
+
+    Where a part of the answers is wanted, the error of one job takes the place of its answer; and what ends the call
+    ends it with an error only if there is no answer yet.
+    """
 
     work: Work
     events: Events
     future: "asyncio.Future[None]"
     jobs: list[PendingJob] = field(default_factory=list)
-    answers: list[Answer | None] = field(default_factory=list)
+    answers: list[Answer | InferenceError | None] = field(default_factory=list)
+    """For each input, as many as there are choices."""
     unanswered: int = 0
 
     def __post_init__(self) -> None:
-        self.unanswered = len(self.work.inputs)
+        self.unanswered = len(self.work.inputs) * self.work.choices
         self.answers = [None] * self.unanswered
 
     def make_jobs(self, ids: Iterator[int]) -> None:
-        """One for each input. Raises ``Invalid`` for what cannot be sent."""
+        """One for each answer. Raises ``Invalid`` for what cannot be sent."""
         fixed = _size_of(self.work.parameters)
-        sizes = [fixed + _size_of(value) for value in self.work.inputs]
+        sizes = [fixed + _size_of(value) for value in self.work.inputs for _ in range(self.work.choices)]
         self.jobs = [PendingJob(next(ids), self, index, size) for index, size in enumerate(sizes)]
 
     @property
@@ -163,18 +187,31 @@ class Call:
         """Take a job's result; the first one counts."""
         if not job.wanted:
             return
+        if self.events.answered is not None:
+            self.events.answered(job.index, answer.result)
+        self._place(job, answer)
+
+    def fail(self, error: InferenceError, job: PendingJob | None = None) -> None:
+        """Settle with an error, or put it in place; that of one input among several names its index."""
+        if self.settled:
+            return
+        if self.work.partial and job is not None:
+            if job.wanted:
+                self._place(job, error)
+        elif self.work.partial and any(isinstance(answer, Answer) for answer in self.answers):
+            self.answers = [error if answer is None else answer for answer in self.answers]
+            self.future.set_result(None)
+        else:
+            if job is not None and len(self.work.inputs) > 1:
+                number = job.index // self.work.choices
+                error = type(error)(f"inputs[{number}]: {error.message}", retry_after_s=error.retry_after_s)
+            self.future.set_exception(error)
+
+    def _place(self, job: PendingJob, answer: Answer | InferenceError) -> None:
         self.answers[job.index] = answer
         self.unanswered -= 1
         if not self.unanswered:
             self.future.set_result(None)
-
-    def fail(self, error: InferenceError, job: PendingJob | None = None) -> None:
-        """Settle with an error; that of one job among several names its index."""
-        if self.settled:
-            return
-        if job is not None and len(self.work.inputs) > 1:
-            error = type(error)(f"inputs[{job.index}]: {error.message}", retry_after_s=error.retry_after_s)
-        self.future.set_exception(error)
 
     def supersede(self) -> None:
         """Settle: it has to be validated anew."""

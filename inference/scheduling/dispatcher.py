@@ -113,8 +113,10 @@ class Dispatcher:
         except TimeoutError:
             raise DeadlineExceeded("The deadline passed before a worker was ready.") from None
 
-    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
-        """One answer per input, in order. Cancelling the caller cancels the jobs.
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
+        """As many answers per input as it has choices, in order. Cancelling the caller cancels the jobs.
+
+        An error takes the place of an answer only where a part of them is wanted (``work.partial``).
 
         Raises:
             InferenceError: of the first input that failed; the others are cancelled. Before anything is sent,

@@ -103,16 +103,21 @@ class ReplyHandler:
         match entry:
             case Result() if job.completed_by(entry):
                 waited_ms = (job.sent_at - job.call.work.admitted_at) * 1000
-                own = self._pipelines[job.call.work.pipeline]
-                # It may have been sent again, and be answered by the worker that had it first.
-                own.withdraw(job)
+                self._forget(job)
                 job.call.answer(job, Answer(entry, worker.id if worker else host_id, waited_ms, job.times_sent))
-                del self._jobs[entry.id]  # others of its call may still wait
-                own.pending -= 1
             case Error():
+                if job.call.work.partial:
+                    self._forget(job)
                 job.call.fail(from_worker(entry.code, entry.message), job)
             case _:  # returned, or tokens are missing
                 if worker is not None:
                     worker.closed = True
                 self._assigner.put_back([job])
         return counts
+
+    def _forget(self, job: PendingJob) -> None:
+        """Of a job that is answered; others of its call may still wait."""
+        own = self._pipelines[job.call.work.pipeline]
+        own.withdraw(job)  # it may have been sent again, and be answered by the worker that had it first
+        del self._jobs[job.job_id]
+        own.pending -= 1

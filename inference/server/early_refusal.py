@@ -8,7 +8,7 @@ is made cheap, and all of them together get a bounded share of the loop's time: 
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from twisted.web.http import RESPONSES
 from inference import catalog
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint
+from inference.api.paths import filled, without_slash
 from inference.api.scope import PIPELINES
 from inference.errors import Draining
 from inference.models import InferenceRequest
@@ -43,8 +44,8 @@ class RequestHead(NamedTuple):
 
     dialect: Dialect
     endpoint: Endpoint
-    pipeline: str
-    """Its name, by the path."""
+    pipeline: str | None
+    """Its name, by the path; ``None`` where the body says it."""
     missing: int
     """Bytes of the body that have not come yet."""
     deadline: str
@@ -54,17 +55,28 @@ class RequestHead(NamedTuple):
 
 
 @cache
-def _endpoints() -> dict[bytes, tuple[Dialect, Endpoint, str]]:
-    """By request line, with the name of the pipeline: at the root that of the default one, and below each pipeline."""
-    pipelines = catalog.current()
-    mounts = [("", pipelines.default.name)]
-    mounts += [(f"{PIPELINES}{called}", spec.name) for spec in pipelines for called in spec.called]
+def _endpoints() -> dict[bytes, tuple[Dialect, Endpoint, str | None]]:
+    """By request line, with the name of the pipeline; at the root and below each pipeline."""
     return {
         f"{endpoint.method} {mount.public_path(path)} HTTP/1.1".encode(): (dialect, endpoint, pipeline)
         for dialect, endpoint in registry.endpoints()
-        for below, pipeline in mounts
-        for path in {below + endpoint.path, below if endpoint.path == "/" and below else below + endpoint.path}
+        for path, pipeline in _paths_of(endpoint)
     }
+
+
+def _paths_of(endpoint: Endpoint) -> Iterator[tuple[str, str | None]]:
+    """All paths without other names in them, each with its pipeline."""
+    pipelines = catalog.current()
+    names = [(called, spec.name) for spec in pipelines for called in spec.called]
+    if not filled(endpoint.path, "").count("{"):
+        named = filled(endpoint.path, "") != endpoint.path
+        default = None if endpoint.pipeline_in_body else pipelines.default.name
+        yield from ((filled(endpoint.path, c), n) for c, n in names) if named else ((endpoint.path, default),)
+        for called, name in names:
+            below = PIPELINES + called + filled(endpoint.path, called)
+            yield below, name
+            if endpoint.path == "/":
+                yield without_slash(below), name
 
 
 def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> RequestHead | None:
@@ -187,7 +199,7 @@ class EarlyRefusal:
             return False
         close = isinstance(error, Draining)
         context = refusals.context_of(InferenceRequest.Transport.HTTP, client[0], head.request_id, head.traceparent)
-        reply = refusals.refuse(head.dialect, context, error, close=close, pipeline=head.pipeline)
+        reply = refusals.refuse(head.dialect, context, error, close=close, pipeline=head.pipeline or "")
         status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES.get(reply.status, b""))
         channel.answer(
             b"\r\n".join([status, *(b"%s: %s" % header for header in reply.headers), b"", reply.body]), close=close

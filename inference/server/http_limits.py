@@ -1,5 +1,6 @@
 """Limits of one HTTP connection: on the size and speed of requests, and on answers that the client leaves unread."""
 
+from contextlib import suppress
 from typing import Any
 
 from twisted.web import http
@@ -143,7 +144,9 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def pipeline(self) -> str:
         """Name of the pipeline that this request is for; empty where it is for none."""
-        return refusals.pipeline_of(self._local_path())
+        with suppress(LookupError):
+            return refusals.pipeline_of(self._local_path()) or ""
+        return ""
 
     def most_body_bytes(self) -> int:
         """Of the request that is received, as its path allows."""

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from functools import cache
 from typing import Any
 
 from inference import catalog, conf
 from inference.api import security_headers
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
+from inference.api.paths import PIPELINE, Paths
 from inference.api.scope import PIPELINES, peer
 from inference.errors import InferenceError, Overloaded
 from inference.observability import tracing
@@ -22,12 +24,12 @@ ADMITTED_WITHIN = 0.1
 """Part of its deadline that a request may have waited for its refusal, to be admitted where there is room by then."""
 
 
-def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: str) -> bool:
+def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: str | None) -> bool:
     """Whether admission refuses any request of this client now: then the application need not be started.
 
     Args:
         deadline: value of the endpoint's deadline header, or an empty text.
-        pipeline: its name.
+        pipeline: its name; ``None`` where the body says it.
     """
     service = current_service.get()
     if service is None or client[0] is None or service.loop is not asyncio.get_running_loop():
@@ -36,11 +38,11 @@ def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: st
         deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
     except InferenceError:
         return False  # the application says what is wrong
-    return service.admission(pipeline).refusal_reason(1, peer({"client": client}), deadline_s) is not None
+    return service.refusing(pipeline, peer({"client": client}), deadline_s) is not None
 
 
 def refusal_after(
-    waited_s: float, client: Client, endpoint: Endpoint, deadline: str, pipeline: str
+    waited_s: float, client: Client, endpoint: Endpoint, deadline: str, pipeline: str | None
 ) -> InferenceError | None:
     """The error for a request that ``would_refuse`` refused and that has waited since; ``None`` to admit it after all.
 
@@ -49,8 +51,10 @@ def refusal_after(
     service = current_service.get()
     assert service is not None  # noqa: S101 - it refused
     deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
+    asking = peer({"client": client})
     try:
-        service.admission(pipeline).check(1, peer({"client": client}), deadline_s)
+        if (refusing := service.refusing(pipeline, asking, deadline_s)) is not None:
+            refusing.check(1, asking, deadline_s)
     except InferenceError as error:
         return error
     if waited_s <= ADMITTED_WITHIN * (deadline_s or service.conf.deadline_s):
@@ -86,23 +90,44 @@ def refuse(
     return Reply(reply.status, [*headers, *security_headers.missing(headers)], reply.body)
 
 
-def pipeline_of(path: str) -> str:
-    """Name of the pipeline whose endpoint is at a path below our mount; empty where there is none."""
+@cache
+def _endpoints() -> Paths[Endpoint]:
+    return Paths((endpoint.path, endpoint) for _, endpoint in registry.endpoints())
+
+
+def pipeline_of(path: str) -> str | None:
+    """Name of the pipeline whose endpoint is at a path below our mount; ``None`` where the body says it.
+
+    Raises:
+        LookupError: no endpoint is there.
+    """
     pipelines = catalog.current()
-    found = pipelines.route(path.removeprefix(PIPELINES)) if path.startswith(PIPELINES) else (pipelines.default, path)
-    if found is None:
-        return ""
-    spec, path = found
-    return spec.name if any(endpoint.path == path for _, endpoint in registry.endpoints()) else ""
+    spec, inner = None, path
+    if path.startswith(PIPELINES):
+        found = pipelines.route(path.removeprefix(PIPELINES))
+        if found is None:
+            raise LookupError(path)
+        spec, inner = found
+    endpoint = _endpoints().find(inner)
+    if endpoint is None:
+        raise LookupError(path)
+    if spec is None and (named := endpoint.arguments.get(PIPELINE)):
+        spec = pipelines.find(named)
+        if spec is None:
+            raise LookupError(path)
+    if spec is None and endpoint.value.pipeline_in_body:
+        return None
+    return (spec or pipelines.default).name
 
 
 def most_body_bytes(path: str | None = None) -> int:
     """Size of a body for the endpoint at a path below our mount; without a path, of a frame."""
     service = current_service.get()
-    pipeline = None if path is None else pipeline_of(path)
-    if service is None or pipeline == "":
-        return conf.current().max_body_bytes
-    return service.most_body_bytes(pipeline)
+    try:
+        pipeline = None if path is None else pipeline_of(path)
+    except LookupError:
+        service = None
+    return conf.current().max_body_bytes if service is None else service.most_body_bytes(pipeline)
 
 
 def context_of(transport: str, host: str | None, request_id: str = "", traceparent: str = "") -> RequestContext:

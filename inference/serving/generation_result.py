@@ -13,6 +13,8 @@ class GenerationResult:
 
     given: Any
     """The input: a text, or a list of chat messages."""
+    index: int = 0
+    """Number of the text in its request."""
     began: float
     """When the request arrived, in seconds of ``time.monotonic``."""
     text_field: str = "generated_text"

@@ -18,4 +18,7 @@ class Progress:
         """Its first input enters the model."""
 
     def token(self, token: Token, generation: GenerationResult) -> None:
-        """A streamed token, the last excepted, which is in the result."""
+        """A streamed token, the last of its text excepted."""
+
+    def finished(self, generation: GenerationResult) -> None:
+        """A streamed text is complete, with its last token; others of the request may still grow."""

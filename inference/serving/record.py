@@ -35,8 +35,10 @@ class RequestRecord:
     description: Description | None = None
     """Of the model that it was validated for."""
     answers: list[Answer] = field(default_factory=list)
-    generation: GenerationResult | None = None
-    """Of a generated text whose tokens the client asked for."""
+    failed: list[InferenceError] = field(default_factory=list)
+    """Of inputs whose errors took the place of their answers."""
+    generations: list[GenerationResult] = field(default_factory=list)
+    """Generated texts whose tokens the client asked for."""
     _times: Times | None = None
 
     def times(self) -> Times:
@@ -65,7 +67,7 @@ class RequestRecord:
             preview=preview(self._shown(query), log_inputs) if query else "",
             status=_status(error),
             code=error.code if error else "",
-            message=error.message if error else "",
+            message=error.message if error else self._partial(),
             times_sent=max((answer.times_sent for answer in answers), default=0),
             worker=answers[0].worker if answers else "",
             batch_size=times.batch_size,
@@ -73,6 +75,10 @@ class RequestRecord:
             inference_ms=times.inference_ms if answers else None,
             total_ms=times.total_ms,
         )
+
+    def _partial(self) -> str:
+        """What to log of inputs that failed in a request that succeeded."""
+        return f"{len(self.failed)} inputs failed; the first: {self.failed[0].message}" if self.failed else ""
 
     def _shown(self, query: Query) -> list[Any]:
         """The inputs without the bytes of images and recordings."""
@@ -94,8 +100,9 @@ class Recorder:
         self._metrics.count(pipeline, entry.transport, entry.status, entry.code, entry.total_ms)
         if entry.queue_ms is not None and entry.inference_ms is not None:
             self._metrics.observe(pipeline, entry.queue_ms, entry.inference_ms, entry.batch_size)
-        if record.generation is not None and record.generation.tokens:
-            self._metrics.observe_tokens(pipeline, record.generation.first_token_ms, len(record.generation.tokens))
+        for generation in record.generations:
+            if generation.tokens:
+                self._metrics.observe_tokens(pipeline, generation.first_token_ms, len(generation.tokens))
         if self._request_log.record(entry):
             report(entry, record.context.traceparent)
 

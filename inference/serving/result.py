@@ -1,7 +1,9 @@
 """What the service returns for a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from inference.errors import InferenceError
+from inference.messaging.messages import Description, Result
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.tasks.media import Media
@@ -27,12 +29,41 @@ class Served:
     """Of its model."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one input, or one of its choices; or why there is none, where a part of the answers is wanted."""
+
+    result: Result | None
+    error: InferenceError | None = None
+
+    @property
+    def output(self) -> bytes | Media:
+        """JSON, or media. Raises the error, if there is one."""
+        if self.result is None:
+            raise self.error or RuntimeError("an outcome without result and error")
+        result = self.result
+        return Media(result.output, result.media_type) if result.media_type else result.output
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestResult:
     query: Query
+    """As it was adapted to what is served."""
     served: Served
-    outputs: list[bytes | Media]
-    """JSON, or media, one per input, in order."""
+    description: Description
+    """Of what is served."""
+    outcomes: list[Outcome]
+    """For each input, in order, as many as it has choices."""
     times: Times
-    generation: GenerationResult | None = None
-    """Of a request that asked for tokens."""
+    generations: list[GenerationResult] = field(default_factory=list)
+    """Of a request that asked for tokens: one per outcome."""
+
+    @property
+    def outputs(self) -> list[bytes | Media]:
+        """Of all outcomes. Raises the first error among them."""
+        return [outcome.output for outcome in self.outcomes]
+
+    @property
+    def generation(self) -> GenerationResult | None:
+        """The first one."""
+        return self.generations[0] if self.generations else None

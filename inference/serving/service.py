@@ -5,15 +5,16 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from inference.catalog import Catalog
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
-from inference.messaging.messages import Generation, Token
+from inference.messaging.messages import Description, Result, Token
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
-from inference.scheduling.calls import Answer, Events, Peer, Superseded, Work
+from inference.scheduling.calls import Answer, Events, Peer, Superseded, Work, seed_of
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.versions import describe
 from inference.serving import validation
@@ -25,9 +26,9 @@ from inference.serving.pipeline_state import PipelineState, state_of
 from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
-from inference.serving.result import RequestResult, Served
+from inference.serving.result import Outcome, RequestResult, Served
 from inference.tasks import TASKS
-from inference.tasks.media import Media
+from inference.tasks.base import Task
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,10 @@ class Service:
             return "No worker is ready; the model is still loading or no worker runs."
         return ""
 
+    def description(self, pipeline: str) -> Description | None:
+        """Of what its workers serve; ``None`` while there was no worker."""
+        return self.dispatcher.pipelines[pipeline].description
+
     def states(self) -> list[PipelineState]:
         """Of all pipelines, in the order of the catalog."""
         return [state_of(spec, self.dispatcher.pipelines[spec.name]) for spec in self.catalog]
@@ -181,25 +186,27 @@ class Service:
         peer = record.context.peer
         if pipeline is not None:
             record.pipeline = pipeline
-        if (refusing := self._refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
+        if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
             refusing.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
         query = record.query = read()
         record.pipeline = self._asked(query, pipeline)
         validation.validate_number(query.inputs)
-        with self.admissions[record.pipeline].permits(len(query.inputs), peer, query.deadline_s):
-            record.answers = await self._answers(record, query, progress)
-        results = [answer.result for answer in record.answers]
-        _finish(record.generation, results[0].generation)
-        self._check_size(sum(len(result.output) for result in results))
+        with self.admissions[record.pipeline].permits(len(query.inputs) * query.choices, peer, query.deadline_s):
+            answers = await self._answers(record, query, progress)
+        record.answers = [answer for answer in answers if isinstance(answer, Answer)]
+        record.failed = [error for error in answers if isinstance(error, InferenceError)]
+        self._check_size(sum(len(answer.result.output) for answer in record.answers))
+        assert record.query is not None and record.description is not None  # noqa: S101, PT018 - it was validated
         return RequestResult(
-            query=query,
+            query=record.query,
             served=record.served,
-            outputs=[Media(each.output, each.media_type) if each.media_type else each.output for each in results],
+            description=record.description,
+            outcomes=[Outcome(each.result) if isinstance(each, Answer) else Outcome(None, each) for each in answers],
             times=record.times(),
-            generation=record.generation,
+            generations=record.generations,
         )
 
-    def _refusing(self, pipeline: str | None, peer: Peer, deadline_s: float | None) -> Admission | None:
+    def refusing(self, pipeline: str | None, peer: Peer, deadline_s: float | None) -> Admission | None:
         """The admission that refuses any request of this client now, whatever it contains; ``None`` if none does.
 
         Where the pipeline is not known, all of them must refuse.
@@ -220,42 +227,54 @@ class Service:
             raise Invalid(f"The path is that of pipeline {pipeline}, and the request names {query.pipeline}; name one.")
         return spec.name
 
-    async def _answers(self, record: RequestRecord, query: Query, progress: Progress) -> list[Answer]:
-        """Run an admitted request, again with the next model where the one it was validated for has been replaced."""
+    async def _answers(self, record: RequestRecord, query: Query, progress: Progress) -> list[Answer | InferenceError]:
+        """Run an admitted request, again with the next model where the one it was validated for has been replaced.
+
+        An error takes the place of an answer only where a part of them is wanted.
+        """
         admitted_at = self.loop.time()
         deadline_at = admitted_at + (query.deadline_s or self.conf.deadline_s)
         admitted = False
         while True:
-            work = await self._validated(record, query, admitted_at, deadline_at)
+            checked, work = await self._validated(record, query, admitted_at, deadline_at)
             record.served = Served(record.pipeline, work.version)
             events = _events(record, query, progress, None if admitted else progress.admitted)
             admitted = True
             try:
-                return await self.dispatcher.run(work, events)
+                answers = iter(await self.dispatcher.run(work, events)) if work.inputs else iter(())
+                return [
+                    value if isinstance(value, InferenceError) else next(answers)
+                    for value in checked
+                    for _ in range(query.choices)
+                ]
             except Superseded:
-                if record.generation is not None and record.generation.tokens:
+                if any(generation.tokens for generation in record.generations):
                     raise WorkerLost("The model was replaced while it generated this text; ask again.") from None
 
-    async def _validated(self, record: RequestRecord, query: Query, admitted_at: float, deadline_at: float) -> Work:
-        """The work for the model that is served now. Waits for the first worker."""
+    async def _validated(
+        self, record: RequestRecord, asked: Query, admitted_at: float, deadline_at: float
+    ) -> tuple[list[Any], Work]:
+        """The checked inputs, errors among them where a part is wanted, and the work for the model that is served now.
+
+        Waits for the first worker.
+        """
         context = record.context
         description = record.description = await self.dispatcher.description(deadline_at, record.pipeline)
+        query = record.query = asked.adapted(description)
+        partial = query.partial and query.many
         parameters = validation.validate_parameters(description, query.parameters)
-        inputs = await validation.checked_inputs(description, query.inputs, parameters, self.conf.max_media_bytes)
+        checked = await validation.checked_inputs(
+            description, query.inputs, parameters, self.conf.max_media_bytes, partial=partial
+        )
         if query.tokens_for is not None:
-            validation.validate_tokens(description, query.tokens_for, many=query.many)
-            task = TASKS[description.task]
-            record.generation = GenerationResult(
-                given=query.inputs[0],
-                began=context.started_at,
-                text_field=task.text_field,
-                continues=task.continues,
-                seed=parameters.get("seed"),
-            )
-        return Work(
+            validation.validate_tokens(description, query.tokens_for)
+            record.generations = _generations(query, parameters, TASKS[description.task], context)
+        work = Work(
             request_id=context.id,
-            inputs=inputs,
+            inputs=[value for value in checked if not isinstance(value, InferenceError)],
             parameters=parameters,
+            choices=query.choices,
+            partial=partial,
             admitted_at=admitted_at,
             deadline_at=deadline_at,
             pipeline=record.pipeline,
@@ -263,6 +282,7 @@ class Service:
             traceparent=context.traceparent,
             version=description.version,
         )
+        return checked, work
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:
@@ -278,20 +298,40 @@ def no_pipeline(catalog: Catalog, name: str) -> str:
 def _events(
     record: RequestRecord, query: Query, progress: Progress, admitted: Callable[[Served], None] | None
 ) -> Events:
-    generation, served = record.generation, record.served
+    generations, served = record.generations, record.served
     tell = None if admitted is None else lambda: admitted(served)
     started = progress.started if progress.wants_started else None
-    if generation is None:
+    if not generations:
         return Events(tell, started)
 
-    def take(token: Token) -> None:
-        generation.take(token)
+    def take(index: int, token: Token) -> None:
+        generations[index].take(token)
         if query.stream:
-            progress.token(token, generation)
+            progress.token(token, generations[index])
 
-    return Events(tell, started, take)
+    def finish(index: int, result: Result) -> None:
+        if result.generation is not None:
+            generations[index].finish(result.generation)
+            if query.stream:
+                progress.finished(generations[index])
+
+    return Events(tell, started, take, finish)
 
 
-def _finish(result: GenerationResult | None, generation: Generation | None) -> None:
-    if result is not None and generation is not None:
-        result.finish(generation)
+def _generations(
+    query: Query, parameters: dict[str, Any], task: Task, context: RequestContext
+) -> list[GenerationResult]:
+    """One per answer; choices have seeds of their own."""
+    seed = parameters.get("seed")
+    return [
+        GenerationResult(
+            given=given,
+            index=number * query.choices + choice,
+            began=context.started_at,
+            text_field=task.text_field,
+            continues=task.continues,
+            seed=None if seed is None else seed_of(seed, choice),
+        )
+        for number, given in enumerate(query.inputs)
+        for choice in range(query.choices)
+    ]

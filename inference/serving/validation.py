@@ -2,11 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from inference.errors import EmptyInput, Invalid, PayloadTooLarge
+from inference.errors import EmptyInput, InferenceError, Invalid, PayloadTooLarge
 from inference.messaging.messages import Description
 from inference.tasks import TASKS
 from inference.tasks.base import Task
@@ -42,14 +42,36 @@ def validate_inputs(
 
 
 async def checked_inputs(
-    description: Description, inputs: Sequence[Any], parameters: Mapping[str, Any], most_media_bytes: int
+    description: Description,
+    inputs: Sequence[Any],
+    parameters: Mapping[str, Any],
+    most_media_bytes: int,
+    *,
+    partial: bool = False,
 ) -> list[Any]:
-    """``validate_inputs`` and ``validate_media``; base64 of images and recordings is decoded on another thread."""
-    if not TASKS[description.task].input.media:
-        return validate_inputs(description, inputs, parameters)
-    checked = await asyncio.to_thread(validate_inputs, description, inputs, parameters)
-    validate_media(checked, most_media_bytes)
-    return checked
+    """``validate_inputs`` and ``validate_media``; base64 of images and recordings is decoded on another thread.
+
+    Args:
+        partial: an error takes the place of its input, and is not raised.
+    """
+
+    def check(some: Sequence[Any]) -> list[Any]:
+        checked = validate_inputs(description, some, parameters)
+        validate_media(checked, most_media_bytes)
+        return checked
+
+    def check_each(some: Sequence[Any]) -> list[Any]:
+        return [_or_error(check, value) for value in some]
+
+    work = check_each if partial else check
+    return await asyncio.to_thread(work, inputs) if TASKS[description.task].input.media else work(inputs)
+
+
+def _or_error(check: Callable[[Sequence[Any]], list[Any]], value: Any) -> Any:
+    try:
+        return check([value])[0]
+    except InferenceError as error:
+        return error
 
 
 def validate_media(inputs: Sequence[Any], most_bytes: int) -> None:
@@ -68,12 +90,10 @@ def _media(value: Any) -> Iterator[bytes]:
             yield from _media(part)
 
 
-def validate_tokens(description: Description, field: str, *, many: bool) -> None:
+def validate_tokens(description: Description, field: str) -> None:
     """``field`` asks for single tokens. Raises ``Invalid`` where there cannot be any."""
     if not description.streams:
         raise Invalid(f"{description.task} does not stream; leave {field!r} out.")
-    if many:
-        raise Invalid(f"{field!r} is for one input, and 'inputs' is a list; send a text, or leave {field!r} out.")
 
 
 def validate_parameters(description: Description, given: Any) -> dict[str, Any]:

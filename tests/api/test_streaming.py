@@ -9,8 +9,10 @@ from inference.api.dialects.base import Headers
 from inference.api.streaming import StreamedAnswer
 from inference.errors import InferenceError, Internal
 from inference.messaging.messages import Token
+from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Served, Times
+from inference.serving.result import RequestResult, Served
+from tests.serving.results import make_result
 from tests.serving.test_generation_result import make_generation, token
 
 
@@ -36,8 +38,11 @@ class Writer:
     def __init__(self) -> None:
         self.headers: Headers = [(b"c", b"d")]
 
-    def token(self, token: Token) -> bytes:
+    def token(self, token: Token, generation: GenerationResult) -> bytes:
         return token.text.encode()
+
+    def finished(self, generation: GenerationResult) -> bytes:
+        return b""
 
     def end(self, result: RequestResult) -> bytes:
         return b"end"
@@ -47,13 +52,7 @@ class Writer:
 
 
 SERVED = Served("chat", "1a2b")
-RESULT = RequestResult(
-    query=Query(inputs=["a"], many=False),
-    served=SERVED,
-    outputs=[],
-    times=Times(total_ms=1.0),
-    generation=make_generation(),
-)
+RESULT = make_result(Query(inputs=["a"], many=False), served=SERVED, generation=make_generation())
 
 
 @pytest.fixture
@@ -63,7 +62,9 @@ async def consumer() -> Consumer:
 
 @pytest.fixture
 async def stream(consumer: Consumer) -> StreamedAnswer:
-    return StreamedAnswer(consumer, Writer(), [(b"a", b"b")])  # type: ignore[arg-type]
+    stream = StreamedAnswer(consumer, [(b"a", b"b")])  # type: ignore[arg-type]
+    stream.use(Writer())
+    return stream
 
 
 async def settle() -> None:

@@ -10,7 +10,8 @@ from inference.api.websocket import SocketConsumer
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Served, Times
+from inference.serving.result import RequestResult
+from tests.serving.results import make_result
 
 QUERY = Query(inputs=["a"], many=False)
 
@@ -45,7 +46,7 @@ class Service:
         return self.conf.max_body_bytes
 
     async def answer(self, *_: Any) -> RequestResult:
-        return RequestResult(query=QUERY, served=Served("default", "1"), outputs=[b"1"], times=Times(total_ms=1.0))
+        return make_result(QUERY, [b"1"])
 
 
 async def test_a_request_whose_last_frame_cannot_be_written_ends_in_an_error(settings: Any, caplog: Any):

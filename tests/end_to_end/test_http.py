@@ -344,14 +344,16 @@ def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client, method: str, 
     assert reply.headers["allow"] == allow
 
 
-@pytest.mark.parametrize(
-    "path", ["/predict", "/ws", "/ws/", "/health/", "/health/live/", "/v2/repository", "/%00", "/..%2fetc/passwd"]
-)
+@pytest.mark.parametrize("path", ["/predict", "/ws", "/ws/", "/health//", "/v2/repository", "/%00", "/..%2fetc/passwd"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_paths(http: httpx.Client, method: str, path: str) -> None:
     reply = http.request(method, path)
 
     assert error_of(reply)[:2] == (404, "not_found")
+
+
+def test_a_slash_at_the_end_makes_no_difference(http: httpx.Client) -> None:
+    assert http.get("/health/live/").json() == http.get("/health/live").json() == {"status": "live"}
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("127.0.0.1:1", 200), ("evil.example", 400)])

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inference import catalog
 from inference.conf import Conf
-from inference.errors import InferenceFailed, Invalid, Overloaded
+from inference.errors import InferenceError, InferenceFailed, Invalid, Overloaded
 from inference.messaging.messages import CostModel, Description, Facts, Result, Totals
 from inference.observability import metrics
 from inference.observability.metrics import Metrics, counter, counters, gauge, gauges
@@ -209,7 +209,7 @@ class Answering(Dispatcher):
 
     raises: Exception | None = None
 
-    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
         if self.raises:
             raise self.raises
         return [Answer(Result(0, b"{}", 10.0, 20.0, 3), "w", waited_ms=30.0, times_sent=1) for _ in work.inputs]

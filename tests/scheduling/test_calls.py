@@ -27,7 +27,7 @@ def answer(output: bytes = b"{}", worker: str = "w") -> Answer:
 
 
 def outputs(call: Call) -> list[bytes]:
-    return [given.result.output for given in call.answers if given is not None]
+    return [given.result.output for given in call.answers if isinstance(given, Answer)]
 
 
 async def test_a_call_is_settled_when_every_input_is_answered():
@@ -168,7 +168,7 @@ async def test_a_list_asks_for_events_of_its_first_input_only():
 def hearing(*texts: str) -> tuple[PendingJob, list[str]]:
     """A job of a stream, and what its client was told; ``texts`` are its first tokens."""
     told: list[str] = []
-    (job,) = make_call(1, Events(token=lambda token: told.append(token.text))).jobs
+    (job,) = make_call(1, Events(token=lambda _, token: told.append(token.text))).jobs
     for index, text in enumerate(texts):
         assert job.accept_token(Token(100, index, 7, text, 0.0))
     return job, told

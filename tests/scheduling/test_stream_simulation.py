@@ -15,7 +15,7 @@ import pytest
 from inference.backends.base import Generated
 from inference.messaging.codec import decode
 from inference.messaging.messages import Job, Replies, Submit, Token
-from inference.scheduling.calls import Events, Superseded, Work
+from inference.scheduling.calls import Answer, Events, Superseded, Work
 from tests import virtual_time
 from tests.simulation import BATCH_S, SimulatedExecutor, SimulatedModel, World
 
@@ -82,7 +82,7 @@ class Listener:
         work = Work(request_id=text, inputs=[text], parameters={}, admitted_at=now, deadline_at=now + deadline_s)
         self.task = asyncio.create_task(world.webs[0].run(work, Events(token=self._hear)))
 
-    def _hear(self, token: Token) -> None:
+    def _hear(self, _: int, token: Token) -> None:
         self.tokens.append(token)
         self._more.set()
 
@@ -93,6 +93,7 @@ class Listener:
 
     async def check(self) -> None:
         [answer] = await self.task
+        assert isinstance(answer, Answer)
         assert answer.result.generation is not None
         assert answer.result.generation.last is not None
         told = [*self.tokens, answer.result.generation.last]

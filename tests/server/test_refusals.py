@@ -22,7 +22,11 @@ async def test_the_requests_own_deadline_counts_on_arrival(
     queue.fill(100)
     admissions = {"chat": queue.admission}
     service = SimpleNamespace(
-        admission=admissions.__getitem__, conf=queue.admission._conf, loop=asyncio.get_running_loop()
+        refusing=lambda pipeline, *asking: (
+            admissions[pipeline] if admissions[pipeline].refusal_reason(1, *asking) else None
+        ),
+        conf=queue.admission._conf,
+        loop=asyncio.get_running_loop(),
     )
     endpoint = NativeEndpoint()
     monkeypatch.setattr("inference.serving.current_service.get", lambda: service)
@@ -38,13 +42,16 @@ async def test_the_requests_own_deadline_counts_on_arrival(
         ("/", "chat"),
         ("/pipelines/topics", "topics"),
         ("/pipelines/acme/topics/", "topics"),
-        ("/pipelines/nobody", ""),
-        ("/pipelines/topics/none", ""),
-        ("/none", ""),
-        ("*", ""),
     ],
 )
 def test_what_the_server_refuses_is_of_the_pipeline_of_its_path(settings: Any, path: str, pipeline: str) -> None:
     model = {"task": "fill-mask", "model": "a/model"}
     settings.INFERENCE = Conf(pipelines={"chat": model, "topics": model | {"aliases": ["acme/topics"]}})
     assert refusals.pipeline_of(path) == pipeline
+
+
+@pytest.mark.parametrize("path", ["/pipelines/nobody", "/pipelines/topics/none", "/none", "*"])
+def test_where_no_endpoint_is_there_is_no_pipeline(settings: Any, path: str) -> None:
+    settings.INFERENCE = Conf(pipelines={"topics": {"task": "fill-mask", "model": "a/model"}})
+    with pytest.raises(LookupError):
+        refusals.pipeline_of(path)

@@ -9,7 +9,7 @@ import pytest
 
 from inference import catalog
 from inference.conf import Conf
-from inference.errors import Draining, EmptyInput, Internal, Invalid, Loading, NotFound, WorkerLost
+from inference.errors import Draining, EmptyInput, InferenceError, Internal, Invalid, Loading, NotFound, WorkerLost
 from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Result, Token
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import NO_EVENTS, Answer, Events, Superseded, Work
@@ -43,7 +43,7 @@ class Changing(Dispatcher):
     async def description(self, deadline_at: float, pipeline: str = DEFAULT_PIPELINE) -> Description:
         return self._served[0]
 
-    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
         self.ran.append(work.version)
         if events.admitted is not None:
             events.admitted()
@@ -89,7 +89,7 @@ class Answering(Dispatcher):
     async def description(self, deadline_at: float, pipeline: str = DEFAULT_PIPELINE) -> Description:
         return version(1)
 
-    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer]:
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
         self.asked.append(work.pipeline)
         return [ANSWER]
 
@@ -138,8 +138,8 @@ async def test_it_is_validated_anew():
 
 
 async def test_a_text_that_has_begun_is_not_continued_by_another_model():
-    def tell(hear: Callable[[Token], None]) -> None:
-        hear(Token(0, 0, 1, "so", -0.1))
+    def tell(hear: Callable[[int, Token], None]) -> None:
+        hear(0, Token(0, 0, 1, "so", -0.1))
 
     dispatcher = Changing(version(1, GENERATING), version(2, GENERATING), tells=tell)
     with pytest.raises(WorkerLost, match="was replaced"):

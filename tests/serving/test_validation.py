@@ -5,6 +5,7 @@ import pytest
 
 from inference.errors import EmptyInput, Invalid
 from inference.messaging.messages import Description
+from inference.serving.query import Query
 from inference.serving.validation import validate_inputs, validate_tokens
 from inference.tasks import TASKS
 
@@ -79,17 +80,17 @@ def test_what_is_cut_or_read_in_parts_may_be_longer(task: str, parameters: dict[
 
 @pytest.mark.parametrize("field", ["stream", "details"])
 def test_tokens_are_for_one_input_of_a_model_that_streams(field: str):
-    validate_tokens(describe("text-generation", streams=True), field, many=False)
+    validate_tokens(describe("text-generation", streams=True), field)
 
 
 def test_tokens_are_refused_where_there_are_none():
     with pytest.raises(Invalid, match=r"^fill-mask does not stream; leave 'stream' out\.$"):
-        validate_tokens(describe(), "stream", many=False)
+        validate_tokens(describe(), "stream")
 
 
 def test_tokens_of_several_inputs_are_refused():
     with pytest.raises(Invalid) as raised:
-        validate_tokens(describe("text-generation", streams=True), "details", many=True)
+        Query.of(["a", "b"], tokens_for="details")
     assert raised.value.message == (
         "'details' is for one input, and 'inputs' is a list; send a text, or leave 'details' out."
     )

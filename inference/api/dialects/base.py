@@ -1,15 +1,16 @@
-"""What a dialect provides: endpoints over HTTP, sockets over WebSocket, and its form of an error.
+"""What a dialect provides: endpoints and resources over HTTP, sockets over WebSocket, and its form of an error.
 
-Consumers (``inference.api.http``, ``inference.api.websocket``) call these on the event loop, so nothing here may block.
+The consumers of ``inference.api`` call these on the event loop, so nothing here may block.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from inference.errors import InferenceError
 from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
+from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served
@@ -23,8 +24,15 @@ class Head:
 
     method: str
     path: str
+    """That of the endpoint or resource, with names in braces."""
     header: Callable[[bytes], str]
     """The first header of a (lower-case) name, or an empty text."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """What the names in braces stand for."""
+    query: str = ""
+    """The part of the URL after the question mark, encoded."""
+    pipeline: str | None = None
+    """Name of the pipeline that the path means; ``None`` where the body says it."""
 
 
 class Reply(NamedTuple):
@@ -36,14 +44,20 @@ class Reply(NamedTuple):
 
 
 class Writer(Protocol):
-    """Writes one streamed answer, event by event."""
+    """Writes one streamed answer, event by event. Empty bytes are no event."""
 
     headers: Headers
 
-    def token(self, token: Token) -> bytes: ...
+    def token(self, token: Token, generation: GenerationResult) -> bytes:
+        """A token of one of its texts, the last one of that text excepted."""
+        ...
+
+    def finished(self, generation: GenerationResult) -> bytes:
+        """One of its texts is complete, with its last token."""
+        ...
 
     def end(self, result: RequestResult) -> bytes:
-        """The last token and whatever ends the stream."""
+        """All texts are complete: whatever ends the stream."""
         ...
 
     def error(self, error: InferenceError) -> bytes:
@@ -52,12 +66,21 @@ class Writer(Protocol):
 
 
 class Endpoint(Protocol):
-    """One method at one path."""
+    """One method at one path, which runs a pipeline.
+
+    ``{pipeline}`` in the path stands for the name or an alias of one, other names in braces for one segment each.
+    Below ``/pipelines/{name}`` each endpoint is that of one pipeline.
+    """
 
     @property
     def method(self) -> str: ...
     @property
     def path(self) -> str: ...
+    @property
+    def pipeline_in_body(self) -> bool:
+        """Where the path names no pipeline, the query may; otherwise it is the default one."""
+        ...
+
     @property
     def deadline_header(self) -> bytes:
         """Name, in lower case, of the header with the request's own deadline; empty if there is none."""
@@ -67,18 +90,36 @@ class Endpoint(Protocol):
         """The deadline that the header's value asks for; ``None`` for an empty one. Raises ``Invalid``."""
         ...
 
-    def read(self, head: Head, body: bytes, longest_s: float) -> Query:
-        """``longest_s`` is the longest deadline that a request may ask for.
+    def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
+        """What the request asks. What depends on the task that is served goes into the query's ``adapt``.
 
         Raises:
-            Malformed, EmptyInput, Invalid, UnsupportedMediaType: what is wrong, in one sentence.
+            Malformed, EmptyInput, Invalid, NotFound, UnsupportedMediaType: what is wrong, in one sentence.
         """
         ...
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply: ...
 
-    def writer(self, context: RequestContext) -> Writer:
-        """For a query with ``stream``."""
+    def writer(self, context: RequestContext, query: Query) -> Writer:
+        """For a query with ``stream``, as it was read."""
+        ...
+
+
+class Resource(Protocol):
+    """A path that is answered at once, without a pipeline's work. Its body is not read."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """``HEAD`` is answered wherever ``GET`` is."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Like that of an ``Endpoint``."""
+        ...
+
+    def answer(self, head: Head, deployment: Deployment) -> Reply:
+        """Raises an ``InferenceError``."""
         ...
 
 
@@ -117,7 +158,10 @@ class SocketWriter(Protocol):
 
     def accepted(self, served: Served) -> str: ...
     def started(self, event: Started) -> str: ...
-    def token(self, token: Token) -> str: ...
+    def token(self, token: Token, generation: GenerationResult) -> str:
+        """The last one of a text is in the result."""
+        ...
+
     def end(self, result: RequestResult) -> Iterable[str]: ...
     def error(self, error: InferenceError) -> str: ...
 
@@ -129,7 +173,7 @@ class SocketWriter(Protocol):
 class Socket(Protocol):
     """One WebSocket connection."""
 
-    def receive(self, frame: str, longest_s: float) -> Start | Cancel | Say | Rejected: ...
+    def receive(self, frame: str, deployment: Deployment) -> Start | Cancel | Say | Rejected: ...
     def writer(self, client_id: str, context: RequestContext) -> SocketWriter: ...
 
     def error(self, client_id: str | None, context: RequestContext, error: InferenceError) -> str:
@@ -147,6 +191,8 @@ class Dialect(Protocol):
 
     @property
     def endpoints(self) -> Sequence[Endpoint]: ...
+    @property
+    def resources(self) -> Sequence[Resource]: ...
     @property
     def sockets(self) -> Mapping[str, Callable[[], Socket]]:
         """By path."""

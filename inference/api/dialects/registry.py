@@ -5,7 +5,7 @@ from importlib import import_module
 
 from inference import catalog
 from inference.api import dialects
-from inference.api.dialects.base import Dialect, Endpoint
+from inference.api.dialects.base import Dialect, Endpoint, Resource
 from inference.api.scope import PIPELINES
 
 RESERVED = ("/health", "/info", "/metrics", PIPELINES, "/v2/repository/")
@@ -33,6 +33,7 @@ def _uses(dialect: Dialect) -> list[tuple[str, str]]:
     """What it needs for itself, each with its path."""
     return [
         *((endpoint.method, endpoint.path) for endpoint in dialect.endpoints),
+        *((method, resource.path) for resource in dialect.resources for method in resource.methods),
         *(("WebSocket", path) for path in dialect.sockets),
         *(("prefix", prefix) for prefix in dialect.prefixes),
     ]
@@ -57,6 +58,10 @@ def of_path(path: str) -> Dialect:
 
 def endpoints() -> list[tuple[Dialect, Endpoint]]:
     return [(dialect, endpoint) for dialect in _dialects for endpoint in dialect.endpoints]
+
+
+def resources() -> list[Resource]:
+    return [resource for dialect in _dialects for resource in dialect.resources]
 
 
 for _module in pkgutil.iter_modules(dialects.__path__):

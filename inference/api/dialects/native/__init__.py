@@ -6,7 +6,7 @@ JSON, server-sent events or frames.
 
 from collections.abc import Callable, Mapping
 
-from inference.api.dialects.base import Endpoint, Reply, Socket
+from inference.api.dialects.base import Endpoint, Reply, Resource, Socket
 from inference.api.dialects.native.answers import write_error, write_headers
 from inference.api.dialects.native.frames import NativeSocket
 from inference.api.dialects.native.http import NativeEndpoint
@@ -19,6 +19,7 @@ class NativeDialect:
     name = "native"
     prefixes = ("/",)
     endpoints: tuple[Endpoint, ...] = (NativeEndpoint(),)
+    resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {"/ws/": NativeSocket}
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:

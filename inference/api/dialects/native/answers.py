@@ -9,14 +9,21 @@ from inference.api.dialects.base import Headers
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.generation_result import GenerationResult
-from inference.serving.result import Times
+from inference.serving.result import Outcome, Times
 from inference.tasks.media import Media
 
 
-def write_outputs(outputs: Sequence[bytes | Media], *, many: bool) -> bytes:
-    """What the pipeline returns; for a list of inputs, a list in the same order."""
-    written = [write_media(output) if isinstance(output, Media) else output for output in outputs]
+def write_outcomes(outcomes: Sequence[Outcome], *, many: bool) -> bytes:
+    """What the pipeline returns; for a list of inputs, a list in the same order, perhaps with errors in it."""
+    written = [_write_outcome(outcome) for outcome in outcomes]
     return b"[" + b",".join(written) + b"]" if many else written[0]
+
+
+def _write_outcome(outcome: Outcome) -> bytes:
+    if outcome.error is not None:
+        return write_error(outcome.error)
+    output = outcome.output
+    return write_media(output) if isinstance(output, Media) else output
 
 
 def write_media(media: Media) -> bytes:

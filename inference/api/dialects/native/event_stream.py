@@ -13,6 +13,7 @@ from inference.api.dialects.native.answers import error_fields, token_fields
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.context import RequestContext
+from inference.serving.generation_result import GenerationResult
 from inference.serving.result import RequestResult
 
 
@@ -27,8 +28,12 @@ class EventWriter:
             (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
         ]
 
-    def token(self, token: Token) -> bytes:
+    def token(self, token: Token, generation: GenerationResult) -> bytes:
         return write_token(token)
+
+    def finished(self, generation: GenerationResult) -> bytes:
+        """Its last token is in the last event."""
+        return b""
 
     def end(self, result: RequestResult) -> bytes:
         """The last token, the whole text (after its prompt only if the client asked for that), and why it ended."""

@@ -5,11 +5,13 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Cancel, Rejected, Say, Start
-from inference.api.dialects.native.answers import write_outputs
-from inference.api.dialects.native.requests import decode_object, read_deadline, read_query
+from inference.api.dialects.native.answers import write_outcomes
+from inference.api.dialects.native.requests import read_query
+from inference.api.dialects.reading import decode_object, read_deadline
 from inference.errors import Cancelled, InferenceError, Invalid
 from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
+from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served, Times
@@ -22,7 +24,7 @@ KINDS = ("infer", "cancel", "ping")
 class NativeSocket:
     """It keeps nothing between frames."""
 
-    def receive(self, frame: str, longest_s: float) -> Start | Cancel | Say | Rejected:
+    def receive(self, frame: str, deployment: Deployment) -> Start | Cancel | Say | Rejected:
         try:
             fields = read_frame(frame)
             if fields["type"] == "ping":
@@ -32,7 +34,7 @@ class NativeSocket:
             return Rejected(None, error)
         if fields["type"] == "cancel":
             return Cancel(client_id)
-        return Start(client_id, lambda: read_infer(fields, longest_s), fields.get("traceparent"))
+        return Start(client_id, lambda: read_infer(fields, deployment.conf.max_deadline_s), fields.get("traceparent"))
 
     def writer(self, client_id: str, context: RequestContext) -> "FrameWriter":
         return FrameWriter(client_id, context)
@@ -62,14 +64,17 @@ class FrameWriter:
     def started(self, event: Started) -> str:
         return write("started", self._id, batch_size=event.batch_size)
 
-    def token(self, token: Token) -> str:
+    def token(self, token: Token, generation: GenerationResult) -> str:
+        return self._token(token)
+
+    def _token(self, token: Token) -> str:
         return write("token", self._id, index=token.index, token=token.token, text=token.text)
 
     def end(self, result: RequestResult) -> list[str]:
         """The result; of a stream, the last token comes before it."""
         generation = result.generation
-        last = [self.token(generation.tokens[-1])] if generation is not None and result.query.stream else []
-        output = write_outputs(result.outputs, many=result.query.many)
+        last = [self._token(generation.tokens[-1])] if generation is not None and result.query.stream else []
+        output = write_outcomes(result.outcomes, many=result.query.many)
         return [*last, self._result(output, result.times, generation)]
 
     def error(self, error: InferenceError) -> str:

@@ -5,44 +5,52 @@ https://huggingface.co/docs/transformers/pipeline_webserver
 """
 
 from inference.api.dialects.base import Head, Reply, Writer
-from inference.api.dialects.native.answers import write_details, write_headers, write_outputs
+from inference.api.dialects.native.answers import write_details, write_headers, write_outcomes
 from inference.api.dialects.native.event_stream import EventWriter
-from inference.api.dialects.native.requests import EXAMPLE, decode_object, read_deadline, read_query
+from inference.api.dialects.native.requests import read_query
+from inference.api.dialects.reading import EXAMPLE, DeadlineInHeader, decode_object
 from inference.errors import EmptyInput, UnsupportedMediaType
 from inference.serving.context import RequestContext
+from inference.serving.deployment import Deployment
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks.inputs.base import check_utf8
 from inference.tasks.media import Media
 
-DEADLINE_HEADER = "x-request-timeout-seconds"
+PARTIAL = "return=partial"
+"""The preference (RFC 7240) of a client that wants the other answers of a list of which an input fails."""
 MEDIA = ("image/", "audio/")
 _LITERALLY = " To send the text literally, use Content-Type: text/plain."
 
 
-class NativeEndpoint:
+class NativeEndpoint(DeadlineInHeader):
     method = "POST"
     path = "/"
-    deadline_header = DEADLINE_HEADER.encode()
+    pipeline_in_body = False
 
-    def deadline_s(self, given: str, longest_s: float) -> float | None:
-        return read_deadline(given or None, DEADLINE_HEADER, longest_s)
-
-    def read(self, head: Head, body: bytes, longest_s: float) -> Query:
-        deadline_s = self.deadline_s(head.header(self.deadline_header), longest_s)
-        return read_body(body, head.header(b"content-type"), deadline_s)
+    def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
+        deadline_s = self.deadline_s(head.header(self.deadline_header), deployment.conf.max_deadline_s)
+        query = read_body(body, head.header(b"content-type"), deadline_s)
+        return query.changed(partial=True) if query.many and PARTIAL in _preferences(head) else query
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
-        first, many = result.outputs[0], result.query.many
-        if isinstance(first, Media) and not many:
-            return Reply(200, write_headers(context.id, result.times, content_type=first.type), first.data)
-        body = write_outputs(result.outputs, many=many)
+        query = result.query
+        if not query.many and isinstance(media := result.outputs[0], Media):
+            return Reply(200, write_headers(context.id, result.times, content_type=media.type), media.data)
+        body = write_outcomes(result.outcomes, many=query.many)
         if result.generation is not None:
             body = write_details(result.generation, body)
-        return Reply(200, write_headers(context.id, result.times), body)
+        headers = write_headers(context.id, result.times)
+        if query.partial:
+            headers.append((b"preference-applied", PARTIAL.encode()))
+        return Reply(200, headers, body)
 
-    def writer(self, context: RequestContext) -> Writer:
+    def writer(self, context: RequestContext, query: Query) -> Writer:
         return EventWriter(context)
+
+
+def _preferences(head: Head) -> set[str]:
+    return {preference.strip().lower() for preference in head.header(b"prefer").split(",")}
 
 
 def read_body(body: bytes, content_type: str, deadline_s: float | None) -> Query:

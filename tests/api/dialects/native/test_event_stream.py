@@ -13,7 +13,8 @@ from inference.messaging.messages import Generation, Token
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Served, Times
+from inference.serving.result import RequestResult
+from tests.serving.results import make_result
 from tests.serving.test_generation_result import make_generation, token
 
 USER = {"role": "user", "content": "Hello"}
@@ -46,8 +47,7 @@ def finished(**fields: Any) -> GenerationResult:
 
 def result(generation: GenerationResult, **parameters: Any) -> RequestResult:
     query = Query(inputs=["a"], many=False, parameters=parameters, stream=True, tokens_for="stream")
-    served, times = Served("default", "1"), Times(total_ms=1.0)
-    return RequestResult(query=query, served=served, outputs=[b"[]"], times=times, generation=generation)
+    return make_result(query, generation=generation)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from inference.api.dialects.base import Head
 from inference.api.dialects.native import answers, frames, http
-from inference.api.dialects.native.answers import write_headers, write_outputs
-from inference.api.dialects.native.requests import decode_object, read_deadline, read_query
+from inference.api.dialects.native.answers import write_headers, write_outcomes
+from inference.api.dialects.native.requests import read_query
+from inference.api.dialects.reading import decode_object, read_deadline
+from inference.conf import Conf
 from inference.errors import (
     Cancelled,
     EmptyInput,
@@ -25,11 +28,13 @@ from inference.messaging.messages import Generation
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
-from inference.serving.result import RequestResult, Served, Times
+from inference.serving.result import RequestResult, Times
+from tests.serving.results import make_result, outcomes
 from tests.serving.test_generation_result import make_generation, token
 
 LITERALLY = " To send the text literally, use Content-Type: text/plain."
 LONGEST_S = 120.0
+DEPLOYMENT: Any = SimpleNamespace(conf=Conf(max_deadline_s=LONGEST_S))
 OUTPUT = b'[{"score": 0.5}]'
 
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,7 +43,7 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 def read(body: bytes, content_type: str = "", timeout: str | None = None) -> Query:
     headers = {b"content-type": content_type, http.NativeEndpoint.deadline_header: timeout or ""}
-    return http.NativeEndpoint().read(Head("POST", "/", lambda name: headers[name]), body, LONGEST_S)
+    return http.NativeEndpoint().read(Head("POST", "/", lambda name: headers.get(name, "")), body, DEPLOYMENT)
 
 
 def read_json(**fields: Any) -> Query:
@@ -320,12 +325,12 @@ def test_a_wrong_deadline_names_the_header():
 
 
 def test_the_output_of_one_input_is_its_bytes():
-    assert write_outputs([OUTPUT], many=False) is OUTPUT
+    assert write_outcomes(outcomes(OUTPUT), many=False) is OUTPUT
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_outputs_of_a_list_are_joined_bytes_and_valid_json(count: int):
-    body = write_outputs([b'{"n": %d}' % n for n in range(count)], many=True)
+    body = write_outcomes(outcomes(*(b'{"n": %d}' % n for n in range(count))), many=True)
     assert json.loads(body) == [{"n": n} for n in range(count)]
     assert body.count(b'{"n": 0}') == 1
 
@@ -333,7 +338,8 @@ def test_the_outputs_of_a_list_are_joined_bytes_and_valid_json(count: int):
 @steady
 @given(st.lists(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5)))
 def test_joined_outputs_are_what_was_joined(values: list[Any]):
-    assert json.loads(write_outputs([json.dumps(value).encode() for value in values], many=True)) == values
+    written = outcomes(*(json.dumps(value).encode() for value in values))
+    assert json.loads(write_outcomes(written, many=True)) == values
 
 
 def test_an_error_says_what_and_its_code():
@@ -449,9 +455,9 @@ def test_a_missing_id_is_refused():
 
 
 def test_an_infer_frame_is_a_query():
-    read_frame = frame(type="infer", id="a", inputs=["a", "b"], parameters={"top_k": 2}, stream=True, timeout_s=3)
+    read_frame = frame(type="infer", id="a", inputs="a", parameters={"top_k": 2}, stream=True, timeout_s=3)
     expected = Query(
-        inputs=["a", "b"], many=True, parameters={"top_k": 2}, stream=True, tokens_for="stream", deadline_s=3.0
+        inputs=["a"], many=False, parameters={"top_k": 2}, stream=True, tokens_for="stream", deadline_s=3.0
     )
     assert frames.read_infer(read_frame, LONGEST_S) == expected
 
@@ -480,8 +486,7 @@ WRITER = frames.FrameWriter("a", RequestContext(transport="websocket", id="r"))
 
 def result(outputs: list[Any], times: Times | None = None, **fields: Any) -> RequestResult:
     query = Query(inputs=["a"], many=len(outputs) > 1, stream=fields.get("generation") is not None)
-    served, times = Served("chat", "1a2b"), times or Times(total_ms=1.0)
-    return RequestResult(query=query, served=served, outputs=outputs, times=times, **fields)
+    return make_result(query, outputs, times=times or Times(total_ms=1.0), **fields)
 
 
 def generated(**fields: Any) -> GenerationResult:
@@ -519,7 +524,7 @@ def test_the_outputs_of_a_list_are_joined_in_a_frame():
 
 
 def test_a_token_frame():
-    written = WRITER.token(token(2, "é"))
+    written = WRITER.token(token(2, "é"), make_generation())
     assert json.loads(written) == {"type": "token", "id": "a", "index": 2, "token": 102, "text": "é"}
 
 
