@@ -1,7 +1,9 @@
 """A dialect that only the tests have.
 
 ``POST /toy/`` takes a text and answers in lines that begin with ``=``; a text that begins with ``?stream`` is answered
-with a line per token. Errors are lines that begin with ``!``. ``/toy/ws/`` has the same in frames of ``<id> <text>``.
+with a line per token, two texts of it at once with ``?stream ?two``. Errors are lines that begin with ``!``.
+``/toy/of/{pipeline}`` is the same for one pipeline, ``/toy/list`` and ``/toy/list/{pipeline}`` are resources, and
+``/toy/ws/`` has frames of ``<id> <text>``.
 """
 
 from collections.abc import Iterable
@@ -15,7 +17,7 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served
 
-STREAM = "?stream "
+STREAM, TWO = "?stream ", "?two "
 TEXT: Headers = [(b"content-type", b"text/x-toy")]
 
 
@@ -26,9 +28,10 @@ def written(error: InferenceError) -> str:
 def query_of(text: str, deadline_s: float | None = None) -> Query:
     if not text:
         raise Malformed("Toys want a text.")
-    stream = text.startswith(STREAM)
+    stream, text = text.startswith(STREAM), text.removeprefix(STREAM)
     return Query(
-        inputs=[text.removeprefix(STREAM)],
+        inputs=[text.removeprefix(TWO)],
+        choices=2 if text.startswith(TWO) else 1,
         many=False,
         parameters={"max_new_tokens": 4},
         stream=stream,
@@ -44,10 +47,10 @@ class ToyWriter:
         self.headers = TEXT
 
     def token(self, token: Token, generation: GenerationResult) -> bytes:
-        return f"+ {token.index}\n".encode()
+        return f"+ {generation.index}.{token.index}\n".encode()
 
     def finished(self, generation: GenerationResult) -> bytes:
-        return b""
+        return f". {generation.index} {generation.finish_reason} seed {generation.seed}\n".encode()
 
     def end(self, result: RequestResult) -> bytes:
         return b"= end\n"
@@ -58,8 +61,11 @@ class ToyWriter:
 
 class ToyEndpoint:
     method = "POST"
-    path = "/toy/"
     pipeline_in_body = False
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
     deadline_header = b"x-toy-seconds"
 
     def deadline_s(self, given: str, longest_s: float) -> float | None:
@@ -74,6 +80,17 @@ class ToyEndpoint:
 
     def writer(self, context: RequestContext, query: Query) -> ToyWriter:
         return ToyWriter()
+
+
+class ToyList:
+    methods = ("GET",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def answer(self, head: Head, deployment: Deployment) -> Reply:
+        names = [head.pipeline] if head.pipeline else deployment.catalog.names
+        return Reply(200, [*TEXT], " ".join(names).encode())
 
 
 def json_of(result: RequestResult) -> list[bytes]:
@@ -128,8 +145,8 @@ class ToySocket:
 class ToyDialect:
     name = "toy"
     prefixes = ("/toy/",)
-    endpoints = (ToyEndpoint(),)
-    resources = ()
+    endpoints = (ToyEndpoint("/toy/"), ToyEndpoint("/toy/of/{pipeline}"))
+    resources = (ToyList("/toy/list"), ToyList("/toy/list/{pipeline}"))
 
     def __init__(self) -> None:
         self.sockets = {"/toy/ws/": ToySocket}

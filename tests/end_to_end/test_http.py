@@ -352,6 +352,18 @@ def test_unknown_paths(http: httpx.Client, method: str, path: str) -> None:
     assert error_of(reply)[:2] == (404, "not_found")
 
 
+def test_a_list_is_answered_in_part_where_the_client_prefers_that(http: httpx.Client) -> None:
+    body = {"inputs": [TEXT, "no mask", 3, TEXT]}
+    assert error_of(http.post("/", json=body))[0] == 422
+
+    reply = http.post("/", json=body, headers={"prefer": "respond-async, Return=Partial"})
+    first, no_mask, number, last = reply.json()
+    assert (reply.status_code, reply.headers["preference-applied"]) == (200, "return=partial")
+    assert len(first) == len(last) == 5
+    assert no_mask["error_type"] == number["error_type"] == "validation"
+    assert no_mask["error"].startswith("The input has no ")
+
+
 def test_a_slash_at_the_end_makes_no_difference(http: httpx.Client) -> None:
     assert http.get("/health/live/").json() == http.get("/health/live").json() == {"status": "live"}
 

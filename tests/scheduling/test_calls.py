@@ -8,17 +8,17 @@ from inference.messaging.messages import Generation, Result, Token
 from inference.scheduling.calls import NO_EVENTS, Answer, Call, Events, PendingJob, Work
 
 
-def make_call(inputs: int = 3, events: Events = NO_EVENTS, **fields: Any) -> Call:
+def make_call(number: int = 3, events: Events = NO_EVENTS, **fields: Any) -> Call:
     """A call with its jobs, as the dispatcher makes them; job ids are 100 and up."""
     known: dict[str, Any] = {
         "request_id": "r",
-        "inputs": [f"text {index}" for index in range(inputs)],
+        "inputs": [f"text {index}" for index in range(number)],
         "parameters": {"top_k": 3},
         "admitted_at": 10.0,
         "deadline_at": 40.0,
     }
     call = Call(Work(**(known | fields)), events, asyncio.get_running_loop().create_future())
-    call.jobs = [PendingJob(100 + index, call, index) for index in range(inputs)]
+    call.jobs = [PendingJob(100 + index, call, index) for index in range(number)]
     return call
 
 
@@ -208,3 +208,56 @@ async def test_a_result_brings_the_token_after_those_that_were_told(generated: i
 
 async def test_any_result_is_right_without_a_listener():
     assert make_call(1).jobs[0].completed_by(result(5))
+
+
+# Parts of a list
+
+
+async def test_where_a_part_is_wanted_an_error_takes_the_place_of_an_answer():
+    call = make_call(3, partial=True)
+    error = InferenceFailed("It failed.")
+    call.answer(call.jobs[0], answer(b"0"))
+    call.fail(error, call.jobs[1])
+    call.answer(call.jobs[1], answer(b"late"))
+    assert not call.settled
+    call.answer(call.jobs[2], answer(b"2"))
+    assert call.future.result() is None
+    assert call.answers[1] is error
+    assert outputs(call) == [b"0", b"2"]
+
+
+async def test_what_ends_a_call_leaves_the_answers_that_there_are():
+    call = make_call(2, partial=True)
+    call.answer(call.jobs[1], answer(b"1"))
+    call.fail(late := Overloaded("Too late."))
+    assert call.future.result() is None
+    assert call.answers[0] is late
+    assert outputs(call) == [b"1"]
+
+
+async def test_without_any_answer_the_call_fails():
+    call = make_call(2, partial=True)
+    call.fail(Invalid("Wrong."), call.jobs[0])
+    call.fail(Overloaded("Too late."))
+    with pytest.raises(Overloaded):
+        call.future.result()
+
+
+# Choices
+
+
+async def test_choices_have_their_input_and_seeds_of_their_own():
+    call = Call(
+        Work(
+            request_id="r", inputs=["a", "b"], parameters={"seed": 2**31 - 1}, choices=2, admitted_at=0, deadline_at=1
+        ),
+        NO_EVENTS,
+        asyncio.get_running_loop().create_future(),
+    )
+    call.make_jobs(iter(range(9)))
+    jobs = [job.as_job(0.0) for job in call.jobs]
+    assert [job.input for job in jobs] == ["a", "a", "b", "b"]
+    assert [job.parameters["seed"] for job in jobs] == [2**31 - 1, 0, 2**31 - 1, 0]
+    call.fail(Invalid("Wrong."), call.jobs[3])
+    with pytest.raises(Invalid, match=r"^inputs\[1\]: Wrong\.$"):
+        call.future.result()

@@ -85,13 +85,15 @@ class Answering(Dispatcher):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.asked: list[str] = []
+        self.inputs: list[Any] = []
 
     async def description(self, deadline_at: float, pipeline: str = DEFAULT_PIPELINE) -> Description:
-        return version(1)
+        return version(1, GENERATING if pipeline == "chat" else DESCRIPTION)
 
     async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
         self.asked.append(work.pipeline)
-        return [ANSWER]
+        self.inputs += work.inputs
+        return [ANSWER] * len(work.inputs)
 
 
 class Counting(Progress):
@@ -245,3 +247,36 @@ async def test_each_pipeline_has_a_state():
     assert (words_state.task, words_state.model, words_state.version) == ("fill-mask", "a/model", "1")
     assert (words_state.workers, words_state.hosts, words_state.queue) == (1, ("h",), 3)
     assert (words_state.aliases, chat_state.aliases) == (("acme/words",), ())
+
+
+# Parts of a list
+
+
+async def test_inputs_that_are_wrong_do_not_fail_the_others_of_a_list():
+    service, dispatcher = service_of_two()
+    asked = Query(inputs=["a [MASK]", "", 3, "b [MASK]"], many=True, partial=True, pipeline="words")
+    result = await service.answer(RequestContext(transport="python"), lambda: asked)
+    codes = [outcome.error and outcome.error.code for outcome in result.outcomes]
+    assert codes == [None, "empty", "validation", None]
+    assert dispatcher.inputs == ["a [MASK]", "b [MASK]"]
+
+
+async def test_a_list_of_which_nothing_is_right_is_answered_with_errors():
+    service, dispatcher = service_of_two()
+    asked = Query(inputs=["", 3], many=True, partial=True, pipeline="words")
+    result = await service.answer(RequestContext(transport="python"), lambda: asked)
+    assert [outcome.error is not None for outcome in result.outcomes] == [True, True]
+    assert dispatcher.inputs == []
+
+
+async def test_a_query_is_adapted_to_what_is_served():
+    def adapt(query: Query, description: Description) -> Query:
+        if description.task != "fill-mask":
+            raise Invalid("Not for this pipeline.")
+        return query.changed(inputs=["adapted [MASK]"])
+
+    service, dispatcher = service_of_two()
+    result = await service.answer(RequestContext(transport="python"), lambda: query(adapt=adapt, pipeline="words"))
+    assert (dispatcher.inputs, result.query.inputs) == (["adapted [MASK]"], ["adapted [MASK]"])
+    with pytest.raises(Invalid, match="Not for this"):
+        await ask(service, query(adapt=adapt, pipeline="chat"))

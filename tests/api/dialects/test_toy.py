@@ -24,7 +24,7 @@ TOO_MUCH = 3000
 @pytest.fixture(scope="module")
 def server() -> Iterator[Web]:
     env = processes.FAKE | processes.new_hold().env | {"INFERENCE_TASK": "text-generation"}
-    env |= {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "1", "INFERENCE_MAX_INPUTS": "1"}
+    env |= {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "2", "INFERENCE_MAX_INPUTS": "2"}
     env |= {"DJANGO_SETTINGS_MODULE": "tests.toysite"}
     with processes.web(env=env) as server:
         yield server
@@ -51,7 +51,37 @@ def test_answers_are_those_of_the_dialect(http: httpx.Client, path: str):
 
 def test_streams_are_those_of_the_dialect(http: httpx.Client):
     reply = http.post("/toy/", content="?stream Once")
-    assert reply.text == "+ 0\n+ 1\n= end\n"
+    assert re.fullmatch(r"\+ 0\.0\n\+ 0\.1\n\. 0 eos_token seed \d+\n= end\n", reply.text)
+
+
+def test_several_texts_are_streamed_at_once_each_with_a_seed_of_its_own(http: httpx.Client):
+    *lines, end = http.post("/toy/", content="?stream ?two Once").text.splitlines()
+    assert end == "= end"
+    ends = [line for line in lines if line.startswith(".")]
+    seeds = [int(line.split()[-1]) for line in sorted(ends)]
+    assert seeds[1] == seeds[0] + 1
+    for number in "01":
+        of_one = [line for line in lines if line[2] == number]
+        assert of_one == [f"+ {number}.0", f"+ {number}.1", f". {number} eos_token seed {seeds[int(number)]}"]
+
+
+def test_several_answers_to_one_input(http: httpx.Client):
+    assert len(http.post("/toy/", content="?two Once").text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("path", ["/toy/of/default", "/toy/of/default/", "/pipelines/default/toy/of/default"])
+def test_a_pipeline_is_named_in_the_path(http: httpx.Client, path: str):
+    reply = http.post(path, content="Once")
+    assert (reply.status_code, reply.headers["x-pipeline"]) == (200, "default")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"), [("/toy/list", "default"), ("/toy/list/default", "default"), ("/toy/list/", "default")]
+)
+def test_a_resource_is_answered_at_once(http: httpx.Client, path: str, answer: str):
+    assert http.get(path).text == answer
+    head = http.head(path)
+    assert (head.status_code, head.text, head.headers["content-length"]) == (200, "", str(len(answer)))
 
 
 def test_the_native_dialect_is_where_it_was(http: httpx.Client):
@@ -71,6 +101,9 @@ def test_the_native_dialect_is_where_it_was(http: httpx.Client):
         ("POST", "/toy/", "a", {"origin": "http://elsewhere.example"}, 403, "forbidden"),
         ("POST", "/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
         ("POST", "/pipelines/default/toy/", "", {}, 400, "validation"),
+        ("POST", "/toy/of/nobody", "a", {}, 404, "not_found"),
+        ("GET", "/toy/list/nobody", None, {}, 404, "not_found"),
+        ("POST", "/toy/list", "a", {}, 405, "method_not_allowed"),
         ("PUT", "/pipelines/default/toy/", "a", {}, 405, "method_not_allowed"),
         ("POST", "/pipelines/default/toy/none", "a", {}, 404, "not_found"),
         ("POST", "/pipelines/default/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
@@ -120,7 +153,7 @@ def test_a_target_that_is_no_path_gets_an_answer(server: Web, target: str, lengt
 def test_overload_is_refused_in_the_dialect(server: Web, http: httpx.Client):
     """By the server, before the application sees the request."""
     with server.hold(), connect(f"ws://127.0.0.1:{server.port}/toy/ws/") as other:
-        other.send("1 ?stream Once")
+        other.send("1 ?stream ?two Once")
         server.wait_for(lambda: server.hold.holds(server.pid), "the model has the first request")
         reply = http.post("/toy/", content="b", headers={"x-toy-seconds": "20"})
         refused(reply, 503, "overloaded")
@@ -164,12 +197,9 @@ def test_two_dialects_cannot_serve_one_path():
     ],
 )
 def test_a_dialect_cannot_serve_a_path_twice_nor_a_reserved_one(path: str, sentence: str):
-    class Elsewhere(ToyEndpoint):
-        pass
-
-    Elsewhere.path = path
     wrong: Any = ToyDialect()
-    wrong.endpoints = (ToyEndpoint(), Elsewhere())
+    wrong.endpoints = (ToyEndpoint("/toy/"), ToyEndpoint(path))
+    wrong.resources = ()
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         registry.register(wrong)
 
