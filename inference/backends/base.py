@@ -37,6 +37,20 @@ class PreparedJob(Protocol):
     def sequences(self) -> int: ...
 
 
+class Counted(Protocol):
+    """A prepared job of a text may say what the model reads of it; then its result says so, too."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Of all its sequences: with special tokens, without padding."""
+        ...
+
+    @property
+    def truncated(self) -> bool:
+        """It was cut, as its request allowed."""
+        ...
+
+
 @runtime_checkable
 class Stoppable(Protocol):
     """A tokenised job whose run can be ended early."""

@@ -249,6 +249,10 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     generation: Generation | None = None
     media_type: str = ""
     """Of an output that is a recording or an image; empty for JSON."""
+    tokens: int = 0
+    """Of the input as the model read it, all its sequences; 0 where it has none, as an image."""
+    truncated: bool = False
+    """The input was cut, as its request allowed."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

@@ -16,7 +16,7 @@ import msgspec
 from inference.backends.base import Generated, LoadFailed, Outcome, Turn, at_once
 from inference.conf import Conf
 from inference.errors import InferenceError
-from inference.messaging.messages import FinishReason, Job
+from inference.messaging.messages import Description, FinishReason, Job
 from inference.serving.generation_result import pipeline_output
 from inference.tasks import TASKS
 from inference.tasks.media import Media
@@ -62,10 +62,15 @@ class FakeJob:
     """A prepared job; each word is a token. ``pieces`` are the tokens of its generated text, once that has begun."""
 
     job: Job
-    tokens: int
+    input_tokens: int = 0
+    truncated: bool = False
     sequences: int = 1
     pieces: list[str | Exception] | None = None
     generated: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return max(1, self.input_tokens)
 
     @property
     def longest(self) -> int:
@@ -85,7 +90,7 @@ class FakeBatchedPipeline:
         self._fake = fake
 
     def prepare(self, jobs: Sequence[Job]) -> list[FakeJob]:
-        return [FakeJob(job, max(1, len(str(job.input).split()))) for job in jobs]
+        return [_prepared(job, self.description) for job in jobs]
 
     def run(self, batch: Sequence[FakeJob]) -> list[Outcome]:
         self._fake.delay()
@@ -113,7 +118,7 @@ class FakeSteppedPipeline:
         self._fake = fake
 
     def prepare(self, jobs: Sequence[Job]) -> list[FakeJob]:
-        return [FakeJob(job, max(1, len(str(job.input).split())), generated=len(job.resume)) for job in jobs]
+        return [_prepared(job, self.description) for job in jobs]
 
     def cache_tokens(self, prepared: Collection[FakeJob]) -> int:
         return len(prepared)
@@ -165,6 +170,13 @@ class FakeSteppedPipeline:
         task = TASKS[self.description.task]
         full_text = task.continues and job.parameters.get("return_full_text") is not False
         return msgspec.json.encode(pipeline_output(job.input, text, full_text=full_text, field=task.text_field))
+
+
+def _prepared(job: Job, description: Description) -> FakeJob:
+    task = TASKS[description.task]
+    read = sum(len(text.split()) for text in task.input.texts(job.input))
+    truncated = read > description.longest_input and task.cuts(job.parameters)
+    return FakeJob(job, description.longest_input if truncated else read, truncated, generated=len(job.resume))
 
 
 def pieces(answer: str | Iterable[str | Exception]) -> list[str | Exception]:

@@ -93,7 +93,17 @@ ENTRIES = st.one_of(
     st.builds(Started, IDS, COUNTS),
     st.builds(Cleared, IDS),
     TOKENS,
-    st.builds(Result, IDS, st.binary(max_size=50), NUMBERS, NUMBERS, COUNTS, st.none() | GENERATIONS),
+    st.builds(
+        Result,
+        IDS,
+        st.binary(max_size=50),
+        NUMBERS,
+        NUMBERS,
+        COUNTS,
+        st.none() | GENERATIONS,
+        tokens=COUNTS,
+        truncated=st.booleans(),
+    ),
     st.builds(Error, IDS, TEXTS, TEXTS),
     st.builds(Returned, IDS, st.sampled_from(["cancelled", "expired", "draining", "full", "no_go"])),
 )

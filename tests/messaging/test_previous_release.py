@@ -194,6 +194,14 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
+NEWS = {"Result": {"media_type", "tokens", "truncated"}}
+"""Fields that the release before does not know, by the tag of their entry."""
+
+
+def without_news(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in NEWS.get(entry["type"], ())}
+
+
 # What the release before says
 
 DESCRIPTION: dict[str, Any] = {
@@ -369,8 +377,7 @@ def test_replies_are_understood(entries: tuple[Any, ...]):
     sent = Replies(W, tuple(entry for entry in entries if type(entry).__name__ != "Cleared"))
     understood = old_decode(encode(sent))
     assert understood.worker == W
-    wanted = [{name: value for name, value in plain(entry).items() if name != "media_type"} for entry in sent.entries]
-    assert list(plain(understood.entries)) == wanted
+    assert list(plain(understood.entries)) == [without_news(plain(entry)) for entry in sent.entries]
 
 
 @steady

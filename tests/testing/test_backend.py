@@ -2,6 +2,7 @@ import pytest
 
 from inference.backends.base import BatchedPipeline, LoadFailed, SteppedPipeline
 from inference.conf import Conf
+from inference.messaging.messages import Job
 from inference.testing.backend import load, words
 
 
@@ -17,6 +18,14 @@ def test_its_pipelines_are_those_that_a_worker_needs():
     stepped: BatchedPipeline | SteppedPipeline = load(Conf(task="text-generation"), print)
     assert not isinstance(batched, SteppedPipeline)
     assert isinstance(stepped, SteppedPipeline)
+
+
+def test_words_are_counted():
+    fake = load(Conf(task="text-classification"), print)
+    long = "word " * 600
+    asked = [("one two", {}), ({"text": "one", "text_pair": "two three"}, {}), (long, {"truncate": True})]
+    prepared = fake.prepare([Job(id=1, request_id="r", input=i, parameters=p, time_left_s=1) for i, p in asked])
+    assert [(item.input_tokens, item.truncated) for item in prepared] == [(2, False), (3, False), (512, True)]
 
 
 @pytest.mark.parametrize("text", ["", " ", "one", " one two", "one  two\n", "\n one"])

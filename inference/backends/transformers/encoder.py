@@ -157,13 +157,18 @@ class Encoder:
 
     def fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
         """The job with its rows, which are cut where it asks for that. Raises ``Invalid``."""
-        if truncates(job):
-            limit = self.limit(job)
-            rows = [
+        if not truncates(job):
+            return self.checked(job, rows)
+        limit = self.limit(job)
+        item = self.checked(
+            job,
+            [
                 self._row_maker.cut(each, limit, job.parameters) if row.length > limit else row
                 for each, row in zip(own, rows, strict=True)
-            ]
-        return self.checked(job, rows)
+            ],
+        )
+        item.truncated = any(row.length > limit for row in rows) or list(own) != list(self.sequences(job))
+        return item
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         """Raises ``Invalid``."""

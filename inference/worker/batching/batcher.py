@@ -136,7 +136,16 @@ class Batcher(JobRunner):
             else:
                 queue_ms = (started - item.received_at) * 1000
                 output, kind = (outcome.data, outcome.type) if isinstance(outcome, Media) else (outcome, "")
-                closing = Result(item.job.id, output, queue_ms, inference_ms, len(items), media_type=kind)
+                closing = Result(
+                    item.job.id,
+                    output,
+                    queue_ms,
+                    inference_ms,
+                    len(items),
+                    media_type=kind,
+                    tokens=item.input_tokens,
+                    truncated=item.truncated,
+                )
             self._close(item, closing)
 
     async def _run_once(self, batch: Sequence[Item], thread: ThreadExecutor) -> list[Outcome]:

@@ -8,7 +8,7 @@ import pytest
 
 from inference.backends.base import BatchedPipeline
 from inference.errors import Invalid
-from tests.backends.transformers.running import Make, assert_equal, direct, load, plain, run
+from tests.backends.transformers.running import Asked, Make, assert_equal, counts, direct, load, plain, run
 
 LONGEST = 48
 WORDS = "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town"
@@ -98,6 +98,37 @@ def test_a_mask_must_be_in_what_is_left(loaded: Callable[[str], BatchedPipeline]
     assert lost.message == "No [MASK] is in what truncate leaves of the input; send a shorter one."
     assert isinstance(absent, Invalid)
     assert absent.message == "The input has no [MASK]; put one where a word is to be filled in."
+
+
+# What is counted
+
+FULL = first_words(LONGEST - 2)
+"""As long as the model takes, and not longer."""
+
+
+@pytest.mark.parametrize("name", ["text_classification", "feature_extraction", "token_classification"])
+def test_tokens_are_counted_as_the_model_reads_them(loaded: Callable[[str], BatchedPipeline], name: str) -> None:
+    """With special tokens, after the cut, and without the padding of a batch of all lengths."""
+    asked: list[Asked] = [("a boat", {}), ("a boat", CUT), (FULL, CUT), (f"{FULL} a", CUT), (LONG * 50, CUT)]
+    assert counts(loaded(name), asked) == [(4, False), (4, False), (48, False), (48, True), (48, True)]
+
+
+def test_tokens_of_all_sequences_of_an_input_count(loaded: Callable[[str], BatchedPipeline]) -> None:
+    compared: dict[str, Any] = {"source_sentence": FULL, "sentences": ["a boat", FULL]}
+    longer = compared | {"sentences": ["a boat", f"{FULL} a"]}
+    assert counts(loaded("sentence_similarity"), [(compared, CUT), (longer, CUT)]) == [(100, False), (100, True)]
+    labels = hypotheses("a boat", "town", hypothesis_template="About {}")  # with "about", and three special tokens
+    asked: list[Asked] = [("a boat", labels), (first_words(42), labels | CUT), (first_words(43), labels | CUT)]
+    assert counts(loaded("zero_shot_classification"), asked) == [(15, False), (95, False), (96, True)]
+    parts: list[Asked] = [(LONG, {"pooling": "mean", "chunk": True})]
+    assert counts(loaded("feature_extraction"), parts) == [(8 * 48 + 34, False)]
+    windows: list[Asked] = [(first_words(60), {"stride": 10, "aggregation_strategy": "simple"})]
+    assert counts(loaded("token_classification"), windows) == [(48 + 2 + 24, False)]
+
+
+def test_a_mask_is_a_token(loaded: Callable[[str], BatchedPipeline]) -> None:
+    asked: list[Asked] = [("a [MASK]", {}), (f"a [MASK] {LONG}", CUT), (f"[MASK] {first_words(45)}", CUT)]
+    assert counts(loaded("fill_mask"), asked) == [(4, False), (48, True), (48, False)]
 
 
 # zero-shot-classification

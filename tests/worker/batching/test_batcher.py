@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,13 @@ from tests.worker.bench import (
     virtual,
 )
 
+
+@dataclass(frozen=True)
+class ReadTokens(Tokens):
+    input_tokens: int = 0
+    truncated: bool = False
+
+
 # Batches
 
 
@@ -41,6 +49,15 @@ async def test_each_job_gets_its_own_answer():
         b.add("one", "two", "three", "four", "five")
         assert await b.outputs() == [b'"ONE"', b'"TWO"', b'"THREE"', b'"FOUR"', b'"FIVE"']
         assert b.pipeline.batches == [["one", "two", "three"], ["four", "five"]]
+
+
+async def test_a_result_says_how_many_tokens_were_read_and_whether_the_rest_was_cut():
+    async with bench(size=3) as b:
+        prepared = [Tokens("an image", 9), ReadTokens("a text", 1, input_tokens=7), ReadTokens("cut", 1, 1, 512, True)]
+        b.pipeline.prepare = lambda jobs: prepared  # type: ignore[method-assign]
+        b.add("an image", "a text", "cut")
+        closed = [closing for closing in await b.all_closed() if isinstance(closing, Result)]
+        assert [(closing.tokens, closing.truncated) for closing in closed] == [(0, False), (7, False), (512, True)]
 
 
 async def test_while_a_batch_runs_new_jobs_wait_and_then_run_together():
