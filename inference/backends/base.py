@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, FinishReason, Job
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 
 T = TypeVar("T")
@@ -18,8 +19,8 @@ class LoadFailed(Exception):
     """The pipeline cannot be served. The message is one sentence for the operator."""
 
 
-Outcome = bytes | Media | InferenceError
-"""Of one job: JSON, or a recording or image, or what was wrong with its input."""
+Outcome = bytes | Media | Array | InferenceError
+"""Of one job: JSON; a recording or image; vectors, if it wants arrays; or what was wrong with its input."""
 
 
 class PreparedJob(Protocol):

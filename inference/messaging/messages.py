@@ -173,6 +173,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """It wants each ``Token``."""
     resume: tuple[int, ...] = ()
     """Tokens that an earlier worker generated and the web side has: generation continues after them."""
+    arrays: bool = False
+    """Vectors are wanted as float32, not as JSON."""
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -239,7 +241,7 @@ class Generation(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """``output`` is JSON, encoded on the worker's thread, whose bytes the web side joins; or media of a type."""
+    """``output`` is JSON, encoded on the worker's thread, whose bytes the web side joins; or media; or an array."""
 
     id: int
     output: bytes
@@ -253,6 +255,8 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     """Of the input as the model read it, all its sequences; 0 where it has none, as an image."""
     truncated: bool = False
     """The input was cut, as its request allowed."""
+    shape: tuple[int, ...] = ()
+    """Of an output that is float32, little-endian, in C order; empty for JSON and media."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
+
+Output = bytes | Media | Array
+"""JSON, or media, or vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +35,8 @@ class Served:
 class RequestResult:
     query: Query
     served: Served
-    outputs: list[bytes | Media]
-    """JSON, or media, one per input, in order."""
+    outputs: list[Output]
+    """One per input, in order."""
     times: Times
     generation: GenerationResult | None = None
     """Of a request that asked for tokens."""

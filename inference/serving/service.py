@@ -9,7 +9,7 @@ from functools import partial
 from inference.catalog import Catalog
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
-from inference.messaging.messages import Generation, Token
+from inference.messaging.messages import Generation, Result, Token
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
@@ -25,8 +25,9 @@ from inference.serving.pipeline_state import PipelineState, state_of
 from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
-from inference.serving.result import RequestResult, Served
+from inference.serving.result import Output, RequestResult, Served
 from inference.tasks import TASKS
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ class Service:
         return RequestResult(
             query=query,
             served=record.served,
-            outputs=[Media(each.output, each.media_type) if each.media_type else each.output for each in results],
+            outputs=[_output(each) for each in results],
             times=record.times(),
             generation=record.generation,
         )
@@ -290,6 +291,12 @@ def _events(
             progress.token(token, generation)
 
     return Events(tell, started, take)
+
+
+def _output(result: Result) -> Output:
+    if result.shape:
+        return Array(result.shape, result.output)
+    return Media(result.output, result.media_type) if result.media_type else result.output
 
 
 def _finish(result: GenerationResult | None, generation: Generation | None) -> None:

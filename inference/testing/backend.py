@@ -5,11 +5,13 @@ It loads the pipeline of the test that runs; outside of tests, one with the defa
 
 import logging
 import re
+import struct
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -19,6 +21,7 @@ from inference.errors import InferenceError
 from inference.messaging.messages import Description, FinishReason, Job
 from inference.serving.generation_result import pipeline_output
 from inference.tasks import TASKS
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 from inference.testing.fake_pipeline import FakePipeline
 
@@ -103,7 +106,11 @@ class FakeBatchedPipeline:
     def _outcome(self, job: Job) -> Outcome:
         try:
             answer = self._fake.answer_to(job.input, job.parameters)
-            return answer if isinstance(answer, Media) else msgspec.json.encode(answer)
+            if isinstance(answer, Media):
+                return answer
+            if job.arrays and TASKS[self.description.task].output == "vectors":
+                return array_of(answer)
+            return msgspec.json.encode(answer)
         except InferenceError as error:
             return error
 
@@ -177,6 +184,18 @@ def _prepared(job: Job, description: Description) -> FakeJob:
     read = sum(len(text.split()) for text in task.input.texts(job.input))
     truncated = read > description.longest_input and task.cuts(job.parameters)
     return FakeJob(job, description.longest_input if truncated else read, truncated, generated=len(job.resume))
+
+
+def array_of(vectors: Any) -> Array:
+    """Of nested lists of numbers."""
+    shape: list[int] = []
+    first = vectors
+    while isinstance(first, list):
+        shape.append(len(first))
+        first = first[0]
+    for _ in shape[1:]:
+        vectors = [each for inner in vectors for each in inner]
+    return Array(tuple(shape), struct.pack(f"<{len(vectors)}f", *vectors))
 
 
 def pieces(answer: str | Iterable[str | Exception]) -> list[str | Exception]:

@@ -62,6 +62,7 @@ JOBS = st.builds(
     events=st.booleans(),
     tokens=st.booleans(),
     resume=st.lists(COUNTS, max_size=5).map(tuple),
+    arrays=st.booleans(),
 )
 DESCRIPTIONS = st.builds(
     Description,
@@ -103,6 +104,7 @@ ENTRIES = st.one_of(
         st.none() | GENERATIONS,
         tokens=COUNTS,
         truncated=st.booleans(),
+        shape=st.lists(COUNTS, max_size=3).map(tuple),
     ),
     st.builds(Error, IDS, TEXTS, TEXTS),
     st.builds(Returned, IDS, st.sampled_from(["cancelled", "expired", "draining", "full", "no_go"])),

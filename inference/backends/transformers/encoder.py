@@ -32,6 +32,7 @@ from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messaging.messages import Job
 from inference.observability import tracing
+from inference.tasks.arrays import Array
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ class Encoder:
         own = self.sequences(job)
         return [self._row_maker.clipped(each, job.parameters) for each in own] if truncates(job) else list(own)
 
-    def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> bytes:
+    def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Outcome:
         return to_json(self.finish(item, rows))
 
 
@@ -209,3 +210,7 @@ def attempt(job: Job, step: Callable[..., Any], *args: Any) -> Any:
 def to_json(value: Any) -> bytes:
     """JSON of a pipeline's result; NumPy and torch numbers become plain ones."""
     return msgspec.json.encode(value, enc_hook=lambda number: number.item())
+
+
+def to_array(value: torch.Tensor) -> Array:
+    return Array(tuple(value.shape), value.float().numpy(force=True).astype("<f4", copy=False).tobytes())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from inference.backends.base import BatchedPipeline
@@ -42,6 +43,12 @@ def counts(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[tuple[int,
     """How many tokens are read of each, and whether it is cut."""
     prepared: list[Any] = [*pipeline.prepare(_jobs(asked))]
     return [(item.input_tokens, item.truncated) for item in prepared]
+
+
+def arrays(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[Any]:
+    """What ``run`` returns, of jobs that want arrays."""
+    prepared = pipeline.prepare([msgspec.structs.replace(job, arrays=True) for job in _jobs(asked)])
+    return [*pipeline.run(prepared)]
 
 
 def direct(folder: Path, task: str) -> Any:

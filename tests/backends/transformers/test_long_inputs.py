@@ -1,5 +1,6 @@
 """What is too long for a model: refused with limit and count, cut, or read in windows. Models take 48 tokens."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from inference.backends.base import BatchedPipeline
 from inference.errors import Invalid
-from tests.backends.transformers.running import Asked, Make, assert_equal, counts, direct, load, plain, run
+from tests.backends.transformers.running import Asked, Make, arrays, assert_equal, counts, direct, load, plain, run
 
 LONGEST = 48
 WORDS = "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town"
@@ -220,6 +221,27 @@ def test_a_stride_that_does_not_work_is_refused(
     assert isinstance(good, list)
     assert isinstance(bad, Invalid)
     assert bad.message.startswith(sentence)
+
+
+# Vectors
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"pooling": "mean"}, {"pooling": "cls", "normalize": True, "dimensions": 5}]
+)
+def test_arrays_have_the_numbers_of_json(loaded: Callable[[str], BatchedPipeline], parameters: dict[str, Any]) -> None:
+    """A text for which something is wrong has its error."""
+    pipeline = loaded("feature_extraction")
+    asked: list[Asked] = [("a boat", parameters), (first_words(20), parameters)]
+    vectors = run(pipeline, asked)
+    made = arrays(pipeline, asked)
+    wanted = (parameters.get("dimensions", 24),) if parameters else (1, 4, 24)
+    assert made[0].shape == wanted
+    assert len(made[0].data) == 4 * math.prod(wanted)
+    for array, expected in zip(made, vectors, strict=True):
+        assert_equal(array.tolist(), expected)
+    [refused] = arrays(pipeline, [("a boat", {"pooling": "mean", "dimensions": 30})])
+    assert isinstance(refused, Invalid)
 
 
 # Parts, for feature-extraction

@@ -9,14 +9,19 @@ from inference.api.dialects.base import Headers
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.generation_result import GenerationResult
-from inference.serving.result import Times
+from inference.serving.result import Output, Times
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 
 
-def write_outputs(outputs: Sequence[bytes | Media], *, many: bool) -> bytes:
+def write_outputs(outputs: Sequence[Output], *, many: bool) -> bytes:
     """What the pipeline returns; for a list of inputs, a list in the same order."""
-    written = [write_media(output) if isinstance(output, Media) else output for output in outputs]
+    written = [output if isinstance(output, bytes) else _written(output) for output in outputs]
     return b"[" + b",".join(written) + b"]" if many else written[0]
+
+
+def _written(output: Media | Array) -> bytes:
+    return write_media(output) if isinstance(output, Media) else msgspec.json.encode(output.tolist())
 
 
 def write_media(media: Media) -> bytes:

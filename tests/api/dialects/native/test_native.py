@@ -26,6 +26,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served, Times
+from inference.tasks.arrays import Array
 from tests.serving.test_generation_result import make_generation, token
 
 LITERALLY = " To send the text literally, use Content-Type: text/plain."
@@ -321,6 +322,7 @@ def test_a_wrong_deadline_names_the_header():
 
 def test_the_output_of_one_input_is_its_bytes():
     assert write_outputs([OUTPUT], many=False) is OUTPUT
+    assert json.loads(write_outputs([Array((2, 1), bytes(8))], many=False)) == [[0.0], [0.0]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
