@@ -118,6 +118,9 @@ class Generated:
     text: str
     logprob: float
     special: bool
+    data: bytes = b""
+    """See ``Token``."""
+    top: tuple[tuple[int, str, float], ...] = ()
     finish_reason: FinishReason | None = None
     output: bytes = b""
 

@@ -219,7 +219,12 @@ class Token(msgspec.Struct, frozen=True, tag=True):
     text: str
     """What it adds to the text, nothing while a character is incomplete. All of them joined are the text."""
     logprob: float
+    """By the model's own scores: before penalties, temperature and the like."""
     special: bool = False
+    data: bytes = b""
+    """Its own bytes, which may be half a character, with the space before a word; of a special one, its name."""
+    top: tuple[tuple[int, str, float], ...] = ()
+    """Of a job that asks for them, the likeliest tokens here: each with its own text and ``logprob``."""
 
 
 FinishReason = Literal["length", "eos_token", "stop_sequence"]

@@ -23,6 +23,7 @@ from inference.serving.generation_result import pipeline_output
 from inference.tasks import TASKS
 from inference.tasks.arrays import Array
 from inference.tasks.media import Media
+from inference.testing.answers import WORD
 from inference.testing.fake_pipeline import FakePipeline
 
 logger = logging.getLogger(__name__)
@@ -169,6 +170,8 @@ class FakeSteppedPipeline:
             text=piece,
             logprob=0.0,
             special=False,
+            data=piece.encode(),
+            top=_top(index, piece, job.parameters.get("top_n_tokens", 0)),
             finish_reason=reason,
             output=self._output(job, "".join(map(str, text.pieces[: text.generated]))) if reason else b"",
         )
@@ -184,6 +187,12 @@ def _prepared(job: Job, description: Description) -> FakeJob:
     read = sum(len(text.split()) for text in task.input.texts(job.input))
     truncated = read > description.longest_input and task.cuts(job.parameters)
     return FakeJob(job, description.longest_input if truncated else read, truncated, generated=len(job.resume))
+
+
+def _top(token: int, text: str, number: int) -> tuple[tuple[int, str, float], ...]:
+    """The token, and others that it might have been."""
+    others = ((token + n, f" {WORD}{n}", -float(n)) for n in range(1, number))
+    return ((token, text, 0.0), *others) if number else ()
 
 
 def array_of(vectors: Any) -> Array:

@@ -80,7 +80,17 @@ DESCRIPTIONS = st.builds(
     streams=st.booleans(),
     chat=st.booleans(),
 )
-TOKENS = st.builds(Token, IDS, COUNTS, COUNTS, TEXTS, NUMBERS, st.booleans())
+TOKENS = st.builds(
+    Token,
+    IDS,
+    COUNTS,
+    COUNTS,
+    TEXTS,
+    NUMBERS,
+    st.booleans(),
+    st.binary(max_size=4),
+    st.lists(st.tuples(COUNTS, TEXTS, NUMBERS), max_size=3).map(tuple),
+)
 GENERATIONS = st.builds(
     Generation,
     st.sampled_from(["length", "eos_token", "stop_sequence"]),

@@ -194,12 +194,20 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-NEWS = {"Result": {"media_type", "tokens", "truncated", "shape"}, "Job": {"arrays"}}
+NEWS = {
+    "Result": {"media_type", "tokens", "truncated", "shape"},
+    "Job": {"arrays"},
+    "Token": {"data", "top"},
+}
 """Fields that the release before does not know."""
 
 
 def without_news(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in NEWS.get(kind, ())}
+    known = {name: value for name, value in fields.items() if name not in NEWS.get(kind, ())}
+    if generation := known.get("generation"):
+        last = generation["last"]
+        known["generation"] = generation | {"last": last and without_news("Token", last)}
+    return known
 
 
 # What the release before says

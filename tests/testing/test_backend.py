@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from inference.backends.base import BatchedPipeline, LoadFailed, SteppedPipeline
+from inference.backends.base import BatchedPipeline, Generated, LoadFailed, SteppedPipeline
 from inference.conf import Conf
 from inference.messaging.messages import Job
 from inference.tasks.arrays import Array
-from inference.testing.backend import FakeBatchedPipeline, array_of, load, words
+from inference.testing.backend import FakeBatchedPipeline, FakeSteppedPipeline, array_of, load, words
 
 
 def test_without_a_test_it_is_a_backend_like_any_other():
@@ -29,6 +29,15 @@ def test_words_are_counted():
     asked = [("one two", {}), ({"text": "one", "text_pair": "two three"}, {}), (long, {"truncate": True})]
     prepared = fake.prepare([Job(id=1, request_id="r", input=i, parameters=p, time_left_s=1) for i, p in asked])
     assert [(item.input_tokens, item.truncated) for item in prepared] == [(2, False), (3, False), (512, True)]
+
+
+def test_tokens_have_bytes_and_others_that_they_might_have_been():
+    fake = load(Conf(task="text-generation"), print)
+    assert isinstance(fake, FakeSteppedPipeline)
+    job = Job(id=1, request_id="r", input="a", parameters={"top_n_tokens": 2}, time_left_s=1, tokens=True)
+    [made] = fake.step(fake.prepare([job]))
+    assert isinstance(made, Generated)
+    assert (made.text, made.data, made.top) == (" and", b" and", ((0, " and", 0.0), (1, " word1", -1.0)))
 
 
 def test_vectors_may_be_arrays():

@@ -165,7 +165,7 @@ class ContinuousBatcher(JobRunner):
         if not progress.first_token_at:
             progress.first_token_at, progress.first_index = now, made.index
         progress.generated += 1
-        token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special)
+        token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special, made.data, made.top)
         if made.finish_reason is None:
             if item.job.tokens and not item.cancelled:
                 self._replies.event(item, token)
