@@ -16,6 +16,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
 from inference.serving.query import Query
+from inference.serving.result import Output
 from inference.serving.service import Service
 from inference.tasks.media import Media
 
@@ -118,8 +119,14 @@ async def _answer(
     service: Service, inputs: Any, parameters: Any, deadline_s: float | None, pipeline: str | None
 ) -> Any:
     result = await service.answer(_context(), lambda: _query(inputs, parameters, deadline_s, pipeline))
-    decoded = [output.data if isinstance(output, Media) else msgspec.json.decode(output) for output in result.outputs]
+    decoded = [_decoded(output) for output in result.outputs]
     return decoded if result.query.many else decoded[0]
+
+
+def _decoded(output: Output) -> Any:
+    if isinstance(output, bytes):
+        return msgspec.json.decode(output)
+    return output.data if isinstance(output, Media) else output.tolist()
 
 
 def _context() -> RequestContext:

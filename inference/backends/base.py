@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, FinishReason, Job
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 
 T = TypeVar("T")
@@ -18,8 +19,8 @@ class LoadFailed(Exception):
     """The pipeline cannot be served. The message is one sentence for the operator."""
 
 
-Outcome = bytes | Media | InferenceError
-"""Of one job: JSON, or a recording or image, or what was wrong with its input."""
+Outcome = bytes | Media | Array | InferenceError
+"""Of one job: JSON; a recording or image; vectors, if it wants arrays; or what was wrong with its input."""
 
 
 class PreparedJob(Protocol):
@@ -35,6 +36,20 @@ class PreparedJob(Protocol):
     def longest(self) -> int: ...
     @property
     def sequences(self) -> int: ...
+
+
+class Counted(Protocol):
+    """A prepared job of a text may say what the model reads of it; then its result says so, too."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Of all its sequences: with special tokens, without padding."""
+        ...
+
+    @property
+    def truncated(self) -> bool:
+        """It was cut, as its request allowed."""
+        ...
 
 
 @runtime_checkable
@@ -103,6 +118,9 @@ class Generated:
     text: str
     logprob: float
     special: bool
+    data: bytes = b""
+    """See ``Token``."""
+    top: tuple[tuple[int, str, float], ...] = ()
     finish_reason: FinishReason | None = None
     output: bytes = b""
 

@@ -173,6 +173,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """It wants each ``Token``."""
     resume: tuple[int, ...] = ()
     """Tokens that an earlier worker generated and the web side has: generation continues after them."""
+    arrays: bool = False
+    """Vectors are wanted as float32, not as JSON."""
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -217,7 +219,12 @@ class Token(msgspec.Struct, frozen=True, tag=True):
     text: str
     """What it adds to the text, nothing while a character is incomplete. All of them joined are the text."""
     logprob: float
+    """By the model's own scores: before penalties, temperature and the like."""
     special: bool = False
+    data: bytes = b""
+    """Its own bytes, which may be half a character, with the space before a word; of a special one, its name."""
+    top: tuple[tuple[int, str, float], ...] = ()
+    """Of a job that asks for them, the likeliest tokens here: each with its own text and ``logprob``."""
 
 
 FinishReason = Literal["length", "eos_token", "stop_sequence"]
@@ -239,7 +246,7 @@ class Generation(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """``output`` is JSON, encoded on the worker's thread, whose bytes the web side joins; or media of a type."""
+    """``output`` is JSON, encoded on the worker's thread, whose bytes the web side joins; or media; or an array."""
 
     id: int
     output: bytes
@@ -249,6 +256,12 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     generation: Generation | None = None
     media_type: str = ""
     """Of an output that is a recording or an image; empty for JSON."""
+    tokens: int = 0
+    """Of the input as the model read it, all its sequences; 0 where it has none, as an image."""
+    truncated: bool = False
+    """The input was cut, as its request allowed."""
+    shape: tuple[int, ...] = ()
+    """Of an output that is float32, little-endian, in C order; empty for JSON and media."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

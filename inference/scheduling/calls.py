@@ -54,6 +54,8 @@ class Work:
     traceparent: str = ""
     version: str = ""
     """Of the model that it was validated for: only workers that serve it get its jobs."""
+    arrays: bool = False
+    """Vectors are wanted as arrays. Workers of the release before return JSON all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class PendingJob:
             events=events.started is not None and self.index == 0,  # a list starts once
             tokens=events.token is not None,
             resume=tuple(self.tokens),
+            arrays=work.arrays,
         )
 
     def accept_token(self, token: Token) -> bool:

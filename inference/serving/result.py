@@ -6,7 +6,11 @@ from inference.errors import InferenceError
 from inference.messaging.messages import Description, Result
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
+
+Output = bytes | Media | Array
+"""JSON, or media, or vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +41,13 @@ class Outcome:
     error: InferenceError | None = None
 
     @property
-    def output(self) -> bytes | Media:
-        """JSON, or media. Raises the error, if there is one."""
+    def output(self) -> Output:
+        """Raises the error, if there is one."""
         if self.result is None:
             raise self.error or RuntimeError("an outcome without result and error")
         result = self.result
+        if result.shape:
+            return Array(result.shape, result.output)
         return Media(result.output, result.media_type) if result.media_type else result.output
 
 
@@ -59,7 +65,7 @@ class RequestResult:
     """Of a request that asked for tokens: one per outcome."""
 
     @property
-    def outputs(self) -> list[bytes | Media]:
+    def outputs(self) -> list[Output]:
         """Of all outcomes. Raises the first error among them."""
         return [outcome.output for outcome in self.outcomes]
 

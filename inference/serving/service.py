@@ -275,6 +275,7 @@ class Service:
             parameters=parameters,
             choices=query.choices,
             partial=partial,
+            arrays=query.arrays,
             admitted_at=admitted_at,
             deadline_at=deadline_at,
             pipeline=record.pipeline,

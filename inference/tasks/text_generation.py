@@ -15,12 +15,16 @@ GENERATION = {
     "stop": Parameter(kind=Texts(16, 100), meaning="the text ends after one of these"),
 }
 
+PARAMETERS = GENERATION | {
+    "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
+    "top_n_tokens": Parameter(kind=Whole(0, 20), meaning="tell so many of the likeliest tokens with each token"),
+}
+
 TASK = Task(
     name="text-generation",
     input=ChatOrTextInput(),
     output="text",
-    parameters=GENERATION
-    | {"return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation")},
+    parameters=PARAMETERS,
     forward=frozenset(GENERATION),
     samples=True,
     example="Once upon a time",

@@ -5,21 +5,25 @@ It loads the pipeline of the test that runs; outside of tests, one with the defa
 
 import logging
 import re
+import struct
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from inference.backends.base import Generated, LoadFailed, Outcome, Turn, at_once
 from inference.conf import Conf
 from inference.errors import InferenceError
-from inference.messaging.messages import FinishReason, Job
+from inference.messaging.messages import Description, FinishReason, Job
 from inference.serving.generation_result import pipeline_output
 from inference.tasks import TASKS
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
+from inference.testing.answers import WORD
 from inference.testing.fake_pipeline import FakePipeline
 
 logger = logging.getLogger(__name__)
@@ -62,10 +66,15 @@ class FakeJob:
     """A prepared job; each word is a token. ``pieces`` are the tokens of its generated text, once that has begun."""
 
     job: Job
-    tokens: int
+    input_tokens: int = 0
+    truncated: bool = False
     sequences: int = 1
     pieces: list[str | Exception] | None = None
     generated: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return max(1, self.input_tokens)
 
     @property
     def longest(self) -> int:
@@ -85,7 +94,7 @@ class FakeBatchedPipeline:
         self._fake = fake
 
     def prepare(self, jobs: Sequence[Job]) -> list[FakeJob]:
-        return [FakeJob(job, max(1, len(str(job.input).split()))) for job in jobs]
+        return [_prepared(job, self.description) for job in jobs]
 
     def run(self, batch: Sequence[FakeJob]) -> list[Outcome]:
         self._fake.delay()
@@ -98,7 +107,11 @@ class FakeBatchedPipeline:
     def _outcome(self, job: Job) -> Outcome:
         try:
             answer = self._fake.answer_to(job.input, job.parameters)
-            return answer if isinstance(answer, Media) else msgspec.json.encode(answer)
+            if isinstance(answer, Media):
+                return answer
+            if job.arrays and TASKS[self.description.task].output == "vectors":
+                return array_of(answer)
+            return msgspec.json.encode(answer)
         except InferenceError as error:
             return error
 
@@ -113,7 +126,7 @@ class FakeSteppedPipeline:
         self._fake = fake
 
     def prepare(self, jobs: Sequence[Job]) -> list[FakeJob]:
-        return [FakeJob(job, max(1, len(str(job.input).split())), generated=len(job.resume)) for job in jobs]
+        return [_prepared(job, self.description) for job in jobs]
 
     def cache_tokens(self, prepared: Collection[FakeJob]) -> int:
         return len(prepared)
@@ -157,6 +170,8 @@ class FakeSteppedPipeline:
             text=piece,
             logprob=0.0,
             special=False,
+            data=piece.encode(),
+            top=_top(index, piece, job.parameters.get("top_n_tokens", 0)),
             finish_reason=reason,
             output=self._output(job, "".join(map(str, text.pieces[: text.generated]))) if reason else b"",
         )
@@ -165,6 +180,31 @@ class FakeSteppedPipeline:
         task = TASKS[self.description.task]
         full_text = task.continues and job.parameters.get("return_full_text") is not False
         return msgspec.json.encode(pipeline_output(job.input, text, full_text=full_text, field=task.text_field))
+
+
+def _prepared(job: Job, description: Description) -> FakeJob:
+    task = TASKS[description.task]
+    read = sum(len(text.split()) for text in task.input.texts(job.input))
+    truncated = read > description.longest_input and task.cuts(job.parameters)
+    return FakeJob(job, description.longest_input if truncated else read, truncated, generated=len(job.resume))
+
+
+def _top(token: int, text: str, number: int) -> tuple[tuple[int, str, float], ...]:
+    """The token, and others that it might have been."""
+    others = ((token + n, f" {WORD}{n}", -float(n)) for n in range(1, number))
+    return ((token, text, 0.0), *others) if number else ()
+
+
+def array_of(vectors: Any) -> Array:
+    """Of nested lists of numbers."""
+    shape: list[int] = []
+    first = vectors
+    while isinstance(first, list):
+        shape.append(len(first))
+        first = first[0]
+    for _ in shape[1:]:
+        vectors = [each for inner in vectors for each in inner]
+    return Array(tuple(shape), struct.pack(f"<{len(vectors)}f", *vectors))
 
 
 def pieces(answer: str | Iterable[str | Exception]) -> list[str | Exception]:

@@ -30,6 +30,9 @@ class Item:
     tokens: int = 1
     longest: int = 1
     sequences: int = 1
+    input_tokens: int = 0
+    """As the model reads them; ``tokens`` is the size by which batches are chosen."""
+    truncated: bool = False
 
     @cached_property
     def chars(self) -> int:
@@ -43,6 +46,8 @@ class Item:
     def take(self, prepared: PreparedJob) -> None:
         self.prepared = prepared
         self.tokens, self.longest, self.sequences = prepared.tokens, prepared.longest, prepared.sequences
+        self.input_tokens = getattr(prepared, "input_tokens", 0)  # see ``base.Counted``
+        self.truncated = getattr(prepared, "truncated", False)
 
 
 class JobReplies(Protocol):

@@ -62,6 +62,7 @@ JOBS = st.builds(
     events=st.booleans(),
     tokens=st.booleans(),
     resume=st.lists(COUNTS, max_size=5).map(tuple),
+    arrays=st.booleans(),
 )
 DESCRIPTIONS = st.builds(
     Description,
@@ -79,7 +80,17 @@ DESCRIPTIONS = st.builds(
     streams=st.booleans(),
     chat=st.booleans(),
 )
-TOKENS = st.builds(Token, IDS, COUNTS, COUNTS, TEXTS, NUMBERS, st.booleans())
+TOKENS = st.builds(
+    Token,
+    IDS,
+    COUNTS,
+    COUNTS,
+    TEXTS,
+    NUMBERS,
+    st.booleans(),
+    st.binary(max_size=4),
+    st.lists(st.tuples(COUNTS, TEXTS, NUMBERS), max_size=3).map(tuple),
+)
 GENERATIONS = st.builds(
     Generation,
     st.sampled_from(["length", "eos_token", "stop_sequence"]),
@@ -93,7 +104,18 @@ ENTRIES = st.one_of(
     st.builds(Started, IDS, COUNTS),
     st.builds(Cleared, IDS),
     TOKENS,
-    st.builds(Result, IDS, st.binary(max_size=50), NUMBERS, NUMBERS, COUNTS, st.none() | GENERATIONS),
+    st.builds(
+        Result,
+        IDS,
+        st.binary(max_size=50),
+        NUMBERS,
+        NUMBERS,
+        COUNTS,
+        st.none() | GENERATIONS,
+        tokens=COUNTS,
+        truncated=st.booleans(),
+        shape=st.lists(COUNTS, max_size=3).map(tuple),
+    ),
     st.builds(Error, IDS, TEXTS, TEXTS),
     st.builds(Returned, IDS, st.sampled_from(["cancelled", "expired", "draining", "full", "no_go"])),
 )

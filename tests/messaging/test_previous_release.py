@@ -194,6 +194,22 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
+NEWS = {
+    "Result": {"media_type", "tokens", "truncated", "shape"},
+    "Job": {"arrays"},
+    "Token": {"data", "top"},
+}
+"""Fields that the release before does not know."""
+
+
+def without_news(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in fields.items() if name not in NEWS.get(kind, ())}
+    if generation := known.get("generation"):
+        last = generation["last"]
+        known["generation"] = generation | {"last": last and without_news("Token", last)}
+    return known
+
+
 # What the release before says
 
 DESCRIPTION: dict[str, Any] = {
@@ -353,7 +369,7 @@ def test_a_hello_is_understood(message: Any):
 def test_a_submit_is_understood(jobs: tuple[Job, ...], worker: str):
     understood = old_decode(encode(Submit(A, jobs, worker)))
     assert understood.reply_channel == A
-    assert [plain(job) for job in understood.jobs] == [plain(job) for job in jobs]
+    assert [plain(job) for job in understood.jobs] == [without_news("Job", plain(job)) for job in jobs]
 
 
 @steady
@@ -369,8 +385,9 @@ def test_replies_are_understood(entries: tuple[Any, ...]):
     sent = Replies(W, tuple(entry for entry in entries if type(entry).__name__ != "Cleared"))
     understood = old_decode(encode(sent))
     assert understood.worker == W
-    wanted = [{name: value for name, value in plain(entry).items() if name != "media_type"} for entry in sent.entries]
-    assert list(plain(understood.entries)) == wanted
+    assert list(plain(understood.entries)) == [
+        without_news(type(entry).__name__, plain(entry)) for entry in sent.entries
+    ]
 
 
 @steady

@@ -47,6 +47,10 @@ async def test_answers_are_in_the_order_of_the_inputs_whatever_the_order_they_ca
     assert outputs(call) == [b"0", b"1", b"2"]
 
 
+async def test_a_job_says_that_its_vectors_are_wanted_as_arrays():
+    assert [make_call(1, arrays=arrays).jobs[0].as_job(10.0).arrays for arrays in (True, False)] == [True, False]
+
+
 async def test_the_first_answer_of_a_job_wins():
     call = make_call(2)
     call.answer(call.jobs[0], answer(b"first"))

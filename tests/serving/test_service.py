@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.result import Served
 from inference.serving.service import SILENT, Service
+from inference.tasks.arrays import Array
 from tests import virtual_time
 from tests.messaging.recording_layer import RecordingLayer
 from tests.scheduling.test_host_registry import DESCRIPTION, part, status
@@ -117,6 +119,13 @@ def test_requests_that_wait_for_the_first_worker_are_answered_before_the_process
             await asking
 
     virtual_time.run(scenario())
+
+
+async def test_vectors_come_as_arrays(monkeypatch: pytest.MonkeyPatch):
+    array = Answer(Result(0, b"12345678", 0.0, 0.0, 1, shape=(2, 1)), "w", waited_ms=0.0, times_sent=1)
+    service, dispatcher = service_of_two()
+    monkeypatch.setattr(dispatcher, "run", AsyncMock(return_value=[array, ANSWER]))
+    assert await ask(service, query(pipeline="words")) == [Array((2, 1), b"12345678"), b'"an answer"']
 
 
 async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model():

@@ -28,6 +28,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(1, 4096): ([1, 4096], [0, 4097, 5.0, *NO_NUMBERS]),
     WHOLE.format(0, 2**31 - 1): ([0, 2**31 - 1], [-1, 2**31, 0.0, *NO_NUMBERS]),
     WHOLE.format(1, 16): ([1, 16], [0, 17, 2.0, *NO_NUMBERS]),
+    WHOLE.format(0, 20): ([0, 20], [-1, 21, 2.0, *NO_NUMBERS]),
     WHOLE.format(0, 100): ([0, 100], [-1, 101, 2.0, *NO_NUMBERS]),
     WHOLE.format(0, 4096): ([0, 4096], [-1, 4097, 2.0, *NO_NUMBERS]),
     WHOLE.format(2, 4097): ([2, 4097], [1, 4098, 2.0, *NO_NUMBERS]),

@@ -8,7 +8,7 @@ from inference.backends.transformers.encoder import Encoder, attempt, pipeline_p
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob
 from inference.conf import Conf
-from inference.errors import InferenceError
+from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
 
 
@@ -28,15 +28,26 @@ class Chunked(Encoder):
 
     @abstractmethod
     def check_uncut(self, job: Job) -> None:
-        """Raises ``Invalid``. Called where a row has the model's whole length, so that something may be cut off."""
+        """Raises ``Invalid`` if something is cut off. Called where a row has the model's whole length."""
 
     def _prepare(self, job: Job) -> TokenizedJob:
         text = self._row_maker.clipped(job.input, job.parameters) if truncates(job) else job.input
         pre = self._pipe._preprocess_params | self._pipe._sanitize_parameters(**pipeline_parameters(job))[0]
         rows = [self._as_row(chunk) for chunk in self._pipe.preprocess(text, **pre)]
-        if max(row.length for row in rows) >= self.description.longest_input and not truncates(job):
+        full = max(row.length for row in rows) >= self.description.longest_input
+        if full and not truncates(job):
             self.check_uncut(job)
-        return self.checked(job, rows)
+        item = self.checked(job, rows)
+        item.truncated = full and truncates(job) and (text != job.input or self._is_cut(job))
+        return item
+
+    def _is_cut(self, job: Job) -> bool:
+        """``preprocess`` does not say so of a text that fills the model's whole length."""
+        try:
+            self.check_uncut(job)
+        except Invalid:
+            return True
+        return False
 
     def _as_row(self, chunk: dict[str, Any]) -> Row:
         names = [name for name in self._tokenizer.model_input_names if name in chunk]

@@ -32,6 +32,7 @@ from inference.conf import Conf
 from inference.errors import InferenceError, InferenceFailed, Invalid
 from inference.messaging.messages import Job
 from inference.observability import tracing
+from inference.tasks.arrays import Array
 
 logger = logging.getLogger(__name__)
 
@@ -157,13 +158,18 @@ class Encoder:
 
     def fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
         """The job with its rows, which are cut where it asks for that. Raises ``Invalid``."""
-        if truncates(job):
-            limit = self.limit(job)
-            rows = [
+        if not truncates(job):
+            return self.checked(job, rows)
+        limit = self.limit(job)
+        item = self.checked(
+            job,
+            [
                 self._row_maker.cut(each, limit, job.parameters) if row.length > limit else row
                 for each, row in zip(own, rows, strict=True)
-            ]
-        return self.checked(job, rows)
+            ],
+        )
+        item.truncated = any(row.length > limit for row in rows) or list(own) != list(self.sequences(job))
+        return item
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         """Raises ``Invalid``."""
@@ -174,7 +180,7 @@ class Encoder:
         own = self.sequences(job)
         return [self._row_maker.clipped(each, job.parameters) for each in own] if truncates(job) else list(own)
 
-    def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> bytes:
+    def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Outcome:
         return to_json(self.finish(item, rows))
 
 
@@ -204,3 +210,7 @@ def attempt(job: Job, step: Callable[..., Any], *args: Any) -> Any:
 def to_json(value: Any) -> bytes:
     """JSON of a pipeline's result; NumPy and torch numbers become plain ones."""
     return msgspec.json.encode(value, enc_hook=lambda number: number.item())
+
+
+def to_array(value: torch.Tensor) -> Array:
+    return Array(tuple(value.shape), value.float().numpy(force=True).astype("<f4", copy=False).tobytes())

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from inference.backends.base import Outcome
 from inference.backends.transformers.embedder import NO_SETTINGS, Embedder
-from inference.backends.transformers.encoder import truncates
+from inference.backends.transformers.encoder import to_array, truncates
 from inference.backends.transformers.pooling import average, pooled_by
 from inference.backends.transformers.rows import Row, TokenizedJob, check_length
 from inference.backends.transformers.sequences import TextOrPair
@@ -42,11 +43,17 @@ class FeatureExtraction(Embedder):
         return TokenizedJob(job, rows)
 
     def finish(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Any:
-        """Parts of a long text count by their tokens."""
+        return self._vectors(item, rows).tolist()
+
+    def _answer(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> Outcome:
+        return to_array(self._vectors(item, rows)) if item.job.arrays else super()._answer(item, rows)
+
+    def _vectors(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> torch.Tensor:
+        """``[1, tokens, size]``, or ``[size]`` where they are pooled. Parts of a long text count by their tokens."""
         given, own = item.job.parameters, self.embedding if _own_way(item.job) else None
         pooling = given.get("pooling", "none")
         if pooling == "none":
-            found = rows[0]["last_hidden_state"].float()
+            found: torch.Tensor = rows[0]["last_hidden_state"].float()
         else:
             found = average([row["pooled"] for row in rows], [row.length for row in item.rows])
         if own:
@@ -58,7 +65,7 @@ class FeatureExtraction(Embedder):
             found = found[:, :wanted]
         if normalizes:
             found = torch.nn.functional.normalize(found, dim=-1)
-        return found.tolist() if pooling == "none" else found[0].tolist()
+        return found if pooling == "none" else found[0]
 
     def _check(self, job: Job) -> None:
         """Raises ``Invalid`` for parameters that do not go together, or not with this model."""

@@ -1,7 +1,10 @@
 """image-feature-extraction."""
 
+from dataclasses import replace
 from typing import Any
 
+from inference.backends.base import Outcome
+from inference.backends.transformers.encoder import to_array
 from inference.backends.transformers.image_task import ImageTask
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.stacked import StackedJob
@@ -34,6 +37,11 @@ class ImageFeatureExtraction(ImageTask):
         if item.postprocess.get("pool") and outputs.get("pooler_output") is None:
             raise Invalid(f"{self.description.model} has no vector for the whole image; leave pool out.")
         return super().finish(item, outputs)
+
+    def _answer(self, item: StackedJob, outputs: Any) -> Outcome:
+        if not item.job.arrays:
+            return super()._answer(item, outputs)
+        return to_array(self.finish(replace(item, postprocess={**item.postprocess, "return_tensors": True}), outputs))
 
 
 TASK = TransformersTask(

@@ -37,9 +37,11 @@ class TokenizedJob:
     postprocess: dict[str, Any] = field(default_factory=dict)
     tokens: int = 0
     longest: int = 0
+    input_tokens: int = 0
+    truncated: bool = False
 
     def __post_init__(self) -> None:
-        self.tokens = sum(row.length for row in self.rows)
+        self.tokens = self.input_tokens = sum(row.length for row in self.rows)
         self.longest = max(row.length for row in self.rows)
 
     @property

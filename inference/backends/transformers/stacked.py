@@ -33,6 +33,9 @@ class StackedJob:
     extras: Mapping[str, Any] = field(default_factory=dict)
     postprocess: Mapping[str, Any] = field(default_factory=dict)
     sequences: int = 1
+    input_tokens: int = 0
+    """Of the text that comes with an image."""
+    truncated: bool = False
 
     @property
     def tokens(self) -> int:

@@ -38,9 +38,11 @@ class TableQuestionAnswering(Unbatched):
             raise Invalid(f"This model's tokenizer cannot take the table: {error}.") from error
         ids = inputs["input_ids"][0].tolist()
         check_length(len(ids), self.description.longest_input, "The query with the table")
-        if not inputs["token_type_ids"][0, :, ROW].any():
+        if not (last_row := int(inputs["token_type_ids"][0, :, ROW].max())):
             raise Invalid("No row of the table fits beside the query; shorten the query or the cells.")
-        return TokenizedJob(job, [Row({"input_ids": ids}, {**inputs, "table": table})])
+        item = TokenizedJob(job, [Row({"input_ids": ids}, {**inputs, "table": table})])
+        item.truncated = cells != job.input["table"] or last_row < len(table)
+        return item
 
     def _clipped(self, table: dict[str, list[str]]) -> dict[str, list[str]]:
         """Without rows and ends of cells that are too much in any case, since each cell has at least one token.

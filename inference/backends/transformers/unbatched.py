@@ -104,6 +104,8 @@ class UnbatchedTextGeneration(Unbatched):
     """Whole texts, one after the other. Tokens that an earlier worker generated are generated again."""
 
     def _prepare(self, job: Job) -> GenerationJob:
+        if job.parameters.get("top_n_tokens"):
+            raise Invalid("This model generates texts as a whole, without their tokens; leave top_n_tokens out.")
         generated = GenerationJob(job, super()._prepare(job).rows)
         wanted = job.parameters.get("max_new_tokens")
         room = check_room(generated.prompt_tokens, wanted, self.description.longest_input)
@@ -131,6 +133,7 @@ class UnbatchedTextGeneration(Unbatched):
     def _call(self, item: GenerationJob) -> bytes:
         counter = StepCounter(item)
         parameters = item.job.parameters | item.postprocess | {"stopping_criteria": StoppingCriteriaList([counter])}
+        parameters.pop("top_n_tokens", None)
         if "seed" in parameters:
             torch.manual_seed(parameters.pop("seed"))
         if "stop" in parameters:

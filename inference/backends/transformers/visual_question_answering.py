@@ -37,7 +37,7 @@ class VisualQuestionAnswering(ImageTask):
         image = self.read(job)
         with preprocessing(image):
             tensors = self._pipe.image_processor(images=image, return_tensors="pt").to(self._model.dtype)
-        return StackedJob(job, dict(tensors), {"question": question})
+        return StackedJob(job, dict(tensors), {"question": question}, input_tokens=question.length)
 
     @torch.inference_mode()
     def forward(self, group: Sequence[StackedJob]) -> list[Any]:

@@ -10,6 +10,7 @@ from inference.backends.base import FAILED, BatchedPipeline, Outcome, check_numb
 from inference.backends.sizes import computed_tokens
 from inference.errors import InferenceError
 from inference.messaging.messages import Closing, Error, Result, Returned, Started, Totals
+from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 from inference.worker.batching.bisection import Bisection, is_out_of_memory
 from inference.worker.batching.policy import BatchLimits, choose_batch
@@ -135,8 +136,17 @@ class Batcher(JobRunner):
                 closing = Error(item.job.id, outcome.code, outcome.message)
             else:
                 queue_ms = (started - item.received_at) * 1000
-                output, kind = (outcome.data, outcome.type) if isinstance(outcome, Media) else (outcome, "")
-                closing = Result(item.job.id, output, queue_ms, inference_ms, len(items), media_type=kind)
+                closing = Result(
+                    item.job.id,
+                    outcome if isinstance(outcome, bytes) else outcome.data,
+                    queue_ms,
+                    inference_ms,
+                    len(items),
+                    media_type=outcome.type if isinstance(outcome, Media) else "",
+                    tokens=item.input_tokens,
+                    truncated=item.truncated,
+                    shape=outcome.shape if isinstance(outcome, Array) else (),
+                )
             self._close(item, closing)
 
     async def _run_once(self, batch: Sequence[Item], thread: ThreadExecutor) -> list[Outcome]:

@@ -165,7 +165,7 @@ class ContinuousBatcher(JobRunner):
         if not progress.first_token_at:
             progress.first_token_at, progress.first_index = now, made.index
         progress.generated += 1
-        token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special)
+        token = Token(item.job.id, made.index, made.token, made.text, made.logprob, made.special, made.data, made.top)
         if made.finish_reason is None:
             if item.job.tokens and not item.cancelled:
                 self._replies.event(item, token)
@@ -181,7 +181,17 @@ class ContinuousBatcher(JobRunner):
         )
         self._note_end(item.tokens + generation.generated_tokens, progress.model_ms)
         queue_ms, inference_ms = (progress.joined_at - item.received_at) * 1000, (now - progress.joined_at) * 1000
-        self._close(item, Result(item.job.id, made.output, queue_ms, inference_ms, progress.batch_size, generation))
+        result = Result(
+            item.job.id,
+            made.output,
+            queue_ms,
+            inference_ms,
+            progress.batch_size,
+            generation,
+            tokens=item.input_tokens,
+            truncated=item.truncated,
+        )
+        self._close(item, result)
 
     async def _outcomes(self, items: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
         """One step; if it fails, only the failing jobs are affected."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from inference.backends.base import BatchedPipeline
@@ -25,14 +26,29 @@ def load(folder: Path | str, **options: Any) -> BatchedPipeline:
 
 
 def run(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[Any]:
-    jobs = [
-        Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
-        for number, (text, parameters) in enumerate(asked)
-    ]
-    prepared = pipeline.prepare(jobs)
+    prepared = pipeline.prepare(_jobs(asked))
     ran = iter(pipeline.run([item for item in prepared if not isinstance(item, InferenceError)]))
     outcomes = [item if isinstance(item, InferenceError) else next(ran) for item in prepared]
     return [json.loads(outcome) if isinstance(outcome, bytes) else outcome for outcome in outcomes]
+
+
+def _jobs(asked: Sequence[Asked]) -> list[Job]:
+    return [
+        Job(id=number, request_id=f"request {number}", input=text, parameters=parameters, time_left_s=60)
+        for number, (text, parameters) in enumerate(asked)
+    ]
+
+
+def counts(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[tuple[int, bool]]:
+    """How many tokens are read of each, and whether it is cut."""
+    prepared: list[Any] = [*pipeline.prepare(_jobs(asked))]
+    return [(item.input_tokens, item.truncated) for item in prepared]
+
+
+def arrays(pipeline: BatchedPipeline, asked: Sequence[Asked]) -> list[Any]:
+    """What ``run`` returns, of jobs that want arrays."""
+    prepared = pipeline.prepare([msgspec.structs.replace(job, arrays=True) for job in _jobs(asked)])
+    return [*pipeline.run(prepared)]
 
 
 def direct(folder: Path, task: str) -> Any:

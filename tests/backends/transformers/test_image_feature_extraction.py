@@ -7,7 +7,7 @@ from inference.errors import Invalid
 from tests import tiny_image_models as tiny
 from tests import tiny_media_models
 from tests.backends.transformers.pictures import check_batch, picture, pictures, shown
-from tests.backends.transformers.running import Asked, Make, direct, load, run
+from tests.backends.transformers.running import Asked, Make, arrays, direct, load, run
 
 NAME = "image-feature-extraction"
 
@@ -22,6 +22,10 @@ def test_together_or_alone_it_answers_what_the_stock_pipeline_answers(folder_of:
     assert pipeline.description.task == NAME
     assert (len(answers[0]), len(answers[0][0]), len(answers[0][0][0])) == (1, 17, 24)
     assert (len(answers[1]), len(answers[1][0])) == (1, 24)
+    made = arrays(pipeline, asked)
+    assert [array.shape for array in made[:2]] == [(1, 17, 24), (1, 24)]
+    for array, vectors in zip(made, run(pipeline, asked), strict=True):
+        assert array.tolist() == vectors
 
 
 def test_a_vector_that_the_model_was_not_trained_for_is_refused(folder_of: Callable[[Make], Path]) -> None:

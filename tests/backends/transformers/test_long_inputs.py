@@ -1,5 +1,6 @@
 """What is too long for a model: refused with limit and count, cut, or read in windows. Models take 48 tokens."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from inference.backends.base import BatchedPipeline
 from inference.errors import Invalid
-from tests.backends.transformers.running import Make, assert_equal, direct, load, plain, run
+from tests.backends.transformers.running import Asked, Make, arrays, assert_equal, counts, direct, load, plain, run
 
 LONGEST = 48
 WORDS = "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town"
@@ -100,6 +101,37 @@ def test_a_mask_must_be_in_what_is_left(loaded: Callable[[str], BatchedPipeline]
     assert absent.message == "The input has no [MASK]; put one where a word is to be filled in."
 
 
+# What is counted
+
+FULL = first_words(LONGEST - 2)
+"""As long as the model takes, and not longer."""
+
+
+@pytest.mark.parametrize("name", ["text_classification", "feature_extraction", "token_classification"])
+def test_tokens_are_counted_as_the_model_reads_them(loaded: Callable[[str], BatchedPipeline], name: str) -> None:
+    """With special tokens, after the cut, and without the padding of a batch of all lengths."""
+    asked: list[Asked] = [("a boat", {}), ("a boat", CUT), (FULL, CUT), (f"{FULL} a", CUT), (LONG * 50, CUT)]
+    assert counts(loaded(name), asked) == [(4, False), (4, False), (48, False), (48, True), (48, True)]
+
+
+def test_tokens_of_all_sequences_of_an_input_count(loaded: Callable[[str], BatchedPipeline]) -> None:
+    compared: dict[str, Any] = {"source_sentence": FULL, "sentences": ["a boat", FULL]}
+    longer = compared | {"sentences": ["a boat", f"{FULL} a"]}
+    assert counts(loaded("sentence_similarity"), [(compared, CUT), (longer, CUT)]) == [(100, False), (100, True)]
+    labels = hypotheses("a boat", "town", hypothesis_template="About {}")  # with "about", and three special tokens
+    asked: list[Asked] = [("a boat", labels), (first_words(42), labels | CUT), (first_words(43), labels | CUT)]
+    assert counts(loaded("zero_shot_classification"), asked) == [(15, False), (95, False), (96, True)]
+    parts: list[Asked] = [(LONG, {"pooling": "mean", "chunk": True})]
+    assert counts(loaded("feature_extraction"), parts) == [(8 * 48 + 34, False)]
+    windows: list[Asked] = [(first_words(60), {"stride": 10, "aggregation_strategy": "simple"})]
+    assert counts(loaded("token_classification"), windows) == [(48 + 2 + 24, False)]
+
+
+def test_a_mask_is_a_token(loaded: Callable[[str], BatchedPipeline]) -> None:
+    asked: list[Asked] = [("a [MASK]", {}), (f"a [MASK] {LONG}", CUT), (f"[MASK] {first_words(45)}", CUT)]
+    assert counts(loaded("fill_mask"), asked) == [(4, False), (48, True), (48, False)]
+
+
 # zero-shot-classification
 
 
@@ -189,6 +221,27 @@ def test_a_stride_that_does_not_work_is_refused(
     assert isinstance(good, list)
     assert isinstance(bad, Invalid)
     assert bad.message.startswith(sentence)
+
+
+# Vectors
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"pooling": "mean"}, {"pooling": "cls", "normalize": True, "dimensions": 5}]
+)
+def test_arrays_have_the_numbers_of_json(loaded: Callable[[str], BatchedPipeline], parameters: dict[str, Any]) -> None:
+    """A text for which something is wrong has its error."""
+    pipeline = loaded("feature_extraction")
+    asked: list[Asked] = [("a boat", parameters), (first_words(20), parameters)]
+    vectors = run(pipeline, asked)
+    made = arrays(pipeline, asked)
+    wanted = (parameters.get("dimensions", 24),) if parameters else (1, 4, 24)
+    assert made[0].shape == wanted
+    assert len(made[0].data) == 4 * math.prod(wanted)
+    for array, expected in zip(made, vectors, strict=True):
+        assert_equal(array.tolist(), expected)
+    [refused] = arrays(pipeline, [("a boat", {"pooling": "mean", "dimensions": 30})])
+    assert isinstance(refused, Invalid)
 
 
 # Parts, for feature-extraction

@@ -17,7 +17,7 @@ from inference.backends.transformers.answer_spans import best_spans
 from inference.errors import EmptyInput, Invalid
 from inference.tasks import TASKS
 from inference.tasks.inputs import QuestionInput
-from tests.backends.transformers.running import Asked, assert_equal, load, run
+from tests.backends.transformers.running import Asked, assert_equal, counts, load, run
 from tests.serving.test_validation import describe
 from tests.tasks.test_inputs import LONG, refusal
 
@@ -71,6 +71,12 @@ def test_windows_of_one_input_run_in_parts_where_a_batch_is_small(folder: Path, 
     small = load(folder, max_batch_tokens=60)
     for part, whole in zip(run(small, asked), run(pipeline, asked), strict=True):
         assert_equal(part, whole)
+
+
+def test_tokens_of_all_windows_count(pipeline: BatchedPipeline) -> None:
+    """The question is in each of them: of 48 tokens, 43 are left for the context, 10 of them from the one before."""
+    asked: list[Asked] = [(question(), {}), (question(context="stone " * 100), {"doc_stride": 10})]
+    assert counts(pipeline, asked) == [(2 + 20 + 3, False), (100 + 2 * 10 + 3 * 5, False)]
 
 
 def test_an_answer_says_where_in_the_whole_context_it_is(pipeline: BatchedPipeline) -> None:

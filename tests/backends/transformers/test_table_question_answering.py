@@ -11,7 +11,7 @@ from inference.backends.base import BatchedPipeline, LoadFailed
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.errors import Invalid
 from inference.tasks.inputs import TableInput
-from tests.backends.transformers.running import Asked, Make, assert_equal, direct, load, plain, run
+from tests.backends.transformers.running import Asked, Make, assert_equal, counts, direct, load, plain, run
 from tests.tasks.test_inputs import check, refusal
 
 LIKE = '{"query": "a text", "table": {"name": ["Ada", "Alan"], "born": ["1815", "1912"]}}'
@@ -96,6 +96,10 @@ def test_rows_that_do_not_fit_are_left_out_where_that_is_asked_for(folder: Path,
         ],
     )
     assert_equal(good, run(pipeline, [(about(), {})])[0])
+    fits, far = about(), about({"a": ["1", "stone " * 2000]})
+    whole, *parts = counts(pipeline, [(each, {"truncate": True}) for each in (fits, long, far)])
+    assert whole == (counts(pipeline, [(fits, {})])[0][0], False)
+    assert all(0 < tokens <= 48 and truncated for tokens, truncated in parts)
     assert_equal(cut, plain(direct(folder, "table-question-answering")(**long)))
     assert isinstance(bad, Invalid)
     assert bad.message.startswith("The query with the table has 1")

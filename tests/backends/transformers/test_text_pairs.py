@@ -9,7 +9,7 @@ import pytest
 
 from inference.backends.base import LoadFailed
 from inference.errors import Invalid
-from tests.backends.transformers.running import Asked, Make, assert_equal, direct, load, plain, run
+from tests.backends.transformers.running import Asked, Make, assert_equal, counts, direct, load, plain, run
 
 LONG = "stone " * 100
 
@@ -124,6 +124,12 @@ def test_the_best_may_be_enough_and_have_their_texts(cross_encoder: Path) -> Non
     assert_equal(top, best[:2])
     assert_equal(more, best)
     assert_equal(texts, [each | {"text": asked["texts"][each["index"]]} for each in best])
+
+
+def test_tokens_of_each_text_with_the_query_count(cross_encoder: Path) -> None:
+    whole, long = ranking("where", "in town", "stone " * 44), ranking("where", "in town", "stone " * 45)
+    asked: list[Asked] = [(whole, {}), (whole, {"truncate": True}), (long, {"truncate": True})]
+    assert counts(load(cross_encoder, task="text-ranking"), asked) == [(54, False), (54, False), (54, True)]
 
 
 def test_a_text_that_is_too_long_has_its_own_error_or_is_cut(cross_encoder: Path) -> None:

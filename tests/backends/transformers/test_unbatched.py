@@ -226,6 +226,14 @@ def passes(made: Any, item: Any) -> int:
     return len(calls)
 
 
+def test_who_asks_for_more_than_the_text_is_told(whole: Any) -> None:
+    given = Job(id=0, request_id="r", input="once", parameters={"max_new_tokens": 2, "top_n_tokens": 0}, time_left_s=60)
+    [fine] = whole.prepare([given])
+    assert b"generated_text" in whole.run([fine])[0]
+    [refused] = whole.prepare([msgspec.structs.replace(given, parameters={"top_n_tokens": 2})])
+    assert refused.message == ("This model generates texts as a whole, without their tokens; leave top_n_tokens out.")
+
+
 def test_warm_up_tells_what_a_step_costs(whole: Any) -> None:
     assert [(jobs, steps) for jobs, steps, _ in whole.warm_up_costs] == [(1, 2), (1, 16)]
 

@@ -10,7 +10,7 @@ from inference.backends.base import BatchedPipeline, LoadFailed
 from inference.errors import Invalid
 from tests import reference, tiny_media_models
 from tests.backends.transformers.pictures import check_batch, is_opaque
-from tests.backends.transformers.running import Asked, assert_equal, load, run
+from tests.backends.transformers.running import Asked, assert_equal, counts, load, run
 
 NAME = "visual-question-answering"
 CASES = [case for case in reference.cases(NAME) if is_opaque(case.input["image"])]
@@ -42,6 +42,7 @@ def test_questions_of_all_lengths_share_a_forward_pass(pipeline: Any, monkeypatc
     image = given(CASES[1])["image"]
     asked: list[Asked] = [({"image": image, "question": "boat " * words}, {}) for words in (1, 5, 30, 2)]
     alone = [run(pipeline, [each])[0] for each in asked]
+    assert counts(pipeline, asked) == [(3, False), (7, False), (32, False), (4, False)]
     batches: list[int] = []
     forward = pipeline._model.forward
 

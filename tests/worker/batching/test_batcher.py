@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from inference.backends.base import FAILED, Outcome
 from inference.messaging.messages import Error, Event, Result, Returned, Totals
+from inference.tasks.arrays import Array
+from inference.tasks.media import Media
 from inference.worker.batching.cost_model import MEMORY
 from inference.worker.batching.policy import BatchLimits
 from inference.worker.executors import Executors
@@ -33,6 +36,13 @@ from tests.worker.bench import (
     virtual,
 )
 
+
+@dataclass(frozen=True)
+class ReadTokens(Tokens):
+    input_tokens: int = 0
+    truncated: bool = False
+
+
 # Batches
 
 
@@ -41,6 +51,28 @@ async def test_each_job_gets_its_own_answer():
         b.add("one", "two", "three", "four", "five")
         assert await b.outputs() == [b'"ONE"', b'"TWO"', b'"THREE"', b'"FOUR"', b'"FIVE"']
         assert b.pipeline.batches == [["one", "two", "three"], ["four", "five"]]
+
+
+async def test_a_result_says_how_many_tokens_were_read_and_whether_the_rest_was_cut():
+    async with bench(size=3) as b:
+        prepared = [Tokens("an image", 9), ReadTokens("a text", 1, input_tokens=7), ReadTokens("cut", 1, 1, 512, True)]
+        b.pipeline.prepare = lambda jobs: prepared  # type: ignore[method-assign]
+        b.add("an image", "a text", "cut")
+        closed = [closing for closing in await b.all_closed() if isinstance(closing, Result)]
+        assert [(closing.tokens, closing.truncated) for closing in closed] == [(0, False), (7, False), (512, True)]
+
+
+async def test_a_result_has_the_shape_of_an_array():
+    async with bench() as b:
+        outcomes: list[Outcome] = [Array((2, 1), b"12345678"), Media(b"...", "audio/wav"), b"{}"]
+        b.pipeline.run = lambda batch: [outcomes[int(each.text)] for each in batch]  # type: ignore[method-assign]
+        b.add("0", "1", "2")
+        closed = [closing for closing in await b.all_closed() if isinstance(closing, Result)]
+        assert [(closing.output, closing.shape, closing.media_type) for closing in closed] == [
+            (b"12345678", (2, 1), ""),
+            (b"...", (), "audio/wav"),
+            (b"{}", (), ""),
+        ]
 
 
 async def test_while_a_batch_runs_new_jobs_wait_and_then_run_together():

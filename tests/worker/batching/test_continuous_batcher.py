@@ -41,6 +41,7 @@ class Count:
     tokens: int = 3
     longest: int = 3
     sequences: int = 1
+    input_tokens: int = 3
 
 
 @dataclass(eq=False)
@@ -214,6 +215,7 @@ def test_tokens_are_said_in_order_and_the_last_with_the_result():
     assert abs(generation.token_ms - STEP_S * 1000) < 1
     assert generation.first_token_ms >= STEP_S * 1000
     assert b.result(0).output == b"[4]"
+    assert (b.result(0).tokens, b.result(0).truncated) == (3, False)
 
 
 def test_no_tokens_are_sent_where_none_were_asked_for():

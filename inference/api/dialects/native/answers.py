@@ -23,7 +23,9 @@ def _write_outcome(outcome: Outcome) -> bytes:
     if outcome.error is not None:
         return write_error(outcome.error)
     output = outcome.output
-    return write_media(output) if isinstance(output, Media) else output
+    if isinstance(output, bytes):
+        return output
+    return write_media(output) if isinstance(output, Media) else msgspec.json.encode(output.tolist())
 
 
 def write_media(media: Media) -> bytes:
@@ -58,16 +60,23 @@ def write_headers(
 
 def write_details(generation: GenerationResult, output: bytes) -> bytes:
     """The pipeline's answer to one input, with its tokens and why it ended."""
-    details = {
+    details: dict[str, Any] = {
         "finish_reason": generation.finish_reason,
         "generated_tokens": len(generation.tokens),
         "seed": generation.seed,
         "prefill": [],
         "tokens": [token_fields(token) for token in generation.tokens],
     }
+    if any(token.top for token in generation.tokens):
+        details["top_tokens"] = [top_fields(token) for token in generation.tokens]
     answer = msgspec.json.decode(output)[0]
     return msgspec.json.encode([answer | {"details": details}])
 
 
 def token_fields(token: Token) -> dict[str, Any]:
     return {"id": token.token, "text": token.text, "logprob": token.logprob, "special": token.special}
+
+
+def top_fields(token: Token) -> list[dict[str, Any]]:
+    """The likeliest tokens in its place."""
+    return [{"id": each, "text": text, "logprob": logprob} for each, text, logprob in token.top]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Headers
-from inference.api.dialects.native.answers import error_fields, token_fields
+from inference.api.dialects.native.answers import error_fields, token_fields, top_fields
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.context import RequestContext
@@ -56,7 +56,7 @@ class EventWriter:
 def write_token(token: Token, **end: Any) -> bytes:
     """An event; that of the last token has the ``end`` as well."""
     fields = {"index": token.index + 1, "token": token_fields(token), "generated_text": None, "details": None, **end}
-    return _event(fields)
+    return _event(fields | {"top_tokens": top_fields(token)} if token.top else fields)
 
 
 def _event(fields: dict[str, Any]) -> bytes:

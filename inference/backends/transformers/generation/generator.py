@@ -16,6 +16,7 @@ from inference.backends.transformers.generation.preparation import TextPreparati
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.generation.to_the_end import to_the_end
+from inference.backends.transformers.generation.vocabulary import Vocabulary
 from inference.backends.transformers.loaded import Loaded
 from inference.conf import Conf
 from inference.errors import InferenceError
@@ -51,6 +52,7 @@ class Generator:
         self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest)
         self._requests = TextPreparation(loaded.pipe, self.description, longest, self.cache.capacity)
         self._special = frozenset(loaded.pipe.tokenizer.all_special_ids)
+        self._vocabulary = Vocabulary(loaded.pipe.tokenizer)
 
     def prepare(self, jobs: Sequence[Job]) -> list[Text | InferenceError]:
         return [attempt(job, self._requests.text, job) for job in jobs]
@@ -138,6 +140,8 @@ class Generator:
             text=piece,
             logprob=token.logprob,
             special=token.token in self._special,
+            data=self._vocabulary.bytes_of(token.token),
+            top=tuple((each, self._vocabulary.text_of(each), logprob) for each, logprob in token.top),
             finish_reason=reason,
             output=output,
         )

@@ -16,7 +16,7 @@ from inference.backends.transformers.rows import check_length, check_room
 from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
 
-OURS = frozenset({"seed", "stop", "return_full_text"})
+OURS = frozenset({"seed", "stop", "return_full_text", "top_n_tokens"})
 """Parameters that ``generate`` does not have, or has by another name."""
 SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
 """Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
@@ -114,6 +114,7 @@ class TextPreparation:
             top_p=_or(config.top_p, 1.0),
             repetition_penalty=_or(config.repetition_penalty, 1.0),
             processors=self._processors(prompt_tokens, config) if self._processed else None,
+            top_n_tokens=job.parameters.get("top_n_tokens", 0) if job.tokens else 0,
         )
 
     def _processors(self, prompt_tokens: int, config: Any) -> LogitsProcessorList:

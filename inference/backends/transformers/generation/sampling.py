@@ -24,6 +24,8 @@ class Sampling:
     repetition_penalty: float = 1.0
     processors: Callable[[Any, Any], Any] | None = None
     """``generate``'s own, instead of the above, where the model's configuration sets others too."""
+    top_n_tokens: int = 0
+    """How many of the likeliest tokens are told at each step."""
 
     @property
     def kind(self) -> str:
@@ -37,6 +39,8 @@ class SampledToken(NamedTuple):
     token: int
     logprob: float
     """Natural logarithm of its probability by the model's unprocessed scores."""
+    top: Sequence[tuple[int, float]] = ()
+    """The likeliest tokens by the same scores, with theirs."""
 
 
 class SamplingInput(NamedTuple):
@@ -60,8 +64,15 @@ def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[Sampled
     for kind in sorted({texts[row].sampling.kind for row in drawn}):
         rows = [row for row in drawn if texts[row].sampling.kind == kind]
         tokens[rows] = DRAWS[kind](scores[rows], [texts[row] for row in rows])
-    logprobs = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
-    return [SampledToken(*token) for token in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
+    everything = logits.logsumexp(-1)
+    logprobs = logits.gather(-1, tokens[:, None])[:, 0] - everything
+    sampled = [SampledToken(*token) for token in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
+    if told := [row for row, text in enumerate(texts) if text.sampling.top_n_tokens]:
+        best, ids = logits[told].topk(min(max(texts[row].sampling.top_n_tokens for row in told), logits.shape[-1]))
+        best -= everything[told, None]
+        for row, *top in zip(told, ids.tolist(), best.tolist(), strict=True):
+            sampled[row] = sampled[row]._replace(top=[*zip(*top, strict=True)][: texts[row].sampling.top_n_tokens])
+    return sampled
 
 
 def uniform(seed: int, index: int) -> float:

@@ -31,6 +31,7 @@ class GrowingText:
     stop_conditions: StopConditions
     sampling: Sampling
     pieces: Detokenizer
+    truncated: bool = False
     sequences: int = 1
 
     @property
@@ -88,6 +89,10 @@ class Text(GrowingText):
 
     @property
     def longest(self) -> int:
+        return self.prompt_tokens
+
+    @property
+    def input_tokens(self) -> int:
         return self.prompt_tokens
 
     def take(self, token: int) -> tuple[str, FinishReason | None]:

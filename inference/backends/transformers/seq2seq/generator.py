@@ -11,6 +11,7 @@ from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
 from inference.backends.transformers.generation.to_the_end import to_the_end
+from inference.backends.transformers.generation.vocabulary import Vocabulary
 from inference.backends.transformers.seq2seq.batch import Batch, Moved, merged, moved
 from inference.backends.transformers.seq2seq.beams import Beams, advanced
 from inference.backends.transformers.seq2seq.decoder import Decoder
@@ -51,15 +52,22 @@ class Seq2SeqGenerator:
     pads = False
     concurrent_batches = 1
 
-    def __init__(
-        self, description: Description, decoder: Decoder, requests: Preparation, special: Iterable[int], conf: Conf
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        description: Description,
+        decoder: Decoder,
+        requests: Preparation,
+        special: Iterable[int],
+        conf: Conf,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
-        """``special``: ids of tokens that are no part of the text."""
+        """``special``: ids of tokens that are no part of the text. ``vocabulary``: tokens have bytes of their own."""
         self.description = description
         self.most = conf.max_batch_tokens
         self._decoder = decoder
         self._requests = requests
         self._special = frozenset(special)
+        self._vocabulary = vocabulary
         self._batches: list[Batch] = []
 
     def prepare(self, jobs: Sequence[Job]) -> list[EncodedText | InferenceError]:
@@ -171,6 +179,7 @@ class Seq2SeqGenerator:
             text=piece,
             logprob=token.logprob,
             special=token.token in self._special,
+            data=self._vocabulary.bytes_of(token.token) if self._vocabulary else b"",
             finish_reason=reason,
             output=output,
         )

@@ -41,12 +41,12 @@ class TextToText:
     def text(self, job: Job) -> EncodedText:
         """Raises ``Invalid``."""
         told = self._told_by(job)
-        ids = self._ids(told, job)
+        ids, truncated = self._ids(told, job)
         config = self._settings.configuration(job, told.settings)
         cleans = bool(job.parameters.get("clean_up_tokenization_spaces"))
         decode = partial(_cleaned if cleans else _decoded, self._decoder)
         field = self._task.text_field
-        return self._settings.text(
+        text = self._settings.text(
             job,
             config,
             source=ids,
@@ -56,6 +56,8 @@ class TextToText:
             answer=lambda ids: [{field: decode(ids)}],
             cleans=cleans,
         )
+        text.input_tokens, text.truncated = len(ids), truncated
+        return text
 
     def _told_by(self, job: Job) -> Told:
         source, target = job.parameters.get("src_lang"), job.parameters.get("tgt_lang")
@@ -63,16 +65,21 @@ class TextToText:
             return self._told
         return self._languages.told(source, target)
 
-    def _ids(self, told: Told, job: Job) -> list[int]:
+    def _ids(self, told: Told, job: Job) -> tuple[list[int], bool]:
+        """The source's tokens, and whether there were more. Raises ``Invalid``."""
         if self._own_source is not None:
             self._tokenizer.src_lang = told.source or self._own_source
         longest = self._description.longest_input
-        cut = {"truncation": True, "max_length": longest} if self._task.cuts(job.parameters) else {}
-        ids: list[int] = self._tokenizer(told.prefix + job.input, **cut)["input_ids"]
+        cut: dict[str, Any] = {}
+        if self._task.cuts(job.parameters):
+            # Of a fast tokenizer the argument would make windows; what it cuts off is in its encodings anyway.
+            cut = {"truncation": True, "max_length": longest, "return_overflowing_tokens": not self._tokenizer.is_fast}
+        encoded = self._tokenizer(told.prefix + job.input, **cut)
+        ids: list[int] = encoded["input_ids"]
         check_length(len(ids), longest)
         if not ids:
             raise Invalid("The input has no tokens; send a text that the model's tokenizer knows.")
-        return ids
+        return ids, bool(encoded.encodings[0].overflowing if encoded.is_fast else encoded.get("overflowing_tokens"))
 
 
 def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from inference.backends.transformers import compat
 from inference.backends.transformers.description import describe
+from inference.backends.transformers.generation.vocabulary import Vocabulary
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.seq2seq.configuration import check_implemented
@@ -46,8 +47,9 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Seq
         longest = min(longest_text(model), conf.max_batch_tokens)
         decoder = Decoder(model, token_encoder(model, padding), longest, token=padding + 1)
         decoder.enter()
-        special = loaded.pipe.tokenizer.all_special_ids
-        generator = Seq2SeqGenerator(description, decoder, requests, special, conf)
+        tokenizer = loaded.pipe.tokenizer
+        special = tokenizer.all_special_ids
+        generator = Seq2SeqGenerator(description, decoder, requests, special, conf, Vocabulary(tokenizer))
         _check(generator, loaded, decoder)
     except Exception as error:
         if decoder:

@@ -22,6 +22,7 @@ class EncodedText(GrowingText):
     """What the pipeline returns if these are the decoder's tokens."""
     config: Any = None
     """The generation configuration of transformers, for ``generate``."""
+    input_tokens: int = 0
     beams: Beams | None = None
     running: bool = False
     """Its source has been read: each step brings a token."""

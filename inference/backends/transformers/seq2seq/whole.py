@@ -35,6 +35,7 @@ class WholeTexts(Unbatched):
     def _prepare(self, job: Job) -> WholeText:
         text = self._requests.text(job)
         item = WholeText(job, [Row({"input_ids": text.source})], text=text)
+        item.truncated = text.truncated
         item.count(text.stop_conditions.new_tokens)
         return item
 

@@ -36,6 +36,18 @@ def test_a_token_is_read_by_the_stock_client():
     assert output.token == {"id": 17, "text": "é\n", "logprob": -0.25, "special": True}
 
 
+def test_the_likeliest_tokens_are_told_if_there_are_any():
+    told = Token(9, 0, 17, "b", -0.25, top=((17, "b", -0.25), (4, " c", -1.5)))
+    output: Any = read_event(line(event_stream.write_token(told)), details=True)
+    tops = [{"id": 17, "text": "b", "logprob": -0.25}, {"id": 4, "text": " c", "logprob": -1.5}]
+    assert [{name: each[name] for name in ("id", "text", "logprob")} for each in output.top_tokens] == tops
+    generation = make_generation()
+    generation.take(told)
+    [written] = json.loads(answers.write_details(generation, b'[{"generated_text": "b"}]'))
+    assert written["details"]["top_tokens"] == [tops]
+    assert written["details"]["tokens"] == [{"id": 17, "text": "b", "logprob": -0.25, "special": False}]
+
+
 WRITER = event_stream.EventWriter(RequestContext(transport="http", id="r"))
 
 
@@ -95,6 +107,7 @@ def test_details_are_put_beside_the_pipelines_answer():
     assert (details["finish_reason"], details["generated_tokens"], details["seed"]) == ("stop_sequence", 2, 5)
     assert [each["text"] for each in details["tokens"]] == [" b", " c"]
     assert details["prefill"] == []
+    assert "top_tokens" not in details
 
 
 def test_headers_keep_proxies_from_collecting():

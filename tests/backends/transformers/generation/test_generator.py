@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from inference.backends.transformers import backend
@@ -68,11 +69,31 @@ def test_the_answer_is_the_pipelines_own(llama: Any, pipe: Any) -> None:
         assert json.loads(course.last.output) == pipe(WORDS, **{"do_sample": False, "max_new_tokens": 12} | parameters)
 
 
+def test_each_token_has_its_bytes_and_the_likeliest_ones_if_that_is_asked_for(llama: Any) -> None:
+    asked, silent, nobody = (
+        one(llama, job(WORDS, top_n_tokens=3, repetition_penalty=1.8)),
+        one(llama, job("a boat")),
+        one(llama, msgspec.structs.replace(job(WORDS, top_n_tokens=3), tokens=False)),
+    )
+    told, untold, unheard = finish(llama, [asked, silent, nobody])
+    for course in (told, untold):
+        assert b"".join(step.data for step in course.made).decode(errors="replace") == course.text
+    assert all(step.data and not step.top for step in (*untold.made, *unheard.made))
+    for step in told.made:
+        assert len(step.top) == 3
+        assert step.logprob <= step.top[0][2], "it is the best only before the penalty"
+        assert {text: logprob for token, text, logprob in step.top if token == step.token} in (
+            {},
+            {step.data.decode(errors="replace"): step.logprob},
+        )
+    assert any(step.token == step.top[0][0] for step in told.made)
+
+
 def test_a_long_prompt_is_read_in_parts_while_others_get_their_tokens(llama: Any) -> None:
     running = one(llama, job("a boat", max_new_tokens=30))
     llama.step([running])
     long = one(llama, job(" ".join([WORDS] * 36), 1))
-    assert long.prompt_tokens > 300
+    assert long.prompt_tokens == long.input_tokens > 300
 
     outcomes = [llama.step([running, long]) for _ in range(4)]
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,30 @@ def test_a_mixed_batch_draws_as_generates_processors_have_it(seed: int) -> None:
         expected = torch.searchsorted(probabilities.cumsum(-1), uniform(text.sampling.seed, text.position))
         assert choice.token == int(expected), KINDS[row]
         assert choice.logprob == pytest.approx(float(logits[row].log_softmax(-1)[choice.token]), abs=1e-4)
+
+
+def test_the_likeliest_tokens_are_told_to_those_who_ask() -> None:
+    """By the model's own scores, whatever is drawn by."""
+    logits = scores(len(KINDS))
+    asked = [0, 3, 1, 20, 0, 5, 2, 0, 1, 7, 2]
+    wanted = [
+        text._replace(sampling=replace(text.sampling, top_n_tokens=number))
+        for text, number in zip(texts(do_sample=True), asked, strict=True)
+    ]
+    told, silent = sample(logits, wanted), sample(logits, texts(do_sample=True))
+    assert [choice.token for choice in told] == [choice.token for choice in silent]
+    assert all(choice.top == () for choice in silent)
+    for choice, number, row in zip(told, asked, logits.log_softmax(-1), strict=True):
+        best = row.topk(number)
+        assert [token for token, _ in choice.top] == best.indices.tolist()
+        assert [logprob for _, logprob in choice.top] == pytest.approx(best.values.tolist(), abs=1e-4)
+
+
+def test_the_likeliest_tokens_are_no_more_than_there_are() -> None:
+    [choice] = sample(
+        torch.tensor([[1.0, 3.0, 2.0]]), [SamplingInput(Sampling(do_sample=False, top_n_tokens=20), [0], 0)]
+    )
+    assert [token for token, _ in choice.top] == [1, 2, 0]
 
 
 def test_without_sampling_only_the_penalty_counts() -> None:

@@ -67,6 +67,9 @@ def test_texts_that_come_and_go_at_random_times_are_those_of_generate(
     for text, course in zip(texts, courses, strict=True):
         wanted = expected(stock, text)
         assert text.ids == wanted, text.job.parameters
+        if text.width == 1 and name != "m2m100":  # special ones that it writes are in its texts
+            written = b"".join(step.data for step in course.made if not step.special).decode(errors="replace")
+            assert written.strip() == course.text.strip()
         assert course.last.finish_reason == ("eos_token" if wanted[-1] == text.config.eos_token_id else "length")
         [answer] = json.loads(course.last.output)
         assert [course.text] == list(answer.values())

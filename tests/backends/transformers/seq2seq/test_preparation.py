@@ -77,7 +77,31 @@ def test_a_text_that_is_too_long_is_refused_or_cut(bart: Seq2SeqGenerator) -> No
     assert refusal(bart, job(LONG)) == f"The input has {len(one_ids(bart, LONG))} tokens; this model takes at most 64."
     for how in ({"truncate": True}, {"truncation": "longest_first"}, {"truncation": "only_first"}):
         assert one(bart, job(LONG, **how)).source == one_ids(bart, LONG)[:LONGEST]
+        assert counted(bart, LONG, **how) == (LONGEST, True)
     refusal(bart, job(LONG, truncate=False, truncation="do_not_truncate"))
+    for how in ({"truncate": True}, {}):
+        assert counted(bart, "once upon", **how) == (len(one_ids(bart, "once upon")), False)
+
+
+def test_a_tokenizer_in_python_says_as_well_what_it_cuts_off(
+    bart: Seq2SeqGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers  # noqa: PLC0415
+
+    monkeypatch.setattr(
+        bart._requests, "_tokenizer", transformers.ByT5Tokenizer()
+    )  # a token for each byte, and one more
+    lengths = [5, LONGEST - 1, LONGEST]
+    assert [counted(bart, "o" * length, truncate=True) for length in lengths] == [
+        (6, False),
+        (LONGEST, False),
+        (LONGEST, True),
+    ]
+
+
+def counted(made: Seq2SeqGenerator, text: str, **parameters: Any) -> tuple[int, bool]:
+    prepared = one(made, job(text, **parameters))
+    return prepared.input_tokens, prepared.truncated
 
 
 def one_ids(made: Any, text: str) -> list[int]:

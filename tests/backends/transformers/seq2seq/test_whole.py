@@ -38,6 +38,9 @@ def test_the_cost_of_a_text_is_counted_in_steps(folder_of: Callable[[str], Path]
     whole = WholeTexts(loaded(folder_of("bart")), Conf())
     item = one(whole, job("the old river", max_new_tokens=20, stop=["\x1c"], num_beams=1))
     assert item.tokens == 20
+    assert (item.input_tokens, item.truncated) == (len(item.text.source), False)
+    long = one(whole, job("the old river " * 50, truncate=True, num_beams=1))
+    assert (long.input_tokens, long.truncated) == (64, True)
     item.stop()
     whole.run([item])
     assert item.tokens == 1
