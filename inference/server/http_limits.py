@@ -124,7 +124,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             return
         self._refused = True
         context = refusals.context_of(HTTP, getattr(self.transport.getPeer(), "host", None))
-        status, headers, body = refusals.refuse(self.dialect(), context, error, pipeline=self.pipeline())
+        status, headers, body = refusals.refuse(self.refused(), context, error)
         self.setTimeout(None)
         self.transport.unregisterProducer()
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES.get(status, b""), headers)
@@ -136,6 +136,15 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def target(self) -> str:
         """Of the request that is received or answered; ``/`` where it is not known."""
         return self._target
+
+    def refused(self) -> refusals.RefusedRequest:
+        """The request that is received or answered."""
+        return refusals.RefusedRequest(self.dialect(), self.pipeline(), self.header)
+
+    def header(self, name: bytes) -> str:
+        """The first header of a (lower-case) name, as far as the request has been received, or an empty text."""
+        values = self.requests[-1].requestHeaders.getRawHeaders(name, ()) if self.requests else ()
+        return values[0].decode("latin-1") if values else ""
 
     def dialect(self) -> Dialect:
         """For errors of the request that is received or answered."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from inference import catalog, conf
-from inference.api import security_headers
+from inference.api import cors, security_headers
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
 from inference.api.scope import PIPELINES, peer
@@ -20,6 +21,16 @@ Client = tuple[str | None, int]
 """Address and port."""
 ADMITTED_WITHIN = 0.1
 """Part of its deadline that a request may have waited for its refusal, to be admitted where there is room by then."""
+
+
+class RefusedRequest(NamedTuple):
+    """What the answer to a refused request depends on."""
+
+    dialect: Dialect
+    pipeline: str = ""
+    """Its name; empty where the path means none."""
+    header: Callable[[bytes], str] = lambda name: ""
+    """The first header of a (lower-case) name as far as it was received, or an empty text."""
 
 
 def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: str) -> bool:
@@ -63,14 +74,7 @@ def draining() -> bool:
     return service is not None and service.draining.is_set()
 
 
-def refuse(
-    dialect: Dialect,
-    context: RequestContext,
-    error: InferenceError,
-    *,
-    close: bool = True,
-    pipeline: str = "",
-) -> Reply:
+def refuse(request: RefusedRequest, context: RequestContext, error: InferenceError, *, close: bool = True) -> Reply:
     """Log the refusal; returns the whole answer.
 
     Args:
@@ -78,11 +82,12 @@ def refuse(
     """
     service = current_service.get()
     if service is not None:
-        service.refused(context, error, pipeline)
-    reply = dialect.error(context, error)
+        service.refused(context, error, request.pipeline)
+    reply = request.dialect.error(context, error)
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
     headers += [(b"connection", b"close")] if close else []
     headers += [(b"traceparent", context.traceparent.encode())] if context.traceparent else []
+    headers += cors.answer_headers(conf.current().cors_origins, request.header(b"origin"), headers)
     return Reply(reply.status, [*headers, *security_headers.missing(headers)], reply.body)
 
 

@@ -12,6 +12,7 @@ import pytest
 from inference.api.middleware import Unfinished
 from inference.api.routing import Application
 from inference.asgi import wrap
+from inference.conf import Conf
 
 SCOPE = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/a", "headers": []}
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -82,6 +83,16 @@ async def test_an_error_before_the_answer_is_answered(ask: Any):
     started, body = await ask(saying(error=ValueError()))
     assert started["status"] == 500
     assert b'"internal"' in body["body"]
+
+
+async def test_a_page_that_is_allowed_reads_that_we_have_a_bug_and_no_answer_of_another_application(
+    ask: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.INFERENCE = Conf(cors_origins=("https://a",))
+    monkeypatch.setitem(SCOPE, "headers", [(b"origin", b"https://a")])
+    bug, ok = [await ask(application) for application in (saying(error=ValueError()), saying(START, END))]
+    assert dict(bug[0]["headers"])[b"access-control-allow-origin"] == b"https://a"
+    assert b"access-control-allow-origin" not in dict(ok[0]["headers"])
 
 
 @pytest.mark.parametrize("said", [(START,), (START, PIECE)])

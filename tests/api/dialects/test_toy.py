@@ -17,6 +17,7 @@ from tests.toydialect import ToyDialect, ToyEndpoint
 
 TOY = "text/x-toy"
 RESERVED = "/health and /info and /metrics and /pipelines/ and /v2/repository/"
+PAGE = "https://app.example.com"
 TOO_MUCH = 3000
 """Bytes of a body; 2,048 are allowed."""
 
@@ -25,7 +26,7 @@ TOO_MUCH = 3000
 def server() -> Iterator[Web]:
     env = processes.FAKE | processes.new_hold().env | {"INFERENCE_TASK": "text-generation"}
     env |= {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "1", "INFERENCE_MAX_INPUTS": "1"}
-    env |= {"DJANGO_SETTINGS_MODULE": "tests.toysite"}
+    env |= {"DJANGO_SETTINGS_MODULE": "tests.toysite", "INFERENCE_CORS_ORIGINS": PAGE}
     with processes.web(env=env) as server:
         yield server
 
@@ -50,8 +51,10 @@ def test_answers_are_those_of_the_dialect(http: httpx.Client, path: str):
 
 
 def test_streams_are_those_of_the_dialect(http: httpx.Client):
-    reply = http.post("/toy/", content="?stream Once")
+    reply = http.post("/toy/", content="?stream Once", headers={"origin": PAGE})
     assert reply.text == "+ 0\n+ 1\n= end\n"
+    assert reply.headers["access-control-allow-origin"] == PAGE
+    assert reply.headers["access-control-expose-headers"] == "x-model-version, x-pipeline"
 
 
 def test_the_native_dialect_is_where_it_was(http: httpx.Client):
@@ -122,8 +125,10 @@ def test_overload_is_refused_in_the_dialect(server: Web, http: httpx.Client):
     with server.hold(), connect(f"ws://127.0.0.1:{server.port}/toy/ws/") as other:
         other.send("1 ?stream Once")
         server.wait_for(lambda: server.hold.holds(server.pid), "the model has the first request")
-        reply = http.post("/toy/", content="b", headers={"x-toy-seconds": "20"})
+        reply = http.post("/toy/", content="b", headers={"x-toy-seconds": "20", "origin": PAGE})
         refused(reply, 503, "overloaded")
+        assert reply.headers["access-control-allow-origin"] == PAGE
+        assert reply.headers["access-control-expose-headers"] == "x-toy-wait"
         assert int(reply.headers["x-toy-wait"]) >= 1
         server.hold.end()
         assert str(other.recv()) == "1 + 0"
