@@ -20,6 +20,7 @@ from inference.serving.query import Query
 from inference.serving.service import Service, no_pipeline
 
 SAFE_METHODS = ("GET", "HEAD")
+NOT_OUR_HOST = "This Host is not served here; see ALLOWED_HOSTS."
 NOTHING_HERE = "There is nothing at this path; the model answers POST /."
 
 
@@ -59,7 +60,7 @@ class HttpConsumer(AsyncHttpConsumer):
         """
         method, allowed = self.scope["method"], self.allowed_methods()
         if not self.allowed_host():
-            raise Malformed("This Host is not served here; see ALLOWED_HOSTS.")
+            raise Malformed(NOT_OUR_HOST)
         if method not in allowed and method != "OPTIONS":
             raise MethodNotAllowed(f"{method} is not allowed here; use {', '.join(allowed)}.")
         if method not in SAFE_METHODS and not allowed_origin(self.scope):

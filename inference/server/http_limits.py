@@ -61,8 +61,11 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         first = not self.requests
         super().lineReceived(line)
         if first and self.requests and not self._refused:
-            self._target = self._path.decode("latin-1")
-            self.ours = mount.is_ours(self._target, self.factory.server.root_path)
+            self._arrived_at(self._path)
+
+    def _arrived_at(self, target: bytes) -> None:
+        self._target = target.decode("latin-1")
+        self.ours = mount.is_ours(self._target, self.factory.server.root_path)
 
     def rawDataReceived(self, data: bytes) -> None:
         if not self._refused:
@@ -103,6 +106,8 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         super().requestDone(request)
 
     def lineLengthExceeded(self, line: bytes) -> None:
+        if not self.requests and len(words := line.split(b" ", 2)) > 1:
+            self._arrived_at(words[1])
         if self.ours:
             self._receivedHeaderSize += len(line)
             self._respondToBadRequestAndDisconnect()

@@ -7,8 +7,8 @@ import pytest
 from django.test import RequestFactory
 
 from inference.api.cors import answer_headers, is_preflight, preflight_headers
+from inference.api.handlers import not_found
 from inference.api.hosts import allowed_origin
-from inference.api.not_found import not_found
 from inference.conf import Conf
 
 APP, OTHER = "https://app.example.com", "https://other.example.com"

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from inference.api.dialects import registry
 from inference.api.middleware import Unfinished
 from inference.api.routing import Application
 from inference.asgi import wrap
 from inference.conf import Conf
+from tests.toydialect import ToyDialect
 
 SCOPE = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/a", "headers": []}
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -83,6 +85,13 @@ async def test_an_error_before_the_answer_is_answered(ask: Any):
     started, body = await ask(saying(error=ValueError()))
     assert started["status"] == 500
     assert b'"internal"' in body["body"]
+
+
+async def test_an_error_is_answered_in_the_dialect_of_the_path(ask: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(registry, "_dialects", [*registry.served(), ToyDialect()])
+    monkeypatch.setitem(SCOPE, "path", "/toy/a")
+    _, body = await ask(saying(error=ValueError()))
+    assert body["body"].startswith(b"! internal: ")
 
 
 async def test_a_page_that_is_allowed_reads_that_we_have_a_bug_and_no_answer_of_another_application(
