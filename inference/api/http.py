@@ -11,6 +11,7 @@ from inference.api import cors
 from inference.api.body import Body, Disconnected, Receive
 from inference.api.dialects import registry
 from inference.api.dialects.base import Endpoint, Head, Headers, Reply
+from inference.api.error_reply import error_reply
 from inference.api.hosts import allowed_host, allowed_origin
 from inference.api.scope import PIPELINES, header, http_context, local_path, path_of
 from inference.api.served_headers import served_headers
@@ -46,7 +47,8 @@ class HttpConsumer(AsyncHttpConsumer):
             else:
                 await self.respond()
         except InferenceError as error:
-            reply = registry.of_path(local_path(scope)).error(self.context, error)
+            dialect, user_agent = registry.of_path(local_path(scope)), self.header(b"user-agent")
+            reply = error_reply(dialect, self.context, error, user_agent)
             if isinstance(error, MethodNotAllowed):
                 reply.headers.append((b"allow", ", ".join(self.allowed_methods()).encode()))
             await self.answer(reply)

@@ -9,6 +9,7 @@ from inference import catalog, conf
 from inference.api import cors, security_headers
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
+from inference.api.error_reply import error_reply
 from inference.api.scope import PIPELINES, peer
 from inference.errors import InferenceError, Overloaded
 from inference.observability import tracing
@@ -83,7 +84,7 @@ def refuse(request: RefusedRequest, context: RequestContext, error: InferenceErr
     service = current_service.get()
     if service is not None:
         service.refused(context, error, request.pipeline)
-    reply = request.dialect.error(context, error)
+    reply = error_reply(request.dialect, context, error, request.header(b"user-agent"))
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
     headers += [(b"connection", b"close")] if close else []
     headers += [(b"traceparent", context.traceparent.encode())] if context.traceparent else []

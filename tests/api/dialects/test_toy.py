@@ -198,6 +198,11 @@ def test_overload_is_refused_in_the_dialect(server: Web, http: httpx.Client):
         refused(reply, 503, "overloaded")
         assert reply.headers["access-control-allow-origin"] == PAGE
         assert reply.headers["access-control-expose-headers"] == "x-toy-wait"
+        for content in ("b", iter([b"b"])):  # a plain request is refused early, one in chunks by the consumer
+            agent = {"x-toy-seconds": "20", "user-agent": "@huggingface/inference/4.13.30"}
+            repeated = http.post("/toy/", content=content, headers=agent)
+            refused(repeated, 429, "overloaded")
+            assert repeated.headers["retry-after"] == "1"
         assert int(reply.headers["x-toy-wait"]) >= 1
         server.hold.end()
         assert str(other.recv()) == "1 + 0"
