@@ -87,14 +87,14 @@ class HttpConsumer(AsyncHttpConsumer):
         methods = ", ".join(self.allowed_methods()).encode()
         return [(b"allow", methods), *cors.preflight_headers(conf.current().cors_origins, self.header, methods)]
 
-    async def respond(self) -> None:
-        raise NotImplementedError
-
     async def send_headers(self, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] | None = None) -> None:
         """Of each answer here, also of streams."""
         own = list(headers or ())
         shared = cors.answer_headers(conf.current().cors_origins, self.header(b"origin"), own)
         await super().send_headers(status=status, headers=[*own, *shared])
+
+    async def respond(self) -> None:
+        raise NotImplementedError
 
     async def answer(self, reply: Reply) -> None:
         """The whole answer; ``HEAD`` gets its headers only."""

@@ -24,16 +24,6 @@ ADMITTED_WITHIN = 0.1
 """Part of its deadline that a request may have waited for its refusal, to be admitted where there is room by then."""
 
 
-class RefusedRequest(NamedTuple):
-    """What the answer to a refused request depends on."""
-
-    dialect: Dialect
-    pipeline: str = ""
-    """Its name; empty where the path means none."""
-    header: Callable[[bytes], str] = lambda name: ""
-    """The first header of a (lower-case) name as far as it was received, or an empty text."""
-
-
 def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: str) -> bool:
     """Whether admission refuses any request of this client now: then the application need not be started.
 
@@ -73,6 +63,16 @@ def refusal_after(
 def draining() -> bool:
     service = current_service.get()
     return service is not None and service.draining.is_set()
+
+
+class RefusedRequest(NamedTuple):
+    """What the answer to a refused request depends on."""
+
+    dialect: Dialect
+    pipeline: str = ""
+    """Its name; empty where the path means none."""
+    header: Callable[[bytes], str] = lambda name: ""
+    """The first header of a (lower-case) name as far as it was received, or an empty text."""
 
 
 def refuse(request: RefusedRequest, context: RequestContext, error: InferenceError, *, close: bool = True) -> Reply:
