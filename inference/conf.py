@@ -4,6 +4,7 @@
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -18,6 +19,8 @@ from environs import Env, EnvError
 
 BUNDLED_MODEL = str(Path(__file__).resolve().parent / "bundled_model")
 PREFIX = "INFERENCE_"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_USUAL_PORT = re.compile(r"(?<=^http):(//.*):80$|(?<=^https):(//.*):443$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,23 @@ class PathOrTables:
         return isinstance(value, str | Mapping)
 
 
-Allowed = Range | tuple[str, ...] | PathOrTables | None
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Origins of web pages, or ``*`` alone."""
+
+    def __contains__(self, value: tuple[str, ...]) -> bool:
+        return value == ("*",) or all(_ORIGIN.fullmatch(origin) for origin in value)
+
+    @staticmethod
+    def read(value: Any) -> tuple[str, ...] | None:
+        """As browsers send them: lower-case, without the usual port. ``None`` for no text and no list of texts."""
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            return None
+        return tuple(_USUAL_PORT.sub(r":\1\2", part.strip().lower()) for part in parts if part.strip())
+
+
+Allowed = Range | tuple[str, ...] | PathOrTables | Origins | None
 
 
 def option(
@@ -121,6 +140,9 @@ class Conf:
     max_audio_s: float = option(1800.0, "length of one recording", Range(0.1, 36_000), per_pipeline=True)
     max_reply_bytes: int = option(2**26, "size of one answer", Range(1024, 2**31))
     stall_s: float = option(10.0, "how long a client may stall an upload or an answer", Range(0.1, 3600))
+    cors_origins: tuple[str, ...] = option(
+        (), "web pages of other hosts that may use the server, over HTTP and WebSocket", Origins(), shown_default="none"
+    )
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
@@ -149,6 +171,8 @@ def expectation(option_field: "Field[Any]") -> str:
     allowed: Allowed = option_field.metadata["allowed"]
     if isinstance(allowed, PathOrTables):
         return "the path of a TOML file, or a dictionary of tables"
+    if isinstance(allowed, Origins):
+        return "a list of origins such as https://app.example.com or http://localhost:3000, or * alone"
     if allowed is None:
         return "a text"
     if isinstance(allowed, tuple):
@@ -191,6 +215,8 @@ def checked(value: Any, option_field: "Field[Any]", name: str) -> Any:
         value = float(value)  # which fails for very large ones
     if isinstance(value, Path):
         value = str(value)
+    if isinstance(option_field.metadata["allowed"], Origins):
+        return _allowed(Origins.read(value), value, option_field, name)
     fits = type(value) is option_field.type or isinstance(option_field.metadata["allowed"], PathOrTables)
     return _allowed(value if fits else None, value, option_field, name)
 
@@ -200,6 +226,8 @@ def _read(env: Env, option_field: "Field[Any]") -> Any:
     raw = env.str(name, "").strip()
     if not raw:
         return option_field.default
+    if isinstance(option_field.metadata["allowed"], Origins):
+        return _allowed(Origins.read(raw), raw, option_field, name)
     try:
         is_number = option_field.type in (int, float)
         value = getattr(env, cast("type", option_field.type).__name__)(name) if is_number else raw

@@ -7,5 +7,6 @@ admin.site.site_header = admin.site.site_title = "Inference server"
 admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # the table of the request log needs the width
 
-handler404 = "inference.api.not_found.not_found"
+handler400 = "inference.api.handlers.bad_request"
+handler404 = "inference.api.handlers.not_found"
 urlpatterns = [path("admin/", admin.site.urls)]

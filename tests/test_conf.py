@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +15,7 @@ from environs import Env
 from inference import conf
 from inference.conf import BUNDLED_MODEL, Conf, expectation, from_env, variable
 
+ORIGINS = "a list of origins such as https://app.example.com or http://localhost:3000, or * alone"
 ROOT = Path(__file__).resolve().parent.parent
 FIELDS = {f.name: f for f in fields(Conf)}
 NUMBERS = [f for f in fields(Conf) if f.type in (int, float)]
@@ -130,7 +131,45 @@ def test_blanks_around_a_value_do_not_count(read: Read):
 @pytest.mark.parametrize("option", fields(Conf), ids=ids(list(fields(Conf))))
 def test_values_have_the_type_that_is_declared(read: Read, option):
     wanted = str if option.name == "pipelines" else option.type  # a dictionary comes from ``settings.INFERENCE`` only
-    assert type(getattr(read(), option.name)) is wanted
+    assert type(getattr(read(), option.name)) is (get_origin(wanted) or wanted)
+
+
+@pytest.mark.parametrize(
+    ("raw", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://app.example.com, http://localhost:3000,", ("https://app.example.com", "http://localhost:3000")),
+        ("HTTPS://App.Example.com:443", ("https://app.example.com",)),
+        ("http://[::1]:80,http://a:443", ("http://[::1]", "http://a:443")),
+        ("chrome-extension://abcdef,capacitor://localhost", ("chrome-extension://abcdef", "capacitor://localhost")),
+    ],
+)
+def test_origins_are_read_as_browsers_send_them(read: Read, settings: Any, raw: str, origins: tuple[str, ...]):
+    assert read(INFERENCE_CORS_ORIGINS=raw).cors_origins == origins
+    settings.INFERENCE = {"CORS_ORIGINS": raw.split(",")}
+    assert conf.current().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com/page",
+        "https://*.example.com",
+        "https://user@app.example.com",
+        "https://",
+        "null",
+        "*, https://app.example.com",
+        "https://a https://b",
+    ],
+)
+def test_what_is_no_origin_stops_the_start(read: Read, settings: Any, raw: str):
+    sentence = f"INFERENCE_CORS_ORIGINS is {raw!r}; it must be {ORIGINS}."
+    assert complaint(read, INFERENCE_CORS_ORIGINS=raw) == sentence
+    settings.INFERENCE = {"CORS_ORIGINS": raw}
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(sentence)}$"):
+        conf.current()
 
 
 def test_the_drain_follows_the_deadline(read: Read):
@@ -155,6 +194,7 @@ def test_a_conf_cannot_be_changed(read: Read):
         ("dtype", "one of auto, float32, bfloat16, float16"),
         ("model", "a text"),
         ("pipelines", "the path of a TOML file, or a dictionary of tables"),
+        ("cors_origins", ORIGINS),
     ],
 )
 def test_the_expectation_is_in_words(name: str, words: str):
@@ -231,6 +271,8 @@ def test_it_may_be_absent(settings: Any):
         ({"MAX_INPUTS": "5"}, "INFERENCE_MAX_INPUTS is '5'; it must be a whole number from 1 to 10000."),
         ({"MAX_INPUTS": True}, "INFERENCE_MAX_INPUTS is True; it must be a whole number from 1 to 10000."),
         ({"DTYPE": "int8"}, "INFERENCE_DTYPE is 'int8'; it must be one of auto, float32, bfloat16, float16."),
+        ({"CORS_ORIGINS": 5}, f"INFERENCE_CORS_ORIGINS is 5; it must be {ORIGINS}."),
+        ({"CORS_ORIGINS": [5]}, f"INFERENCE_CORS_ORIGINS is [5]; it must be {ORIGINS}."),
         ({"PIPELINES": 5}, "INFERENCE_PIPELINES is 5; it must be the path of a TOML file, or a dictionary of tables."),
         ({"MODLE": "a"}, "INFERENCE has 'MODLE', but there is no such setting; perhaps 'MODEL' is meant."),
         ({"xyz": "a"}, "INFERENCE has 'xyz', but there is no such setting; known are MODEL, TASK, "),

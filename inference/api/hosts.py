@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from inference import conf
+from inference.api import cors
 from inference.api.scope import header
 
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
@@ -27,10 +29,12 @@ def own_address(scope: dict[str, Any]) -> bool:
 
 
 def allowed_origin(scope: dict[str, Any]) -> bool:
-    """A browser's ``Origin`` must be one of the allowed hosts; other clients send none."""
+    """A browser's ``Origin`` must be one of the allowed hosts or of ``INFERENCE_CORS_ORIGINS``; others send none."""
     origin = header(scope, b"origin")
+    if not origin or cors.allows(conf.current().cors_origins, origin):
+        return True
     try:
-        return not origin or _allowed(urlsplit(origin).netloc)
+        return _allowed(urlsplit(origin).netloc)
     except ValueError:  # http://[
         return False
 

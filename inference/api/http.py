@@ -1,12 +1,16 @@
 """HTTP consumers: the base of all, and those of paths where nothing is."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from channels.generic.http import AsyncHttpConsumer
 
+from inference import conf
+from inference.api import cors
 from inference.api.body import Disconnected, Receive
 from inference.api.dialects import registry
 from inference.api.dialects.base import Head, Headers, Reply
+from inference.api.error_reply import error_reply
 from inference.api.hosts import allowed_host, allowed_origin
 from inference.api.paths import PIPELINE
 from inference.api.scope import PIPELINES, header, http_context, local_path, path_of
@@ -14,6 +18,7 @@ from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllo
 from inference.serving.service import Service, no_pipeline
 
 SAFE_METHODS = ("GET", "HEAD")
+NOT_OUR_HOST = "This Host is not served here; see ALLOWED_HOSTS."
 NOTHING_HERE = "There is nothing at this path; the model answers POST /."
 
 
@@ -34,9 +39,13 @@ class HttpConsumer(AsyncHttpConsumer):
         self.context = http_context(scope)
         try:
             self.check()
-            await self.respond()
+            if scope["method"] == "OPTIONS":
+                await self.send_response(204, b"", headers=self.options())
+            else:
+                await self.respond()
         except InferenceError as error:
-            reply = registry.of_path(local_path(scope)).error(self.context, error)
+            dialect, user_agent = registry.of_path(local_path(scope)), self.header(b"user-agent")
+            reply = error_reply(dialect, self.context, error, user_agent)
             if isinstance(error, MethodNotAllowed):
                 reply.headers.append((b"allow", ", ".join(self.allowed_methods()).encode()))
             await self.answer(reply)
@@ -44,14 +53,17 @@ class HttpConsumer(AsyncHttpConsumer):
             return
 
     def check(self) -> None:
-        """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``, ``Forbidden``."""
+        """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``, ``Forbidden``.
+
+        Each path has ``OPTIONS``.
+        """
         method, allowed = self.scope["method"], self.allowed_methods()
         if not self.allowed_host():
-            raise Malformed("This Host is not served here; see ALLOWED_HOSTS.")
-        if method not in allowed:
+            raise Malformed(NOT_OUR_HOST)
+        if method not in allowed and method != "OPTIONS":
             raise MethodNotAllowed(f"{method} is not allowed here; use {', '.join(allowed)}.")
         if method not in SAFE_METHODS and not allowed_origin(self.scope):
-            raise Forbidden("A page of this Origin may not ask here; see ALLOWED_HOSTS.")
+            raise Forbidden("A page of this Origin may not ask here; see ALLOWED_HOSTS and INFERENCE_CORS_ORIGINS.")
 
     def allowed_methods(self) -> tuple[str, ...]:
         return self.methods
@@ -62,6 +74,21 @@ class HttpConsumer(AsyncHttpConsumer):
     def trace_headers(self) -> Headers:
         """For a client that traces: which span of its trace the request was."""
         return [(b"traceparent", self.context.traceparent.encode())] if self.context.traceparent else []
+
+    def header(self, name: bytes) -> str:
+        """The request's first header of a (lower-case) name, or an empty text."""
+        return header(self.scope, name)
+
+    def options(self) -> Headers:
+        """Of the answer to ``OPTIONS``; where it is a browser's preflight, what the page may send."""
+        methods = ", ".join(self.allowed_methods()).encode()
+        return [(b"allow", methods), *cors.preflight_headers(conf.current().cors_origins, self.header, methods)]
+
+    async def send_headers(self, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] | None = None) -> None:
+        """Of each answer here, also of streams."""
+        own = list(headers or ())
+        shared = cors.answer_headers(conf.current().cors_origins, self.header(b"origin"), own)
+        await super().send_headers(status=status, headers=[*own, *shared])
 
     async def respond(self) -> None:
         raise NotImplementedError
@@ -85,18 +112,26 @@ class HttpConsumer(AsyncHttpConsumer):
         await self.send_response(reply.status, body, headers=[*reply.headers, *self.trace_headers(), length])
 
 
-class UnknownPipelineConsumer(HttpConsumer):
-    """404 for a path that names a pipeline which there is not."""
+class NotFoundConsumer(HttpConsumer):
+    """404 for every other path below the prefix. A preflight is answered, so that its page can read that."""
 
     def check(self) -> None:
+        preflight = self.scope["method"] == "OPTIONS" and cors.is_preflight(conf.current().cors_origins, self.header)
+        if not preflight:
+            raise self.error()
+
+    def allowed_methods(self) -> tuple[str, ...]:
+        return (self.header(b"access-control-request-method"),)
+
+    def error(self) -> InferenceError:
+        return NotFound(NOTHING_HERE)
+
+
+class UnknownPipelineConsumer(NotFoundConsumer):
+    """404 for a path that names a pipeline which there is not."""
+
+    def error(self) -> InferenceError:
         name = self.scope.get("arguments", {}).get(PIPELINE) or path_of(self.scope).removeprefix(PIPELINES)
         error = NotFound(no_pipeline(self.service.catalog, name))
         self.service.refused(self.context, error)
-        raise error
-
-
-class NotFoundConsumer(HttpConsumer):
-    """404 for every other path below the prefix."""
-
-    def check(self) -> None:
-        raise NotFound(NOTHING_HERE)
+        return error

@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
-from inference.api import security_headers
+from inference import conf
+from inference.api import cors, security_headers
 from inference.api.dialects import registry
 from inference.api.routing import Application
-from inference.api.scope import http_context, path_of
+from inference.api.scope import header, http_context, path_of
 from inference.serving.bug import log_bug
 
 logger = logging.getLogger("inference.server")
@@ -47,7 +48,9 @@ def complete_http(application: Application) -> Application:
             bug = log_bug(error, context.id, context.traceparent)
             if not response.started:
                 reply = registry.of_path(path_of(scope)).error(context, bug)
-                await response.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+                shared = cors.answer_headers(conf.current().cors_origins, header(scope, b"origin"), reply.headers)
+                headers = [*reply.headers, *shared]
+                await response.send({"type": "http.response.start", "status": reply.status, "headers": headers})
                 await response.send({"type": "http.response.body", "body": reply.body})
         if not (response.ended or response.disconnected):
             raise Unfinished(f"The answer to {scope['method']} {scope['path']} has no end; its connection is closed.")

@@ -52,6 +52,12 @@ class RequestHead(NamedTuple):
     request_id: str
     traceparent: str
     forwarded_for: str
+    lines: bytes
+    """All headers; those that only a refusal needs are looked up then."""
+
+    def header(self, name: bytes) -> str:
+        """The first header of a (lower-case) name, or an empty text."""
+        return _value(self.lines, self.lines.lower(), name)
 
 
 @cache
@@ -109,7 +115,14 @@ def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> Reque
         _value(head, lower, b"x-request-id"),
         _value(head, lower, b"traceparent"),
         _value(head, lower, forwarded_for.lower().encode()),
+        head,
     )
+
+
+def header(data: bytes, name: bytes) -> str:
+    """The first header of a (lower-case) name in a request that may be incomplete, or an empty text."""
+    head = data.partition(b"\r\n\r\n")[0] + b"\r\n"
+    return _value(head, head.lower(), name)
 
 
 def _value(head: bytes, lower: bytes, name: bytes) -> str:
@@ -199,7 +212,8 @@ class EarlyRefusal:
             return False
         close = isinstance(error, Draining)
         context = refusals.context_of(InferenceRequest.Transport.HTTP, client[0], head.request_id, head.traceparent)
-        reply = refusals.refuse(head.dialect, context, error, close=close, pipeline=head.pipeline or "")
+        refused = refusals.RefusedRequest(head.dialect, head.pipeline or "", head.header)
+        reply = refusals.refuse(refused, context, error, close=close)
         status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES.get(reply.status, b""))
         channel.answer(
             b"\r\n".join([status, *(b"%s: %s" % header for header in reply.headers), b"", reply.body]), close=close

@@ -70,6 +70,9 @@ class Connection(LimitedChannel):
         _, target, *_ = self._incomplete.split(b" ", 2)
         return target.decode("latin-1")
 
+    def header(self, name: bytes) -> str:
+        return early_refusal.header(self._incomplete, name) if self._incomplete else super().header(name)
+
     def _receiving(self) -> bool:
         return super()._receiving() or (bool(self._incomplete) and not self._refused)
 

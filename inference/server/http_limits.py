@@ -62,8 +62,11 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         first = not self.requests
         super().lineReceived(line)
         if first and self.requests and not self._refused:
-            self._target = self._path.decode("latin-1")
-            self.ours = mount.is_ours(self._target, self.factory.server.root_path)
+            self._arrived_at(self._path)
+
+    def _arrived_at(self, target: bytes) -> None:
+        self._target = target.decode("latin-1")
+        self.ours = mount.is_ours(self._target, self.factory.server.root_path)
 
     def rawDataReceived(self, data: bytes) -> None:
         if not self._refused:
@@ -104,6 +107,8 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         super().requestDone(request)
 
     def lineLengthExceeded(self, line: bytes) -> None:
+        if not self.requests and len(words := line.split(b" ", 2)) > 1:
+            self._arrived_at(words[1])
         if self.ours:
             self._receivedHeaderSize += len(line)
             self._respondToBadRequestAndDisconnect()
@@ -125,7 +130,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             return
         self._refused = True
         context = refusals.context_of(HTTP, getattr(self.transport.getPeer(), "host", None))
-        status, headers, body = refusals.refuse(self.dialect(), context, error, pipeline=self.pipeline())
+        status, headers, body = refusals.refuse(self.refused(), context, error)
         self.setTimeout(None)
         self.transport.unregisterProducer()
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES.get(status, b""), headers)
@@ -137,6 +142,15 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def target(self) -> str:
         """Of the request that is received or answered; ``/`` where it is not known."""
         return self._target
+
+    def refused(self) -> refusals.RefusedRequest:
+        """The request that is received or answered."""
+        return refusals.RefusedRequest(self.dialect(), self.pipeline(), self.header)
+
+    def header(self, name: bytes) -> str:
+        """The first header of a (lower-case) name, as far as the request has been received, or an empty text."""
+        values = self.requests[-1].requestHeaders.getRawHeaders(name, ()) if self.requests else ()
+        return values[0].decode("latin-1") if values else ""
 
     def dialect(self) -> Dialect:
         """For errors of the request that is received or answered."""

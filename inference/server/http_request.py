@@ -52,8 +52,6 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
             return
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
         context = refusals.context_of(HTTP, getattr(self.channel.getPeer(), "host", None))
-        status, headers, payload = refusals.refuse(
-            self.channel.dialect(), context, error, pipeline=self.channel.pipeline()
-        )
+        status, headers, payload = refusals.refuse(self.channel.refused(), context, error)
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": payload})

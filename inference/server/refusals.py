@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference import catalog, conf
-from inference.api import security_headers
+from inference.api import cors, security_headers
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
+from inference.api.error_reply import error_reply
 from inference.api.paths import PIPELINE, Paths
 from inference.api.scope import PIPELINES, peer
 from inference.errors import InferenceError, Overloaded
@@ -67,14 +69,17 @@ def draining() -> bool:
     return service is not None and service.draining.is_set()
 
 
-def refuse(
-    dialect: Dialect,
-    context: RequestContext,
-    error: InferenceError,
-    *,
-    close: bool = True,
-    pipeline: str = "",
-) -> Reply:
+class RefusedRequest(NamedTuple):
+    """What the answer to a refused request depends on."""
+
+    dialect: Dialect
+    pipeline: str = ""
+    """Its name; empty where the path means none."""
+    header: Callable[[bytes], str] = lambda name: ""
+    """The first header of a (lower-case) name as far as it was received, or an empty text."""
+
+
+def refuse(request: RefusedRequest, context: RequestContext, error: InferenceError, *, close: bool = True) -> Reply:
     """Log the refusal; returns the whole answer.
 
     Args:
@@ -82,11 +87,12 @@ def refuse(
     """
     service = current_service.get()
     if service is not None:
-        service.refused(context, error, pipeline)
-    reply = dialect.error(context, error)
+        service.refused(context, error, request.pipeline)
+    reply = error_reply(request.dialect, context, error, request.header(b"user-agent"))
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
     headers += [(b"connection", b"close")] if close else []
     headers += [(b"traceparent", context.traceparent.encode())] if context.traceparent else []
+    headers += cors.answer_headers(conf.current().cors_origins, request.header(b"origin"), headers)
     return Reply(reply.status, [*headers, *security_headers.missing(headers)], reply.body)
 
 

@@ -55,13 +55,15 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             return
         error: InferenceError
         if code == 403:
-            error = Forbidden("No WebSocket from this Origin, to this Host or at this path; see ALLOWED_HOSTS.")
+            sentence = "No WebSocket from this Origin, to this Host or at this path"
+            error = Forbidden(f"{sentence}; see ALLOWED_HOSTS and INFERENCE_CORS_ORIGINS.")
         elif code < 500:
             error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
         else:
             error = Internal("This server has a bug; its log has the details.")
         context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
-        reply = refusals.refuse(registry.of_path(mount.local_path(target, root_path)), context, error)
+        refused = refusals.RefusedRequest(registry.of_path(mount.local_path(target, root_path)))
+        reply = refusals.refuse(refused, context, error)
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
 

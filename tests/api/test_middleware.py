@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from inference.api.dialects import registry
 from inference.api.middleware import Unfinished
 from inference.api.routing import Application
 from inference.asgi import wrap
+from inference.conf import Conf
+from tests.toydialect import ToyDialect
 
 SCOPE = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/a", "headers": []}
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -82,6 +85,23 @@ async def test_an_error_before_the_answer_is_answered(ask: Any):
     started, body = await ask(saying(error=ValueError()))
     assert started["status"] == 500
     assert b'"internal"' in body["body"]
+
+
+async def test_an_error_is_answered_in_the_dialect_of_the_path(ask: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(registry, "_dialects", [*registry.served(), ToyDialect()])
+    monkeypatch.setitem(SCOPE, "path", "/toy/a")
+    _, body = await ask(saying(error=ValueError()))
+    assert body["body"].startswith(b"! internal: ")
+
+
+async def test_a_page_that_is_allowed_reads_that_we_have_a_bug_and_no_answer_of_another_application(
+    ask: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.INFERENCE = Conf(cors_origins=("https://a",))
+    monkeypatch.setitem(SCOPE, "headers", [(b"origin", b"https://a")])
+    bug, ok = [await ask(application) for application in (saying(error=ValueError()), saying(START, END))]
+    assert dict(bug[0]["headers"])[b"access-control-allow-origin"] == b"https://a"
+    assert b"access-control-allow-origin" not in dict(ok[0]["headers"])
 
 
 @pytest.mark.parametrize("said", [(START,), (START, PIECE)])

@@ -327,7 +327,6 @@ def test_the_number_of_inputs_is_limited(http: httpx.Client) -> None:
         ("PUT", "/", "GET, HEAD, POST"),
         ("PATCH", "/", "GET, HEAD, POST"),
         ("DELETE", "/", "GET, HEAD, POST"),
-        ("OPTIONS", "/", "GET, HEAD, POST"),
         ("POST", "/health/live", "GET, HEAD"),
         ("POST", "/health/ready", "GET, HEAD"),
         ("POST", "/health", "GET, HEAD"),

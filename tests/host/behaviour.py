@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.conftest import CLIENT_S
-from tests.host.site import Server
+from tests.host.site import PAGE, Server
 from tests.processes import wait_until
 
 TWO_MB = b"x" * 2_000_000
@@ -27,6 +27,8 @@ def observe(server: Server, log: Callable[[], str]) -> dict[str, Any]:
             "head": seen(http.head("/")),
             "no page": seen(http.get("/none")),
             "no page of ours": seen(http.get("/inferences/")),
+            "page of another origin": seen(http.get("/", headers={"origin": PAGE})),
+            "its preflight": seen(http.options("/", headers={"origin": PAGE, "access-control-request-method": "PUT"})),
             "upload": seen(http.post("/upload/", content=TWO_MB)),
             "upload in chunks": seen(http.post("/upload/", content=iter([TWO_MB[:1_500_000], TWO_MB[1_500_000:]]))),
             "stream": seen(http.get("/ticks/")),

@@ -20,7 +20,12 @@ SNIPPETS = re.findall(
 )
 SETTINGS_EDIT, ASGI_EDIT = map(textwrap.dedent, SNIPPETS)
 """What the documentation tells a team to add to two of its files."""
-OF_THE_TEST = f'\nINFERENCE = {{"CHANNEL_LAYER": "inference", "BACKEND": "shop.model", "STALL_S": {STALL_S}}}\n'
+PAGE = "https://app.example.com"
+"""A page's origin that inference allows, and the project does not."""
+OF_THE_TEST = (
+    '\nINFERENCE = {"CHANNEL_LAYER": "inference", "BACKEND": "shop.model", '
+    f'"STALL_S": {STALL_S}, "CORS_ORIGINS": ["{PAGE}"]}}\n'
+)
 SERVERS = {
     "daphne": ["daphne", "-p", "{port}", "--websocket-max-message-size=4194304", "--websocket-max-frame-size=4194304"],
     "uvicorn": ["uvicorn", "--port", "{port}"],

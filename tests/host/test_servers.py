@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from inference.process import single
 from tests.conftest import CLIENT_S
-from tests.host.site import SERVERS, STALL_S, Server, Site
+from tests.host.site import PAGE, SERVERS, STALL_S, Server, Site
 from tests.processes import figure
 
 pytestmark = pytest.mark.timeout(600)
@@ -47,6 +47,23 @@ def test_the_model_answers(server: Server, http: httpx.Client) -> None:
         while (frame := json.loads(socket.recv(CLIENT_S)))["type"] != "result":
             assert frame["type"] in {"accepted", "started"}
         assert frame["output"][0]["sequence"] == "test word"
+
+
+def test_a_page_of_an_allowed_origin_may_ask(http: httpx.Client) -> None:
+    asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "x-mine"}
+    for path in ("/inference/", "/inference/pipelines/default", "/inference/none", "/inference/pipelines/none"):
+        preflight = http.options(path, headers=asked)
+        assert (preflight.status_code, preflight.content) == (204, b""), path
+        assert "POST" in preflight.headers["access-control-allow-methods"]
+        assert preflight.headers["access-control-allow-headers"] == "x-mine"
+        answer = http.post(path, content="test [MASK]", headers={"origin": PAGE})
+        assert answer.status_code == (404 if path.endswith("none") else 200)
+        for reply in (preflight, answer):
+            assert reply.headers["access-control-allow-origin"] == PAGE
+        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    refused = http.post("/inference/", content="test [MASK]", headers={"origin": "https://other.example.com"})
+    assert (refused.status_code, "access-control-allow-origin" in refused.headers) == (403, False)
+    assert not any(name.startswith("access-control-") for name in http.get("/", headers={"origin": PAGE}).headers)
 
 
 def test_its_own_views_call_the_model(http: httpx.Client) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests import processes
 from tests.conftest import MOUNTED
 from tests.processes import Web
-from tests.server.raw import STALL_S
+from tests.server.raw import PAGE, STALL_S
 
 MOST_OF_HOST = 4 * 2**20
 """Bytes of a WebSocket message; Daphne's own limit, which applies to the sockets of the project around ours."""
@@ -15,7 +15,9 @@ STRICT = processes.FAKE | {"INFERENCE_STALL_S": str(STALL_S)}
 @pytest.fixture(scope="session")
 def strict() -> Iterator[Web]:
     """A server that disconnects slow clients early, with some pages whose answers break off."""
-    with processes.web(env=STRICT | {"DJANGO_SETTINGS_MODULE": "tests.unfinished"}) as server:
+    with processes.web(
+        env=STRICT | {"DJANGO_SETTINGS_MODULE": "tests.unfinished", "INFERENCE_CORS_ORIGINS": PAGE}
+    ) as server:
         yield server
 
 

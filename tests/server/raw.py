@@ -9,6 +9,8 @@ from tests.processes import Web
 
 STALL_S = 2.0
 """Of the server ``strict``."""
+PAGE = "https://app.example.com"
+"""A page's origin that this server allows."""
 BIG: dict[str, Any] = {"inputs": [f"number {n} is [MASK]" for n in range(64)], "parameters": {"top_k": 1000}}
 """Its answer has about 5 MB."""
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"

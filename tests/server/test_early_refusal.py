@@ -24,10 +24,10 @@ def head(data: bytes, **options: Any) -> RequestHead | None:
 
 
 def values(data: bytes, **options: Any) -> tuple[Any, ...]:
-    """What the head says, after dialect and endpoint."""
+    """What the head says, after dialect and endpoint, and before its lines."""
     found = head(data, **options)
     assert found is not None
-    return tuple(found[2:])
+    return tuple(found[2:-1])
 
 
 def test_of_a_plain_request_its_headers_are_read():
@@ -73,6 +73,12 @@ def test_the_path_says_which_pipeline_is_asked(path: bytes, pipeline: str):
 @pytest.mark.usefixtures("catalog")
 def test_other_paths_below_pipelines_are_for_the_application(path: bytes):
     assert head(request(start=b"POST " + path + b" HTTP/1.1")) is None
+
+
+def test_any_other_header_can_be_looked_up():
+    found = head(request(b"ORIGIN: https://a", b"user-agent:b"))
+    assert found is not None
+    assert [found.header(name) for name in (b"origin", b"user-agent", b"cookie")] == ["https://a", "b", ""]
 
 
 def test_of_several_headers_of_a_name_the_first_counts_as_everywhere():

@@ -9,9 +9,13 @@ import pytest
 
 from tests.conftest import CLIENT_S, client
 from tests.processes import Web
-from tests.server.raw import BIG, CHUNKED, HANDSHAKE, HEAD, STALL_S, metric, read_to_the_end, slow_client
+from tests.server import raw
+from tests.server.raw import BIG, HANDSHAKE, PAGE, STALL_S, metric, read_to_the_end, slow_client
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
+
+HEAD = raw.HEAD.replace(b"Host:", f"Origin: {PAGE}\r\nHost:".encode())
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def test_a_client_that_does_not_read_its_answer_is_disconnected(strict: Web) -> None:
@@ -132,6 +136,9 @@ def test_what_is_refused_before_the_application_is_answered_and_logged(
     assert json.loads(body)["error_type"] == code
     assert int(headers["content-length"]) == len(body)
     assert headers["x-content-type-options"] == "nosniff"
+    if send not in (send_no_http, send_a_long_line, fail_a_handshake):
+        assert headers["access-control-allow-origin"] == PAGE
+        assert "x-request-id" in headers["access-control-expose-headers"].split(", ")
     row = strict.row(headers["x-request-id"])
     assert (row["status"], row["code"], row["client"]) == ("refused", code, "127.0.0.1")
 

@@ -4,10 +4,22 @@ from typing import Any
 
 import pytest
 
+from inference.api.dialects.native import DIALECT
 from inference.api.dialects.native.http import NativeEndpoint
 from inference.conf import Conf
-from inference.errors import Overloaded
+from inference.errors import (
+    DeadlineExceeded,
+    Draining,
+    InferenceError,
+    Loading,
+    Malformed,
+    NotLoaded,
+    Overloaded,
+    WorkerLost,
+)
 from inference.server import refusals
+from inference.server.refusals import RefusedRequest
+from inference.serving.context import RequestContext
 from tests.scheduling.test_admission import Queue
 
 
@@ -34,6 +46,37 @@ async def test_the_requests_own_deadline_counts_on_arrival(
     assert refusals.would_refuse(("hog", 0), endpoint, header, "chat") == refused
     error = refusals.refusal_after(0.0, ("hog", 0), endpoint, header, "chat") if refused else None
     assert isinstance(error, Overloaded) == refused
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "after"),
+    [
+        (Overloaded("Later.", retry_after_s=7), 429, "7"),
+        (Draining("Elsewhere."), 429, "1"),
+        (Loading("Soon.", retry_after_s=3), 429, "3"),
+        (NotLoaded("Perhaps later."), 429, "1"),
+        (WorkerLost("It was lost."), 429, "1"),
+        (DeadlineExceeded("Too late."), 504, None),
+        (Malformed("No JSON."), 400, None),
+    ],
+    ids=lambda value: getattr(value, "code", None),
+)
+def test_a_client_that_asks_again_at_once_after_503_gets_429(
+    error: InferenceError, status: int, after: str | None
+) -> None:
+    """The dialect's answer is the same otherwise, and that of other clients."""
+
+    def refused(agent: str) -> tuple[int, dict[bytes, bytes], bytes]:
+        request = RefusedRequest(DIALECT, header=lambda name: agent if name == b"user-agent" else "")
+        reply = refusals.refuse(request, context, error)
+        return reply.status, dict(reply.headers), reply.body
+
+    context = RequestContext(transport="http")
+    got, headers, body = refused("@huggingface/inference/4.13.30")
+    as_ever, of_others, body_of_others = refused("python-requests/2.32")
+    assert (got, headers.get(b"retry-after")) == (status, after.encode() if after else None)
+    assert (as_ever, body_of_others) == (error.status, body)
+    assert of_others.keys() - headers.keys() == set()
 
 
 @pytest.mark.parametrize(

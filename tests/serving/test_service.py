@@ -125,7 +125,8 @@ async def test_vectors_come_as_arrays(monkeypatch: pytest.MonkeyPatch):
     array = Answer(Result(0, b"12345678", 0.0, 0.0, 1, shape=(2, 1)), "w", waited_ms=0.0, times_sent=1)
     service, dispatcher = service_of_two()
     monkeypatch.setattr(dispatcher, "run", AsyncMock(return_value=[array, ANSWER]))
-    assert await ask(service, query(pipeline="words")) == [Array((2, 1), b"12345678"), b'"an answer"']
+    asked = Query(inputs=["a [MASK]", "b [MASK]"], many=True, arrays=True, pipeline="words")
+    assert await ask(service, asked) == [Array((2, 1), b"12345678"), b'"an answer"']
 
 
 async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model():

@@ -46,14 +46,28 @@ def served() -> tuple[Dialect, ...]:
 def of_path(path: str) -> Dialect:
     """The one that writes the errors of a path; that of ``/`` for request targets that are no path (``*``).
 
-    Below a pipeline, that of the path below it.
+    Below a pipeline, that of the path below it. The slash at the end of a prefix may be missing in the path.
     """
-    if path.startswith(PIPELINES) and (found := catalog.current().route(path.removeprefix(PIPELINES))):
-        path = found[1]
-    if not path.startswith("/"):
-        path = "/"
-    known = [(prefix, dialect) for dialect in _dialects for prefix in dialect.prefixes if path.startswith(prefix)]
-    return max(known, key=lambda entry: len(entry[0]))[1]
+    known = [
+        (len(prefix), dialect)
+        for local in _local_paths(path)
+        for dialect in _dialects
+        for prefix in dialect.prefixes
+        if f"{local}/".startswith(prefix)
+    ]
+    return max(known, key=lambda entry: entry[0])[1]
+
+
+def _local_paths(path: str) -> list[str]:
+    """What a path may be for dialects. Two things where there is no such pipeline: its name may have a slash."""
+    if not path.startswith(PIPELINES):
+        return [path if path.startswith("/") else "/"]
+    below = path.removeprefix(PIPELINES)
+    if found := catalog.current().route(below):
+        return [found[1]]
+    _, _, after_one = below.partition("/")
+    _, _, after_two = after_one.partition("/")
+    return [f"/{after_one}", f"/{after_two}"]
 
 
 def endpoints() -> list[tuple[Dialect, Endpoint]]:

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,12 +12,15 @@ from websockets.sync.client import connect
 
 from inference.api.dialects import registry
 from inference.api.dialects.native import DIALECT
+from inference.conf import Conf
+from inference.server.http_connection import Connection
 from tests import conftest, processes
 from tests.processes import Web
 from tests.toydialect import ToyDialect, ToyEndpoint
 
 TOY = "text/x-toy"
 RESERVED = "/health and /info and /metrics and /pipelines/ and /v2/repository/"
+PAGE = "https://app.example.com"
 TOO_MUCH = 3000
 """Bytes of a body; 2,048 are allowed."""
 
@@ -25,9 +29,17 @@ TOO_MUCH = 3000
 def server() -> Iterator[Web]:
     env = processes.FAKE | processes.new_hold().env | {"INFERENCE_TASK": "text-generation"}
     env |= {"INFERENCE_MAX_BODY_BYTES": "2048", "INFERENCE_MAX_PENDING": "2", "INFERENCE_MAX_INPUTS": "2"}
-    env |= {"DJANGO_SETTINGS_MODULE": "tests.toysite"}
+    env |= {"DJANGO_SETTINGS_MODULE": "tests.toysite", "INFERENCE_CORS_ORIGINS": PAGE}
     with processes.web(env=env) as server:
         yield server
+
+
+@pytest.fixture
+def with_toy(monkeypatch: pytest.MonkeyPatch) -> ToyDialect:
+    """Served in this process, too."""
+    toy = ToyDialect()
+    monkeypatch.setattr(registry, "_dialects", [*registry.served(), toy])
+    return toy
 
 
 @pytest.fixture
@@ -97,6 +109,7 @@ def test_the_native_dialect_is_where_it_was(http: httpx.Client):
         ("PUT", "/toy/", "a", {}, 405, "method_not_allowed"),
         ("GET", "/toy/", None, {}, 405, "method_not_allowed"),
         ("POST", "/toy/none", "a", {}, 404, "not_found"),
+        ("POST", "/toy/none", "a", {"host": "elsewhere.example"}, 400, "validation"),
         ("POST", "/toy/", "a", {"host": "elsewhere.example"}, 400, "validation"),
         ("POST", "/toy/", "a", {"origin": "http://elsewhere.example"}, 403, "forbidden"),
         ("POST", "/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
@@ -107,6 +120,12 @@ def test_the_native_dialect_is_where_it_was(http: httpx.Client):
         ("PUT", "/pipelines/default/toy/", "a", {}, 405, "method_not_allowed"),
         ("POST", "/pipelines/default/toy/none", "a", {}, 404, "not_found"),
         ("POST", "/pipelines/default/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
+        ("POST", "/pipelines/default/toy/", "a", {"host": "elsewhere.example"}, 400, "validation"),
+        ("POST", "/pipelines/default/toy/", "a", {"origin": "http://elsewhere.example"}, 403, "forbidden"),
+        ("POST", "/pipelines/nope/toy/", "a", {}, 404, "not_found"),
+        ("GET", "/pipelines/nope/toy/none", None, {}, 404, "not_found"),
+        ("POST", "/pipelines/acme/nope/toy/", "a", {}, 404, "not_found"),
+        ("POST", "/pipelines/nope/toy/", TOO_MUCH * "a", {}, 413, "payload_too_large"),
     ],
     ids=str,
 )
@@ -116,8 +135,16 @@ def test_errors_are_those_of_the_dialect(
     refused(http.request(method, path, content=content, headers=headers), status, code)
 
 
-def test_an_error_of_no_known_path_is_native(http: httpx.Client):
-    assert http.get("/none").json()["error_type"] == "not_found"
+def test_a_stream_can_be_read_by_a_page_of_an_allowed_origin(http: httpx.Client):
+    reply = http.post("/toy/", content="?stream Once", headers={"origin": PAGE})
+    assert reply.text.endswith("= end\n")
+    assert reply.headers["access-control-allow-origin"] == PAGE
+    assert reply.headers["access-control-expose-headers"] == "x-model-version, x-pipeline"
+
+
+@pytest.mark.parametrize("path", ["/none", "/toys", "/pipelines/nope", "/pipelines/acme/nope", "/pipelines/nope/none"])
+def test_an_error_of_no_known_path_is_native(http: httpx.Client, path: str):
+    assert http.get(path).json()["error_type"] == "not_found"
 
 
 def test_a_body_of_unknown_length_that_is_too_large_is_refused_in_the_dialect(http: httpx.Client):
@@ -128,6 +155,56 @@ def test_a_head_that_is_no_http_is_refused_in_the_dialect_of_its_path(server: We
     with socket.create_connection(("127.0.0.1", server.port), timeout=conftest.CLIENT_S) as connection:
         connection.sendall(b"POST /toy/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: soon\r\n\r\n")
         assert b"\r\n\r\n! validation: " in connection.recv(4096)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /toy/ HTTP/1.1\r\nX: " + 20_000 * b"x",
+        b"GET /toy/?" + 20_000 * b"x",
+        b"GET /pipelines/a/toy/" + 20_000 * b"x",
+    ],
+    ids=["header", "request line", "request line of a pipeline"],
+)
+def test_a_head_that_is_too_large_is_refused_in_the_dialect_of_its_path(server: Web, head: bytes):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=conftest.CLIENT_S) as connection:
+        connection.sendall(head)
+        assert b"\r\n\r\n! headers_too_large: " in connection.recv(4096)
+
+
+def test_the_beginning_of_a_request_says_how_it_is_refused(with_toy: ToyDialect):
+    """When the rest of its body does not come."""
+    connection: Any = Connection()
+    connection.factory = SimpleNamespace(server=SimpleNamespace(root_path=""))
+    connection._incomplete = f"POST /pipelines/default/toy/ HTTP/1.1\r\norigin: {PAGE}\r\n\r\norigin: a".encode()
+    refused = connection.refused()
+    assert (refused.dialect, refused.pipeline, refused.header(b"origin")) == (with_toy, "default", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("path", "native"),
+    [
+        ("/toy/", False),
+        ("/toy", False),
+        ("/toys", True),
+        ("/toy/a/b", False),
+        ("/pipelines/default/toy", False),
+        ("/pipelines/default/a/toy/", True),
+        ("/pipelines/acme/topics/toy/a", False),
+        ("/pipelines/acme/topics/a/toy/", True),
+        ("/pipelines/nope/toy", False),
+        ("/pipelines/acme/nope/toy/a", False),
+        ("/pipelines/a/b/c/toy/", True),
+        ("/pipelines/toy/", True),
+        ("/pipelines/a", True),
+    ],
+)
+def test_the_longest_prefix_decides_also_where_no_pipeline_is(
+    settings: Any, with_toy: ToyDialect, path: str, *, native: bool
+):
+    model = {"task": "fill-mask", "model": "a/model"}
+    settings.INFERENCE = Conf(pipelines={"default": model, "topics": model | {"aliases": ["acme/topics"]}})
+    assert registry.of_path(path) is (DIALECT if native else with_toy)
 
 
 @pytest.mark.parametrize(("path", "mark"), [("/toy/", b"! validation: "), ("/", b'"error_type":"validation"')])
@@ -155,8 +232,15 @@ def test_overload_is_refused_in_the_dialect(server: Web, http: httpx.Client):
     with server.hold(), connect(f"ws://127.0.0.1:{server.port}/toy/ws/") as other:
         other.send("1 ?stream ?two Once")
         server.wait_for(lambda: server.hold.holds(server.pid), "the model has the first request")
-        reply = http.post("/toy/", content="b", headers={"x-toy-seconds": "20"})
+        reply = http.post("/toy/", content="b", headers={"x-toy-seconds": "20", "origin": PAGE})
         refused(reply, 503, "overloaded")
+        assert reply.headers["access-control-allow-origin"] == PAGE
+        assert reply.headers["access-control-expose-headers"] == "x-toy-wait"
+        for content in ("b", iter([b"b"])):  # a plain request is refused early, one in chunks by the consumer
+            agent = {"x-toy-seconds": "20", "user-agent": "@huggingface/inference/4.13.30"}
+            repeated = http.post("/toy/", content=content, headers=agent)
+            refused(repeated, 429, "overloaded")
+            assert repeated.headers["retry-after"] == "1"
         assert int(reply.headers["x-toy-wait"]) >= 1
         server.hold.end()
         assert str(other.recv()) == "1 + 0"
