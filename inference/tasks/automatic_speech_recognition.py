@@ -7,6 +7,7 @@ from inference.tasks.base import Task
 from inference.tasks.inputs import MediaInput
 from inference.tasks.media import EXAMPLE_RECORDING
 from inference.tasks.parameters import Choice, Name, Number, Parameter, Whole
+from inference.tasks.schemas import Schema
 
 LONGEST_CHUNK_S = 30
 
@@ -17,6 +18,9 @@ class Timestamps:
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, bool) or (isinstance(value, str) and value in ("word", "char"))
+
+    def schema(self) -> Schema:
+        return {"enum": [True, False, "word", "char"]}
 
     def __str__(self) -> str:
         return 'true, false, "word" or "char"'

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from inference.tasks.schemas import Schema, items, text_schema
 from inference.tasks.values import is_encodable
 
 
@@ -10,6 +11,10 @@ class Kind(Protocol):
     """The values that a parameter may have."""
 
     def accepts(self, value: Any) -> bool: ...
+
+    def schema(self) -> Schema:
+        """What is right, as JSON Schema, as far as that can say it."""
+        ...
 
     def __str__(self) -> str:
         """What is right, in words."""
@@ -24,6 +29,9 @@ class Whole:
     def accepts(self, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
     def __str__(self) -> str:
         return f"a whole number from {self.low} to {self.high}"
 
@@ -36,6 +44,9 @@ class Number:
     def accepts(self, value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
+    def schema(self) -> Schema:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
     def __str__(self) -> str:
         return f"a number from {self.low:g} to {self.high:g}"
 
@@ -44,6 +55,9 @@ class Number:
 class Flag:
     def accepts(self, value: Any) -> bool:
         return isinstance(value, bool)
+
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
 
     def __str__(self) -> str:
         return "true or false"
@@ -56,6 +70,9 @@ class Choice:
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and value in self.values
 
+    def schema(self) -> Schema:
+        return {"enum": list(self.values)}
+
     def __str__(self) -> str:
         return "one of " + ", ".join(self.values)
 
@@ -66,6 +83,9 @@ class Name:
 
     def accepts(self, value: Any) -> bool:
         return _is_text(value, self.longest)
+
+    def schema(self) -> Schema:
+        return text_schema(self.longest)
 
     def __str__(self) -> str:
         return f"a text of at most {self.longest} characters"
@@ -80,6 +100,9 @@ class Template:
     def accepts(self, value: Any) -> bool:
         return _is_text(value, self.longest) and "{}" in value and value.count("{") == value.count("}") == 1
 
+    def schema(self) -> Schema:
+        return text_schema(self.longest) | {"pattern": r"^[^{}]*\{\}[^{}]*$"}
+
     def __str__(self) -> str:
         return f"a text of at most {self.longest} characters with one {{}} and no other braces"
 
@@ -90,6 +113,9 @@ class Text:
 
     def accepts(self, value: Any) -> bool:
         return _is_text(value, self.longest)
+
+    def schema(self) -> Schema:
+        return text_schema(self.longest)
 
     def __str__(self) -> str:
         return f"a text of at most {self.longest} characters"
@@ -105,6 +131,9 @@ class Texts:
             return False
         return all(_is_text(item, self.longest) for item in value)
 
+    def schema(self) -> Schema:
+        return items(text_schema(self.longest), 1, self.most)
+
     def __str__(self) -> str:
         return f"a list of 1 to {self.most} texts of at most {self.longest} characters"
 
@@ -119,6 +148,12 @@ class WordBoxes:
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, list) and 0 < len(value) <= self.most and all(map(self._is_word, value))
+
+    def schema(self) -> Schema:
+        side = Whole(0, self.high).schema()
+        box = items(side, 4, 4)
+        word = {"type": "array", "prefixItems": [text_schema(self.longest), box], "minItems": 2, "maxItems": 2}
+        return items(word, 1, self.most)
 
     def __str__(self) -> str:
         return (

@@ -3,6 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator
 
 from inference.errors import Invalid
 from inference.serving.validation import validate_parameters
@@ -139,6 +140,23 @@ def test_a_wrong_value_is_named_with_what_would_be_right(task: str, name: str, v
     assert sentence.startswith(f"Parameter {name} is ")
     assert sentence.endswith(f"; it must be {rule}.")
     assert repr(value)[:59] in sentence
+
+
+@pytest.mark.parametrize(("task", "name", "value"), RIGHT)
+def test_the_schema_takes_what_is_right(task: str, name: str, value: Any):
+    assert Draft202012Validator(TASKS[task].parameters[name].kind.schema()).is_valid(value)
+
+
+def can_say(rule: str, value: Any) -> bool:
+    """Whether JSON Schema can. It does not know surrogates, NaN, the order of numbers, and takes 1.0 for an integer."""
+    reversed_sides = rule == str(WORD_BOXES) and value in ([["a", [2, 0, 1, 1]]], [["a", [0, 2, 1, 1]]])
+    one = isinstance(value, float) and (math.isnan(value) or (value.is_integer() and rule.startswith("a whole")))
+    return not (reversed_sides or one or "\\ud800" in ascii(value))
+
+
+@pytest.mark.parametrize(("task", "name", "value", "rule"), [each for each in WRONG if can_say(each[3], each[2])])
+def test_the_schema_refuses_what_is_wrong(task: str, name: str, value: Any, rule: str):
+    assert not Draft202012Validator(TASKS[task].parameters[name].kind.schema()).is_valid(value)
 
 
 def test_a_value_that_is_long_is_not_shown_in_full():

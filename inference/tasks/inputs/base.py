@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from inference.errors import EmptyInput, Invalid, Malformed
 from inference.tasks.media import Media
+from inference.tasks.schemas import Schema
 from inference.tasks.values import is_encodable, json_type
 
 
@@ -46,6 +47,10 @@ class InputForm(ABC):
             EmptyInput: nothing to work on.
             Invalid: not of this form, or too long for the model.
         """
+
+    @abstractmethod
+    def schema(self) -> Schema:
+        """Of one input in JSON, as far as JSON Schema can say it."""
 
     @abstractmethod
     def texts(self, value: Any) -> Sequence[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_characters, check_text
+from inference.tasks.schemas import TEXT, Schema, fields, items, one_of, text_schema
 
 MESSAGE = '{"role": "user", "content": "a text"}'
 MOST_MESSAGES = 1000
@@ -33,6 +34,10 @@ class ChatOrTextInput(InputForm):
         else:
             raise Invalid(f"{where} is a list of messages, but this model has no chat template; it must be a text.")
         return value
+
+    def schema(self) -> Schema:
+        message = fields(role=text_schema(LONGEST_ROLE), content={"type": "string"})
+        return one_of(TEXT, items(message, 1, MOST_MESSAGES))
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value] if isinstance(value, str) else [text for message in value for text in message.values()]

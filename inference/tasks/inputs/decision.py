@@ -7,6 +7,7 @@ from typing import Any
 
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_characters, check_fields, part_of
+from inference.tasks.schemas import Schema, fields
 from inference.tasks.values import json_type
 
 QUESTION = '{"type": "noul", "instructions": "Is a refund requested?"}'
@@ -44,6 +45,11 @@ class DecisionInput(InputForm):
         except RecursionError:
             raise Invalid(f"{where} is nested too deeply.") from None
         return value
+
+    def schema(self) -> Schema:
+        question = {"type": "object", "properties": {"type": {"enum": list(TYPES)}}, "required": ["type"]}
+        questions = {"type": "object", "additionalProperties": question, "maxProperties": MOST_QUESTIONS}
+        return fields(state={}, questions=questions)
 
     def texts(self, value: Any) -> Sequence[str]:
         """None: a worker makes prompts of it."""

@@ -8,6 +8,7 @@ from inference.errors import Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_text, part_of
 from inference.tasks.inputs.media import decoded, shown
 from inference.tasks.parameters import WORD_BOXES
+from inference.tasks.schemas import BASE64, TEXT, Schema, fields
 from inference.tasks.values import json_type
 
 DOCUMENT = '{"question": "a text", "word_boxes": [["a word", [0, 0, 100, 20]]], "image": "…base64…"}'
@@ -33,6 +34,9 @@ class DocumentInput(InputForm):
         if "word_boxes" in given and not WORD_BOXES.accepts(given["word_boxes"]):
             raise Invalid(f"The word_boxes of {part_of(where)} must be {WORD_BOXES}.")
         return given
+
+    def schema(self) -> Schema:
+        return fields("word_boxes", "image", question=TEXT, word_boxes=WORD_BOXES.schema(), image=BASE64)
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value["question"]]

@@ -8,6 +8,7 @@ from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_characters, part_of
 from inference.tasks.inputs.chat import LONGEST_ROLE, MOST_MESSAGES, is_chat
 from inference.tasks.inputs.media import decoded, shown
+from inference.tasks.schemas import BASE64, TEXT, Schema, fields, items, one_of, text_schema
 from inference.tasks.values import json_type
 
 MESSAGE = (
@@ -41,6 +42,13 @@ class ImageChatInput(InputForm):
             raise EmptyInput(f"{where} has neither an image nor a text; send at least one.")
         check_characters(where, [*texts, *(message["role"] for message in messages)], model, cut=cut)
         return messages
+
+    def schema(self) -> Schema:
+        part = one_of(
+            fields(type={"const": "text"}, text={"type": "string"}), fields(type={"const": "image"}, image=BASE64)
+        )
+        message = fields(role=text_schema(LONGEST_ROLE), content=one_of(TEXT, items(part)))
+        return items(message, 1, MOST_MESSAGES)
 
     def texts(self, value: Any) -> Sequence[str]:
         return [part["text"] for part in _parts(value) if part["type"] == "text"]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_fields, check_text, part_of
 from inference.tasks.media import IMAGES, RECORDINGS, Media, media_type
+from inference.tasks.schemas import BASE64, TEXT, Schema, fields
 from inference.tasks.values import json_type
 
 Kind = Literal["image", "audio"]
@@ -27,6 +28,9 @@ class MediaInput(InputForm):
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:
         return decoded(where, value, self.kind)
+
+    def schema(self) -> Schema:
+        return BASE64
 
     def texts(self, value: Any) -> Sequence[str]:
         return []
@@ -50,6 +54,9 @@ class MediaQuestionInput(InputForm):
         check_fields(where, value, (self.kind, "question"), f'{{"{self.kind}": "…base64…", "question": "a text"}}')
         check_text(f"The question of {part_of(where)}", value["question"], model, cut=cut)
         return value | {self.kind: decoded(f"The {self.kind} of {part_of(where)}", value[self.kind], self.kind)}
+
+    def schema(self) -> Schema:
+        return fields(**{self.kind: BASE64, "question": TEXT})
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value["question"]]

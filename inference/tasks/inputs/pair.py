@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.tasks.inputs.base import InputForm, Model, check_fields, check_text, part_of
 from inference.tasks.inputs.text import TextInput
+from inference.tasks.schemas import TEXT, Schema, fields, one_of
 
 PAIR = '{"text": "a text", "text_pair": "another text"}'
 FIELDS = ("text", "text_pair")
@@ -22,6 +23,9 @@ class TextOrPairInput(InputForm):
         for name in FIELDS:
             check_text(f"The {name} of {part_of(where)}", value[name], model, cut=cut)
         return value
+
+    def schema(self) -> Schema:
+        return one_of(TEXT, fields(text=TEXT, text_pair=TEXT))
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value] if isinstance(value, str) else [value[name] for name in FIELDS]

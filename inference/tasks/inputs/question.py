@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.errors import Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_fields, check_text, part_of
+from inference.tasks.schemas import TEXT, Schema, fields
 
 QUESTION = '{"question": "a text", "context": "a text"}'
 FIELDS = ("question", "context")
@@ -27,6 +28,9 @@ class QuestionInput(InputForm):
         if (size := len(value["context"])) > LONGEST_CONTEXT:
             raise Invalid(f"{context} has {size} characters; it may have {LONGEST_CONTEXT}.")
         return value
+
+    def schema(self) -> Schema:
+        return fields(question=TEXT, context=TEXT | {"maxLength": LONGEST_CONTEXT})
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value[name] for name in FIELDS]

@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_fields, check_text, part_of
+from inference.tasks.schemas import TEXT, Schema, fields, items
 from inference.tasks.values import json_type
 
 RANKING = '{"query": "a text", "texts": ["a text", "another text"]}'
@@ -31,6 +32,9 @@ class RankingInput(InputForm):
         for number, text in enumerate(texts):
             check_text(f"texts[{number}] of {part_of(where)}", text, model, cut=cut)
         return value
+
+    def schema(self) -> Schema:
+        return fields(query=TEXT, texts=items(TEXT, 1, MOST_TEXTS))
 
     def texts(self, value: Any) -> Sequence[str]:
         """The query comes first."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_fields, check_text, part_of
+from inference.tasks.schemas import TEXT, Schema, fields, items
 from inference.tasks.values import json_type
 
 SENTENCES = '{"source_sentence": "a text", "sentences": ["a text", "another text"]}'
@@ -31,6 +32,9 @@ class SentencesInput(InputForm):
         for number, sentence in enumerate(sentences):
             check_text(f"sentences[{number}] of {part_of(where)}", sentence, model, cut=cut)
         return value
+
+    def schema(self) -> Schema:
+        return fields(source_sentence=TEXT, sentences=items(TEXT, 1, MOST_SENTENCES))
 
     def texts(self, value: Any) -> Sequence[str]:
         """The source sentence comes first."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_characters, check_fields, check_text, part_of
+from inference.tasks.schemas import TEXT, Schema, fields, items
 from inference.tasks.values import json_type
 
 TABLE = '{"query": "a text", "table": {"name": ["Ada", "Alan"], "born": ["1815", "1912"]}}'
@@ -25,6 +26,10 @@ class TableInput(InputForm):
         _check_table(f"The table of {part_of(where)}", value["table"])
         check_characters(f"The table of {part_of(where)}", [*_texts(value["table"])], model, cut=cut)
         return value
+
+    def schema(self) -> Schema:
+        column = items({"type": "string"}, 1, MOST_CELLS)
+        return fields(query=TEXT, table={"type": "object", "additionalProperties": column, "minProperties": 1})
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value["query"], *_texts(value["table"])]

@@ -7,6 +7,7 @@ from typing import Any
 from inference.errors import Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_text
 from inference.tasks.inputs.chat import is_chat
+from inference.tasks.schemas import TEXT, Schema
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class TextInput(InputForm):
         if self.masked and model.mask_token and model.mask_token not in value:
             raise Invalid(f"{where} has no {model.mask_token}; put one where a word is to be filled in.")
         return value
+
+    def schema(self) -> Schema:
+        return TEXT
 
     def texts(self, value: Any) -> Sequence[str]:
         return [value]
