@@ -20,6 +20,7 @@ from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.rows import Row, TokenizedJob, check_least, check_length, check_room
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
+from inference.tasks.inputs import token_ids
 from inference.tasks.media import Media
 
 DEFAULT_NEW_TOKENS = 256
@@ -128,11 +129,13 @@ class UnbatchedTextGeneration(Unbatched):
     def _tokens(self, given: Any) -> list[int]:
         if isinstance(given, str):
             return super()._tokens(given)
+        if (tokens := token_ids(given)) is not None:
+            return tokens
         try:
-            tokens: list[int] = self._tokenizer.apply_chat_template(given, return_dict=True)["input_ids"]
+            chat: list[int] = self._tokenizer.apply_chat_template(given, return_dict=True)["input_ids"]
         except TemplateError as error:
             raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
-        return tokens
+        return chat
 
     def _call(self, item: GenerationJob) -> bytes:
         counter = StepCounter(item)
@@ -152,4 +155,10 @@ class UnbatchedTextGeneration(Unbatched):
 
     def answer(self, item: Any, parameters: dict[str, Any]) -> bytes:
         """What the pipeline returns, with parameters of ``generate``."""
-        return to_json(self._pipe(item.job.input, **parameters))
+        if (given := token_ids(item.job.input)) is None:
+            return to_json(self._pipe(item.job.input, **parameters))
+        _, forward, post = self._pipe._sanitize_parameters(**parameters)
+        ids, prompt = torch.tensor([given]), self._pipe.tokenizer.decode(given, skip_special_tokens=True)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_text": prompt}
+        outputs = self._pipe.forward(inputs, **self._pipe._forward_params | forward)
+        return to_json(self._pipe.postprocess(outputs, **self._pipe._postprocess_params | post))

@@ -17,6 +17,7 @@ from inference.backends.transformers.generation.text import StopConditions, Text
 from inference.backends.transformers.rows import check_least, check_length, check_room
 from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
+from inference.tasks.inputs import token_ids
 
 OURS = ADJUSTING | {"seed", "stop", "return_full_text", "top_n_tokens"}
 """Parameters that ``generate`` does not have, or has by another name."""
@@ -65,8 +66,12 @@ class TextPreparation:
 
     def text(self, job: Job) -> Text:
         """Raises ``Invalid``."""
-        prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
-        ids = self._tokens(prompt)
+        if (tokenised := token_ids(job.input)) is None:
+            prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
+            ids = self._tokens(prompt)
+        else:
+            prompt, ids = whole(self._pipe.tokenizer, tokenised), [*tokenised]
+        check_length(len(ids), self._description.longest_input)
         unused = OURS if job.parameters.get("do_sample", True) else OURS | SAMPLERS
         given = {name: value for name, value in job.parameters.items() if name not in unused}
         config = self._model._prepare_generation_config(None, **self._pipe._prepare_generate_kwargs(given))[0]
@@ -91,7 +96,6 @@ class TextPreparation:
         except TemplateError as error:
             raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
         ids: list[int] = encoded["input_ids"][0].tolist()
-        check_length(len(ids), self._description.longest_input)
         if not ids:
             raise Invalid("The input has no tokens; send a text that the model's tokenizer knows.")
         return ids

@@ -1,6 +1,7 @@
 """Server-sent events, as the stock client's own parser reads them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,13 @@ def test_the_last_event_has_the_text_and_how_it_ended(given: Any, parameters: An
         "seed": 5,
         "input_length": 3,
     }
+
+
+def test_what_token_ids_say_is_known_to_the_worker():
+    answered = result(finished(given={"token_ids": [5]}), return_full_text=True)
+    answered = replace(answered, outputs=[b'[{"generated_text": "the prompt b c"}]'])
+    output: Any = read_event(line(WRITER.end(answered)), details=True)
+    assert output.generated_text == "the prompt b c"
 
 
 @pytest.mark.parametrize(

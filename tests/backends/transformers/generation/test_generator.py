@@ -106,6 +106,23 @@ def test_a_text_must_not_have_more_tokens_than_it_may(llama: Any) -> None:
     )
 
 
+def test_a_prompt_of_token_ids_is_continued_like_its_text(llama: Any, pipe: Any) -> None:
+    """Just these are read: a special one in them as well, and in the prompt's text it is not."""
+    ids = pipe.tokenizer(WORDS)["input_ids"]
+    ways: list[dict[str, Any]] = [{}, {"return_full_text": False}]
+    prompts: list[Any] = [{"token_ids": ids}, WORDS, {"token_ids": [0, *ids]}]
+    courses = finish(llama, [one(llama, job(prompt, **way)) for way in ways for prompt in prompts])
+    answers = [json.loads(course.last.output)[0]["generated_text"] for course in courses]
+    assert answers[0] == answers[1]
+    assert answers[2] == WORDS + courses[2].text
+    assert answers[3:] == [courses[3].text, courses[4].text, courses[5].text]
+    assert courses[0].tokens == courses[1].tokens != courses[2].tokens
+    text = one(llama, job({"token_ids": [0, *ids]}))
+    assert (text.prompt_tokens, text.input_tokens) == (len(ids) + 1, len(ids) + 1)
+    with pytest.raises(Invalid, match="The input has 510 tokens and max_new_tokens is 12; together they may be 512"):
+        one(llama, job({"token_ids": ids[:1] * 510}))
+
+
 def test_a_long_prompt_is_read_in_parts_while_others_get_their_tokens(llama: Any) -> None:
     running = one(llama, job("a boat", max_new_tokens=30))
     llama.step([running])
