@@ -4,6 +4,7 @@
 """
 
 import argparse
+import math
 import random
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,15 @@ from tests import tiny_models
 ARCHITECTURES = ("text_generation", "llama", "mistral", "opt", "gpt_neox", "qwen")
 WORDS = ["once", "upon", "a", "time", "there", "was", "small", "boat", "on", "the", "old", "river"]
 NEAR_TIE = 1e-4
+ADJUSTED: list[dict[str, Any]] = [
+    {"frequency_penalty": -2.0, "max_new_tokens": 20},
+    {"presence_penalty": -1.5, "max_new_tokens": 15},
+    {"logit_bias": {"17": 9, "200": -100}, "frequency_penalty": 1.5, "presence_penalty": 0.3, "max_new_tokens": 20},
+    {"logit_bias": {"17": 6, "200": -100}, "presence_penalty": 2, "max_new_tokens": 15},
+    {"max_new_tokens": 15},
+    {"min_new_tokens": 10, "logit_bias": {"0": 100}, "max_new_tokens": 15},
+]
+"""Parameters with which scores are adjusted."""
 GREEDY = {"do_sample": False, "max_new_tokens": 12, "seed": 0}
 
 
@@ -107,6 +117,22 @@ def differs(model: Any, prompt: Sequence[int], tokens: Sequence[int], limit: int
     same = next(n for n in range(limit) if list(tokens[: n + 1]) != expected[: n + 1])
     best = model(wanted[:, : len(prompt) + same]).logits[0, -1].topk(2).values
     return "near tie" if best[0] - best[1] < NEAR_TIE else "wrong"
+
+
+@torch.inference_mode()
+def greedily(model: Any, prompt: Sequence[int], asked: dict[str, Any]) -> list[int]:
+    """What a plain loop makes of a prompt with parameters like those of ``ADJUSTED``; token 0 is the end."""
+    made: list[int] = []
+    while len(made) < asked["max_new_tokens"] and 0 not in made:
+        scores = model(torch.tensor([[*prompt, *made]])).logits[0, -1].tolist()
+        for token in set(made):
+            scores[token] -= made.count(token) * asked.get("frequency_penalty", 0) + asked.get("presence_penalty", 0)
+        for token, bias in asked.get("logit_bias", {}).items():
+            scores[int(token)] += bias
+        if len(made) < asked.get("min_new_tokens", 0):
+            scores[0] = -math.inf
+        made.append(max(range(len(scores)), key=scores.__getitem__))
+    return made
 
 
 def compare(folder: Path, prompts: int, seed: int) -> dict[str, int]:

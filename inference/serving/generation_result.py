@@ -64,8 +64,11 @@ class GenerationResult:
 
 
 def pipeline_output(given: Any, text: str, *, full_text: bool, field: str = "generated_text") -> list[dict[str, Any]]:
-    """What the transformers pipeline returns for an input (a text or a chat) about which it generated ``text``."""
-    if not full_text:
+    """What the transformers pipeline returns for an input (a text or a chat) about which it generated ``text``.
+
+    Of token ids, only a worker knows what they say: then it is the text alone.
+    """
+    if not full_text or isinstance(given, dict):
         return [{field: text}]
     if isinstance(given, str):
         return [{field: given + text}]

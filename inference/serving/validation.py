@@ -137,8 +137,17 @@ def _check_parameter(task: Task, name: str, value: Any, description: Description
         raise Invalid(f"There is no parameter {_shown(name)} for {task.name}; known are: {known}.")
     if not parameter.kind.accepts(value):
         raise Invalid(f"Parameter {name} is {_shown(value)}; it must be {parameter.kind}.")
-    if parameter.within_vocabulary and value > description.vocabulary > 0:
-        raise Invalid(f"Parameter {name} is {value}; the model's vocabulary has {description.vocabulary} words.")
+    if parameter.within_vocabulary and description.vocabulary:
+        _check_vocabulary(name, value, description.vocabulary)
+
+
+def _check_vocabulary(name: str, value: Any, words: int) -> None:
+    """Raises ``Invalid``."""
+    if not isinstance(value, dict):
+        if value > words:
+            raise Invalid(f"Parameter {name} is {value}; the model's vocabulary has {words} words.")
+    elif unknown := [token for token in value if int(token) >= words]:
+        raise Invalid(f"Parameter {name} names the token {unknown[0]}; the last one of this model is {words - 1}.")
 
 
 def _shown(value: Any) -> str:

@@ -183,7 +183,7 @@ class Parameter:
     meaning: str
     required: bool = False
     within_vocabulary: bool = False
-    """A number that must not exceed the words in the model's vocabulary."""
+    """A number that must not exceed the words in the model's vocabulary, or an object with ids of some of them."""
     takes_long: bool = False
     """Inputs may be longer than the model takes, unless its value is false or ``base.REFUSED``."""
 

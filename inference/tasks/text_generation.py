@@ -1,6 +1,7 @@
 """text-generation: what comes after a text, or the answer to a chat."""
 
 from inference.tasks.base import Task
+from inference.tasks.biases import TokenBiases
 from inference.tasks.inputs import ChatOrTextInput
 from inference.tasks.parameters import Flag, Number, Parameter, Texts, Whole
 
@@ -15,17 +16,33 @@ GENERATION = {
     "stop": Parameter(kind=Texts(16, 100), meaning="the text ends after one of these"),
 }
 
-PARAMETERS = GENERATION | {
-    "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
-    "top_n_tokens": Parameter(kind=Whole(0, 20), meaning="tell so many of the likeliest tokens with each token"),
+CHOICE = {
+    "min_new_tokens": Parameter(kind=Whole(0, 4096), meaning="the model does not end the text before it has so many"),
+    "frequency_penalty": Parameter(kind=Number(-2, 2), meaning="above 0: a token comes less, the more often it has"),
+    "presence_penalty": Parameter(kind=Number(-2, 2), meaning="above 0: a token that has come comes less"),
+    "logit_bias": Parameter(
+        kind=TokenBiases(300, Number(-100, 100)),
+        meaning="what is added to the scores of tokens, by their ids",
+        within_vocabulary=True,
+    ),
 }
+"""Of texts that are generated without beams."""
+
+PARAMETERS = (
+    GENERATION
+    | CHOICE
+    | {
+        "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
+        "top_n_tokens": Parameter(kind=Whole(0, 20), meaning="tell so many of the likeliest tokens with each token"),
+    }
+)
 
 TASK = Task(
     name="text-generation",
     input=ChatOrTextInput(),
     output="text",
     parameters=PARAMETERS,
-    forward=frozenset(GENERATION),
+    forward=frozenset(GENERATION | CHOICE),
     samples=True,
     example="Once upon a time",
 )

@@ -22,6 +22,7 @@ from inference.messaging.messages import Description, FinishReason, Job
 from inference.serving.generation_result import pipeline_output
 from inference.tasks import TASKS
 from inference.tasks.arrays import Array
+from inference.tasks.inputs import token_ids
 from inference.tasks.media import Media
 from inference.testing.answers import WORD
 from inference.testing.fake_pipeline import FakePipeline
@@ -179,12 +180,15 @@ class FakeSteppedPipeline:
     def _output(self, job: Job, text: str) -> bytes:
         task = TASKS[self.description.task]
         full_text = task.continues and job.parameters.get("return_full_text") is not False
-        return msgspec.json.encode(pipeline_output(job.input, text, full_text=full_text, field=task.text_field))
+        ids = token_ids(job.input) if task.continues else None
+        given = job.input if ids is None else " ".join(map(str, ids))
+        return msgspec.json.encode(pipeline_output(given, text, full_text=full_text, field=task.text_field))
 
 
 def _prepared(job: Job, description: Description) -> FakeJob:
     task = TASKS[description.task]
-    read = sum(len(text.split()) for text in task.input.texts(job.input))
+    ids = token_ids(job.input) if task.continues else None
+    read = len(ids) if ids else sum(len(text.split()) for text in task.input.texts(job.input))
     truncated = read > description.longest_input and task.cuts(job.parameters)
     return FakeJob(job, description.longest_input if truncated else read, truncated, generated=len(job.resume))
 

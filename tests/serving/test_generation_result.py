@@ -78,3 +78,7 @@ def test_the_prompt_is_in_the_output_if_it_is_wanted(full_text: bool, expected: 
 def test_a_task_that_does_not_continue_its_input_names_its_own_field():
     generation = make_generation("b", text_field="summary_text", continues=False)
     assert generation.output(full_text=True) == generation.output(full_text=False) == [{"summary_text": "b"}]
+
+
+def test_of_token_ids_only_the_new_text_is_known():
+    assert pipeline_output({"token_ids": [5]}, "b", full_text=True) == [{"generated_text": "b"}]

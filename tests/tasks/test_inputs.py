@@ -81,6 +81,52 @@ def test_characters_beyond_the_basic_plane_are_fine():
     check(TextInput(), "\U0001f600")
 
 
+# Token ids
+
+IDS = '{"token_ids": [5, 17]}'
+
+
+@pytest.mark.parametrize("ids", [[0], [29_999] * 10, list(range(10))])
+def test_token_ids_are_an_input(ids: list[int]):
+    check(ChatOrTextInput(), {"token_ids": ids})
+
+
+def test_token_ids_of_a_vocabulary_of_unknown_size_are_whole_numbers():
+    check(ChatOrTextInput(), {"token_ids": [10**6]}, vocabulary=0)
+    assert refusal(ChatOrTextInput(), {"token_ids": [2**31]}, vocabulary=0).endswith("from 0 to 2147483647.")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"token_ids": [5], "text": "a"}, f"The input is not like {IDS}; send just these fields."),
+        ({"token_ids": 5}, "The token_ids of the input are a number; they must be a list of whole numbers."),
+        ({"token_ids": "5"}, "The token_ids of the input are a text; they must be a list of whole numbers."),
+        ({"token_ids": []}, "The input has no token_ids; send at least one."),
+        ({"token_ids": [1] * 11}, "The input has 11 tokens; this model takes at most 10."),
+        *(
+            (
+                {"token_ids": [5, wrong]},
+                f"token_ids[1] of the input is {shown}; it must be a whole number from 0 to 29999.",
+            )
+            for wrong, shown in [
+                (30_000, "30000"),
+                (-1, "-1"),
+                (True, "true or false"),
+                (5.0, "5.0"),
+                ("5", "a text"),
+                (None, "null"),
+                ([5], "a list"),
+                (10**30, "1" + "0" * 19),
+            ]
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_token_ids_is_said(value: Any, sentence: str):
+    assert refusal(ChatOrTextInput(), value) == sentence
+
+
 # Chats
 
 
@@ -226,6 +272,7 @@ def test_the_input_that_it_is_in_is_named_too():
     [
         (TextInput(), "a text", ["a text"], "A TEXT"),
         (ChatOrTextInput(), "a text", ["a text"], "A TEXT"),
+        (ChatOrTextInput(), {"token_ids": [5]}, [], {"token_ids": [5]}),
         (ChatOrTextInput(), [USER], ["user", "Hello"], [{"role": "user", "content": "HELLO"}]),
         (SentencesInput(), sentences("b", "cd", source="a"), ["a", "b", "cd"], sentences("B", "CD", source="A")),
     ],

@@ -22,6 +22,7 @@ TEXT = "a text of at most {} characters"
 LIST = "a list of 1 to {} texts of at most {} characters"
 NAME = "a text of at most {} characters"
 TIMESTAMPS = 'true, false, "word" or "char"'
+BIASES = 'an object of at most 300 token ids, each with a number from -100 to 100, such as {"17": -100}'
 TEMPLATE = "a text of at most 500 characters with one {} and no other braces"
 
 RULES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -33,6 +34,28 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     WHOLE.format(0, 100): ([0, 100], [-1, 101, 2.0, *NO_NUMBERS]),
     WHOLE.format(0, 4096): ([0, 4096], [-1, 4097, 2.0, *NO_NUMBERS]),
     WHOLE.format(2, 4097): ([2, 4097], [1, 4098, 2.0, *NO_NUMBERS]),
+    NUMBER.format(-2, 2): ([-2, 0.5, 2], [-2.1, 2.01, *NO_NUMBERS]),
+    BIASES: (
+        [{}, {"0": 1.5}, {"17": -100, "999": 100}, {str(number): 0 for number in range(300)}],
+        [
+            {str(number): 0 for number in range(301)},
+            {"17": 100.1},
+            {"17": "1"},
+            {"17": True},
+            {"17": None},
+            {"017": 1},
+            {"-1": 1},
+            {"1.0": 1},
+            {" 1": 1},
+            {"": 1},
+            {"٣": 1},
+            {"9" * 5000: 1},
+            {"word": 1},
+            [[17, 1]],
+            "17",
+            1,
+        ],
+    ),
     NUMBER.format(-10, 10): ([-10, 0, 0.5, 10], [-10.1, 11, *NO_NUMBERS]),
     NUMBER.format(0.01, 100): ([0.01, 1, 100, 100.0], [0, 0.0099, 100.01, -1, *NO_NUMBERS]),
     NUMBER.format(0.001, 1): ([0.001, 0.5, 1], [0, 0.0009, 1.001, *NO_NUMBERS]),
@@ -223,6 +246,13 @@ def test_no_more_answers_than_the_vocabulary_has_words():
 
 def test_as_many_answers_as_the_vocabulary_has_words():
     assert parameters_of("fill-mask", {"top_k": 5}, vocabulary=5) == {"top_k": 5}
+
+
+def test_only_tokens_of_the_vocabulary_have_a_bias():
+    assert parameters_of("text-generation", {"logit_bias": {"4": 1}}, vocabulary=5)["logit_bias"] == {"4": 1}
+    assert complaint("text-generation", {"logit_bias": {"4": 1, "5": 1}}, vocabulary=5) == (
+        "Parameter logit_bias names the token 5; the last one of this model is 4."
+    )
 
 
 def test_the_vocabulary_does_not_bound_labels():

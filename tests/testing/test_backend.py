@@ -40,6 +40,16 @@ def test_tokens_have_bytes_and_others_that_they_might_have_been():
     assert (made.text, made.data, made.top) == (" and", b" and", ((0, " and", 0.0), (1, " word1", -1.0)))
 
 
+def test_token_ids_are_a_prompt():
+    fake = load(Conf(task="text-generation"), print)
+    assert isinstance(fake, FakeSteppedPipeline)
+    given = {"token_ids": [5, 17]}
+    [text] = fake.prepare([Job(id=1, request_id="r", input=given, parameters={"max_new_tokens": 1}, time_left_s=1)])
+    [made] = fake.step([text])
+    assert isinstance(made, Generated)
+    assert (text.input_tokens, made.output) == (2, b'[{"generated_text":"5 17 and"}]')
+
+
 def test_vectors_may_be_arrays():
     fake = load(Conf(task="feature-extraction"), print)
     asked: list[dict[str, Any]] = [{}, {"pooling": "mean"}]

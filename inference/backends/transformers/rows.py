@@ -69,6 +69,12 @@ def check_room(prompt_tokens: int, wanted: int | None, limit: int) -> int:
     return room
 
 
+def check_least(parameters: Mapping[str, Any], most: int) -> None:
+    """Raises ``Invalid`` where a text must have more tokens than it may get."""
+    if (least := parameters.get("min_new_tokens", 0)) > most:
+        raise Invalid(f"Parameter min_new_tokens is {least}; this text may get {most} tokens, so raise max_new_tokens.")
+
+
 class Layout(Protocol):
     """How the sequences of a batch lie in the model's tensors."""
 

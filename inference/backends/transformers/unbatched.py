@@ -8,20 +8,24 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from inference.backends.base import Outcome
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
+from inference.backends.transformers.generation.adjustments import PARAMETERS as ADJUSTING
+from inference.backends.transformers.generation.adjustments import Adjusting, Adjustments
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.rows import Row, TokenizedJob, check_length, check_room
+from inference.backends.transformers.rows import Row, TokenizedJob, check_least, check_length, check_room
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
+from inference.tasks.inputs import token_ids
 from inference.tasks.media import Media
 
 DEFAULT_NEW_TOKENS = 256
 """The pipeline's default, where the model's own configuration has none."""
+NOT_OF_GENERATE = ADJUSTING | {"top_n_tokens"}
 PROMPT_TOKENS_PER_STEP = 32
 """Tokens of a prompt that take about as long as one new token on a CPU; on other devices it is more of them."""
 
@@ -112,7 +116,8 @@ class UnbatchedTextGeneration(Unbatched):
         default = self._default_new_tokens(generated.prompt_tokens)
         if wanted is None and room < default:
             generated.postprocess["max_new_tokens"] = room  # the default is more than the model has places for
-        generated.count(wanted or min(default, room))
+        check_least(job.parameters, new_tokens := wanted or min(default, room))
+        generated.count(new_tokens)
         return generated
 
     def _default_new_tokens(self, prompt_tokens: int) -> int:
@@ -124,16 +129,21 @@ class UnbatchedTextGeneration(Unbatched):
     def _tokens(self, given: Any) -> list[int]:
         if isinstance(given, str):
             return super()._tokens(given)
+        if (tokens := token_ids(given)) is not None:
+            return tokens
         try:
-            tokens: list[int] = self._tokenizer.apply_chat_template(given, return_dict=True)["input_ids"]
+            chat: list[int] = self._tokenizer.apply_chat_template(given, return_dict=True)["input_ids"]
         except TemplateError as error:
             raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
-        return tokens
+        return chat
 
     def _call(self, item: GenerationJob) -> bytes:
         counter = StepCounter(item)
         parameters = item.job.parameters | item.postprocess | {"stopping_criteria": StoppingCriteriaList([counter])}
-        parameters.pop("top_n_tokens", None)
+        if adjustments := Adjustments.of(parameters):
+            parameters["logits_processor"] = LogitsProcessorList([Adjusting(adjustments, item.prompt_tokens)])
+        for name in NOT_OF_GENERATE & parameters.keys():
+            del parameters[name]
         if "seed" in parameters:
             torch.manual_seed(parameters.pop("seed"))
         if "stop" in parameters:
@@ -145,4 +155,10 @@ class UnbatchedTextGeneration(Unbatched):
 
     def answer(self, item: Any, parameters: dict[str, Any]) -> bytes:
         """What the pipeline returns, with parameters of ``generate``."""
-        return to_json(self._pipe(item.job.input, **parameters))
+        if (given := token_ids(item.job.input)) is None:
+            return to_json(self._pipe(item.job.input, **parameters))
+        _, forward, post = self._pipe._sanitize_parameters(**parameters)
+        ids, prompt = torch.tensor([given]), self._pipe.tokenizer.decode(given, skip_special_tokens=True)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_text": prompt}
+        outputs = self._pipe.forward(inputs, **self._pipe._forward_params | forward)
+        return to_json(self._pipe.postprocess(outputs, **self._pipe._postprocess_params | post))

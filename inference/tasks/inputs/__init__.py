@@ -4,7 +4,7 @@ In: a JSON value, or media, as a client sent it. Out: what workers get, or the s
 """
 
 from inference.tasks.inputs.base import InputForm, Model
-from inference.tasks.inputs.chat import ChatOrTextInput, is_chat
+from inference.tasks.inputs.chat import ChatOrTextInput, is_chat, token_ids
 from inference.tasks.inputs.decision import DecisionInput
 from inference.tasks.inputs.document import DocumentInput
 from inference.tasks.inputs.image_chat import ImageChatInput
@@ -32,4 +32,5 @@ __all__ = [
     "TextInput",
     "TextOrPairInput",
     "is_chat",
+    "token_ids",
 ]

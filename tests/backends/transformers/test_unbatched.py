@@ -27,6 +27,7 @@ STEP_S = 0.06
 READY_S = 3.0
 """After it a worker has loaded: it has run its warm-up by then."""
 TEXT: dict[str, Any] = {"max_new_tokens": 150, "seed": 0}
+TOO_FEW = {"min_new_tokens": 5, "max_new_tokens": 4}
 TOKENS = 7
 """Of each text, where it ends by itself."""
 
@@ -210,7 +211,7 @@ def load(folder: Path) -> Any:
     return made
 
 
-def prepare(made: Any, text: str, time_left_s: float = 60, **parameters: Any) -> Any:
+def prepare(made: Any, text: Any, time_left_s: float = 60, **parameters: Any) -> Any:
     asked = {"do_sample": False} | parameters
     [item] = made.prepare([Job(id=0, request_id="r", input=text, parameters=asked, time_left_s=time_left_s)])
     return item
@@ -232,6 +233,30 @@ def test_who_asks_for_more_than_the_text_is_told(whole: Any) -> None:
     assert b"generated_text" in whole.run([fine])[0]
     [refused] = whole.prepare([msgspec.structs.replace(given, parameters={"top_n_tokens": 2})])
     assert refused.message == ("This model generates texts as a whole, without their tokens; leave top_n_tokens out.")
+
+
+def test_penalties_and_biases_are_those_of_texts_that_run_together(whole: Any) -> None:
+    from tests.generating import ADJUSTED, greedily  # noqa: PLC0415 - imports torch
+
+    model, tokenizer = whole._pipe.model, whole._pipe.tokenizer
+    for asked in ADJUSTED:
+        item = prepare(whole, "a boat", **asked, return_full_text=False)
+        [made] = json.loads(whole.run([item])[0])
+        wanted = greedily(model, item.rows[0].inputs["input_ids"], asked)
+        assert made["generated_text"] == tokenizer.decode(wanted, skip_special_tokens=True), asked
+    [refused] = whole.prepare([Job(id=0, request_id="r", input="a", parameters=TOO_FEW, time_left_s=60)])
+    assert refused.message.startswith("Parameter min_new_tokens is 5; this text may get 4 tokens")
+
+
+def test_a_prompt_may_be_token_ids(whole: Any) -> None:
+    ids = whole._pipe.tokenizer("the old river")["input_ids"]
+    for parameters in ({}, {"return_full_text": False}, {"stop": ["e"], "seed": 3, "do_sample": True}):
+        items = [
+            prepare(whole, given, max_new_tokens=9, **parameters) for given in ("the old river", {"token_ids": ids})
+        ]
+        text, same = whole.run(items)
+        assert json.loads(text) == json.loads(same)
+        assert items[0].input_tokens == items[1].input_tokens == len(ids)
 
 
 def test_warm_up_tells_what_a_step_costs(whole: Any) -> None:

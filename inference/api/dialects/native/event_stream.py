@@ -4,7 +4,7 @@ The format is that of text-generation-inference, which ``huggingface_hub.Inferen
 https://huggingface.co/docs/text-generation-inference/messages_api and ``TextGenerationStreamOutput`` there.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -40,7 +40,7 @@ class EventWriter:
         generation, full_text = result.generation, result.query.flag("return_full_text")
         if generation is None:
             raise RuntimeError("a stream without a generated text")
-        text = generation.output(full_text=True)[0]["generated_text"] if full_text else generation.text
+        text = _whole(result, generation) if full_text else generation.text
         details = {
             "finish_reason": generation.finish_reason,
             "generated_tokens": len(generation.tokens),
@@ -51,6 +51,13 @@ class EventWriter:
 
     def error(self, error: InferenceError) -> bytes:
         return _event(error_fields(error))
+
+
+def _whole(result: RequestResult, generation: GenerationResult) -> Any:
+    """The text after its prompt; of token ids, the worker says what they are."""
+    if isinstance(generation.given, dict):
+        return msgspec.json.decode(cast("bytes", result.outputs[0]))[0]["generated_text"]
+    return generation.output(full_text=True)[0]["generated_text"]
 
 
 def write_token(token: Token, **end: Any) -> bytes:

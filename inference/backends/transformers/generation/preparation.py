@@ -9,14 +9,17 @@ from jinja2 import TemplateError
 from transformers import LogitsProcessorList
 
 from inference.backends.transformers import compat
+from inference.backends.transformers.generation.adjustments import PARAMETERS as ADJUSTING
+from inference.backends.transformers.generation.adjustments import Adjustments
 from inference.backends.transformers.generation.detokenizer import Detokenizer
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions, Text
-from inference.backends.transformers.rows import check_length, check_room
+from inference.backends.transformers.rows import check_least, check_length, check_room
 from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
+from inference.tasks.inputs import token_ids
 
-OURS = frozenset({"seed", "stop", "return_full_text", "top_n_tokens"})
+OURS = ADJUSTING | {"seed", "stop", "return_full_text", "top_n_tokens"}
 """Parameters that ``generate`` does not have, or has by another name."""
 SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
 """Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
@@ -63,8 +66,12 @@ class TextPreparation:
 
     def text(self, job: Job) -> Text:
         """Raises ``Invalid``."""
-        prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
-        ids = self._tokens(prompt)
+        if (tokenised := token_ids(job.input)) is None:
+            prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
+            ids = self._tokens(prompt)
+        else:
+            prompt, ids = whole(self._pipe.tokenizer, tokenised), [*tokenised]
+        check_length(len(ids), self._description.longest_input)
         unused = OURS if job.parameters.get("do_sample", True) else OURS | SAMPLERS
         given = {name: value for name, value in job.parameters.items() if name not in unused}
         config = self._model._prepare_generation_config(None, **self._pipe._prepare_generate_kwargs(given))[0]
@@ -75,7 +82,7 @@ class TextPreparation:
             ids=ids,
             prompt_tokens=len(ids),
             stop_conditions=stop_conditions,
-            sampling=self._sampling(job, len(ids), config),
+            sampling=self._sampling(job, len(ids), config, stop_conditions.end_tokens),
             pieces=self._pieces(),
             capacity=self._capacity(len(ids) + stop_conditions.new_tokens),
             postprocess=self._pipe._sanitize_parameters(return_full_text=job.parameters.get("return_full_text"))[2],
@@ -89,7 +96,6 @@ class TextPreparation:
         except TemplateError as error:
             raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
         ids: list[int] = encoded["input_ids"][0].tolist()
-        check_length(len(ids), self._description.longest_input)
         if not ids:
             raise Invalid("The input has no tokens; send a text that the model's tokenizer knows.")
         return ids
@@ -98,14 +104,16 @@ class TextPreparation:
         wanted = job.parameters.get("max_new_tokens")
         room = check_room(prompt_tokens, wanted, self._longest)
         default = config.max_new_tokens or max(1, (config.max_length or self._longest) - prompt_tokens)
+        new_tokens = wanted or min(default, room)  # the default may be more than the model has places for
+        check_least(job.parameters, new_tokens)
         ends = config.eos_token_id
         return StopConditions(
-            new_tokens=wanted or min(default, room),  # the default may be more than the model has places for
+            new_tokens=new_tokens,
             end_tokens=frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
             stop=(*(config.stop_strings or ()), *job.parameters.get("stop", ())),
         )
 
-    def _sampling(self, job: Job, prompt_tokens: int, config: Any) -> Sampling:
+    def _sampling(self, job: Job, prompt_tokens: int, config: Any, end_tokens: frozenset[int]) -> Sampling:
         return Sampling(
             do_sample=bool(config.do_sample),
             seed=job.parameters.get("seed", 0),
@@ -114,6 +122,7 @@ class TextPreparation:
             top_p=_or(config.top_p, 1.0),
             repetition_penalty=_or(config.repetition_penalty, 1.0),
             processors=self._processors(prompt_tokens, config) if self._processed else None,
+            adjustments=Adjustments.of(job.parameters, end_tokens),
             top_n_tokens=job.parameters.get("top_n_tokens", 0) if job.tokens else 0,
         )
 

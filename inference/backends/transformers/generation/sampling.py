@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from inference.backends.transformers.generation.adjustments import Adjustments, adjust
+
 NUCLEUS = 1024
 """Likeliest tokens that are searched for ``top_p`` first: sorting the whole vocabulary takes long."""
 ROUNDING = 1e-12
@@ -24,6 +26,8 @@ class Sampling:
     repetition_penalty: float = 1.0
     processors: Callable[[Any, Any], Any] | None = None
     """``generate``'s own, instead of the above, where the model's configuration sets others too."""
+    adjustments: Adjustments | None = None
+    """After either of them."""
     top_n_tokens: int = 0
     """How many of the likeliest tokens are told at each step."""
 
@@ -49,6 +53,10 @@ class SamplingInput(NamedTuple):
     sampling: Sampling
     ids: Sequence[int]
     position: int
+
+    @property
+    def generated(self) -> Sequence[int]:
+        return self.ids[len(self.ids) - self.position :]
 
 
 def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[SampledToken]:
@@ -84,7 +92,8 @@ def uniform(seed: int, index: int) -> float:
 def _processed(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
     """Scores after the processors that ``generate`` applies to greedy search as well."""
     touched = [text.sampling.processors or text.sampling.repetition_penalty != 1 for text in texts]
-    if not any(touched):
+    shifts = {row: each.shifts(text.generated) for row, text in enumerate(texts) if (each := text.sampling.adjustments)}
+    if not (any(touched) or shifts):
         return logits
     scores = logits.clone()
     for row, text in enumerate(texts):
@@ -96,6 +105,7 @@ def _processed(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Te
         else:
             seen, penalty = scores[row, ids], text.sampling.repetition_penalty
             scores[row, ids] = torch.where(seen < 0, seen * penalty, seen / penalty)
+    adjust(scores, shifts)
     return scores
 
 

@@ -1,6 +1,7 @@
 """Server-sent events, as the stock client's own parser reads them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
-from tests.serving.results import make_result
+from tests.serving.results import make_result, outcomes
 from tests.serving.test_generation_result import make_generation, token
 
 USER = {"role": "user", "content": "Hello"}
@@ -84,6 +85,13 @@ def test_the_last_event_has_the_text_and_how_it_ended(given: Any, parameters: An
         "seed": 5,
         "input_length": 3,
     }
+
+
+def test_what_token_ids_say_is_known_to_the_worker():
+    answered = result(finished(given={"token_ids": [5]}), return_full_text=True)
+    answered = replace(answered, outcomes=outcomes(b'[{"generated_text": "the prompt b c"}]'))
+    output: Any = read_event(line(WRITER.end(answered)), details=True)
+    assert output.generated_text == "the prompt b c"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Continuous batching on real models: what comes out is what ``generate`` makes of each prompt by itself."""
 
 import json
+import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messaging.messages import Job
 from tests import generating, tiny_models
-from tests.generating import ARCHITECTURES, Course, finish, generator, job, one
+from tests.generating import ADJUSTED, ARCHITECTURES, Course, finish, generator, greedily, job, one
 
 WORDS = "once upon a time there was a small boat"
 
@@ -87,6 +88,39 @@ def test_each_token_has_its_bytes_and_the_likeliest_ones_if_that_is_asked_for(ll
             {step.data.decode(errors="replace"): step.logprob},
         )
     assert any(step.token == step.top[0][0] for step in told.made)
+
+
+def test_texts_with_penalties_and_biases_are_those_of_a_plain_loop(llama: Any, pipe: Any) -> None:
+    texts = [one(llama, job(WORDS, number, **each)) for number, each in enumerate(ADJUSTED)]
+    courses = finish(llama, texts, random.Random(4))
+    for text, course, each in zip(texts, courses, ADJUSTED, strict=True):
+        assert course.tokens == greedily(pipe.model, text.ids[: text.prompt_tokens], each), each
+    assert len({course.text for course in courses}) == len(ADJUSTED)
+
+
+def test_a_text_must_not_have_more_tokens_than_it_may(llama: Any) -> None:
+    with pytest.raises(Invalid) as refused:
+        one(llama, job(WORDS, min_new_tokens=5, max_new_tokens=4))
+    assert refused.value.message == (
+        "Parameter min_new_tokens is 5; this text may get 4 tokens, so raise max_new_tokens."
+    )
+
+
+def test_a_prompt_of_token_ids_is_continued_like_its_text(llama: Any, pipe: Any) -> None:
+    """Just these are read: a special one in them as well, and in the prompt's text it is not."""
+    ids = pipe.tokenizer(WORDS)["input_ids"]
+    ways: list[dict[str, Any]] = [{}, {"return_full_text": False}]
+    prompts: list[Any] = [{"token_ids": ids}, WORDS, {"token_ids": [0, *ids]}]
+    courses = finish(llama, [one(llama, job(prompt, **way)) for way in ways for prompt in prompts])
+    answers = [json.loads(course.last.output)[0]["generated_text"] for course in courses]
+    assert answers[0] == answers[1]
+    assert answers[2] == WORDS + courses[2].text
+    assert answers[3:] == [courses[3].text, courses[4].text, courses[5].text]
+    assert courses[0].tokens == courses[1].tokens != courses[2].tokens
+    text = one(llama, job({"token_ids": [0, *ids]}))
+    assert (text.prompt_tokens, text.input_tokens) == (len(ids) + 1, len(ids) + 1)
+    with pytest.raises(Invalid, match="The input has 510 tokens and max_new_tokens is 12; together they may be 512"):
+        one(llama, job({"token_ids": ids[:1] * 510}))
 
 
 def test_a_long_prompt_is_read_in_parts_while_others_get_their_tokens(llama: Any) -> None:

@@ -1,6 +1,7 @@
 """The next token against ``generate``'s own processors of scores, and draws that repeat."""
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 import transformers
 
 from inference.backends.transformers.generation import sampling
+from inference.backends.transformers.generation.adjustments import Adjustments
 from inference.backends.transformers.generation.sampling import Sampling, SamplingInput, sample, uniform
 
 VOCABULARY = 3000
@@ -61,6 +63,82 @@ def test_a_mixed_batch_draws_as_generates_processors_have_it(seed: int) -> None:
         expected = torch.searchsorted(probabilities.cumsum(-1), uniform(text.sampling.seed, text.position))
         assert choice.token == int(expected), KINDS[row]
         assert choice.logprob == pytest.approx(float(logits[row].log_softmax(-1)[choice.token]), abs=1e-4)
+
+
+ADJUSTED: list[dict[str, Any]] = [
+    {"frequency_penalty": 1.5},
+    {},
+    {"presence_penalty": 2.0},
+    {"frequency_penalty": -0.5, "presence_penalty": 0.75, "logit_bias": {"8": 3, "4": -100.0}},
+    {"logit_bias": {"2999": 100, "0": 99.5}},
+    {"min_new_tokens": 5},
+    {"min_new_tokens": 4, "logit_bias": {"7": 100}},
+    {"frequency_penalty": 0.0, "presence_penalty": 0.0, "logit_bias": {}, "min_new_tokens": 0},
+    {"frequency_penalty": 1.0, "repetition_penalty": 1.7},
+]
+IDS, GENERATED, ENDS = [3, 5, 5, 8, 2999, 8, 5, 8, 8], [2999, 8, 5, 8, 8], frozenset({7, 2999})
+
+
+def plainly(logits: list[float], asked: dict[str, Any]) -> list[float]:
+    """A score after the other."""
+    adjusted = []
+    for token, score in enumerate(logits):
+        if token in IDS and (penalty := asked.get("repetition_penalty", 1.0)) != 1:
+            score = score * penalty if score < 0 else score / penalty
+        times = GENERATED.count(token)
+        score -= times * asked.get("frequency_penalty", 0) + (times > 0) * asked.get("presence_penalty", 0)
+        score += asked.get("logit_bias", {}).get(str(token), 0)
+        if len(GENERATED) < asked.get("min_new_tokens", 0) and token in ENDS:
+            score = -math.inf
+        adjusted.append(score)
+    return adjusted
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("do_sample", [True, False])
+def test_scores_are_adjusted_text_by_text(seed: int, do_sample: bool) -> None:
+    """What is in the prompt only counts for the repetition penalty, and the temperature comes last."""
+    logits = scores(len(ADJUSTED), seed)
+    logits[:, [7, 2999]] = logits.max() + torch.tensor([0.5, 1.0])
+    texts = [
+        SamplingInput(
+            Sampling(
+                do_sample=do_sample,
+                seed=seed,
+                temperature=0.7,
+                repetition_penalty=asked.get("repetition_penalty", 1.0),
+                adjustments=Adjustments.of(asked, ENDS),
+            ),
+            IDS,
+            len(GENERATED),
+        )
+        for asked in ADJUSTED
+    ]
+    assert [text.sampling.adjustments is None for text in texts] == [n in (1, 7) for n in range(len(texts))]
+    before = logits.clone()
+    for row, choice in enumerate(sample(logits, texts)):
+        wanted = torch.tensor(plainly(before[row].tolist(), ADJUSTED[row]), dtype=torch.float64)
+        token = int(wanted.argmax())
+        if do_sample:
+            token = int(torch.searchsorted((wanted / 0.7).softmax(-1).cumsum(-1), uniform(seed, len(GENERATED))))
+        assert choice.token == token, ADJUSTED[row]
+        assert choice.logprob == pytest.approx(float(before[row].log_softmax(-1)[token]), abs=1e-4)
+    assert torch.equal(logits, before)
+
+
+def test_an_end_that_may_not_come_is_never_drawn() -> None:
+    """Also where it is all but certain, or wanted."""
+    logits = torch.full((1, 4), -5.0)
+    logits[0, 2] = 50.0
+    adjustments = Adjustments.of({"min_new_tokens": 2, "logit_bias": {"2": 100}}, frozenset({2}))
+    drawn = [
+        sample(logits, [SamplingInput(Sampling(do_sample=True, seed=seed, adjustments=adjustments), [0] * 9, position)])
+        for seed in range(50)
+        for position in (0, 1, 2)
+    ]
+    tokens = [choice.token for [choice] in drawn]
+    assert set(tokens[2::3]) == {2}
+    assert set(tokens[::3] + tokens[1::3]) == {0, 1, 3}
 
 
 def test_the_likeliest_tokens_are_told_to_those_who_ask() -> None:
