@@ -7,6 +7,8 @@ In: JSON as https://platform.openai.com/docs/api-reference describes it. Out: it
 from collections.abc import Callable, Mapping
 
 from inference.api.dialects.base import Endpoint, Reply, Resource, Socket
+from inference.api.dialects.openai.chat import ChatCompletions
+from inference.api.dialects.openai.completions import Completions
 from inference.api.dialects.openai.errors import write_error
 from inference.api.dialects.openai.models import ModelList, OneModel
 from inference.errors import InferenceError
@@ -16,7 +18,7 @@ from inference.serving.context import RequestContext
 class OpenAIDialect:
     name = "openai"
     prefixes = ("/v1/",)
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions())
     resources: tuple[Resource, ...] = (
         ModelList(),
         OneModel("/v1/models/{model}"),
