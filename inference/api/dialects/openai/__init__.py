@@ -1,0 +1,33 @@
+"""Runs in web processes: the dialect of ``/v1/``, which OpenAI's clients speak.
+
+In: JSON as https://platform.openai.com/docs/api-reference describes it. Out: its answers, chunks and errors. The field
+``model`` selects the pipeline.
+"""
+
+from collections.abc import Callable, Mapping
+
+from inference.api.dialects.base import Endpoint, Reply, Resource, Socket
+from inference.api.dialects.openai.chat import ChatCompletions
+from inference.api.dialects.openai.completions import Completions
+from inference.api.dialects.openai.errors import write_error
+from inference.api.dialects.openai.models import ModelList, OneModel
+from inference.errors import InferenceError
+from inference.serving.context import RequestContext
+
+
+class OpenAIDialect:
+    name = "openai"
+    prefixes = ("/v1/",)
+    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions())
+    resources: tuple[Resource, ...] = (
+        ModelList(),
+        OneModel("/v1/models/{model}"),
+        OneModel("/v1/models/{owner}/{model}"),
+    )
+    sockets: Mapping[str, Callable[[], Socket]] = {}
+
+    def error(self, context: RequestContext, error: InferenceError) -> Reply:
+        return write_error(context, error)
+
+
+DIALECT = OpenAIDialect()

@@ -1,0 +1,68 @@
+"""Which pipeline ``model`` means, and the list of all."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from inference.api.dialects.base import Head, Reply
+from inference.api.dialects.openai.errors import InvalidField, ModelNotFound
+from inference.catalog import PipelineSpec
+from inference.serving.deployment import Deployment
+from inference.tasks.values import json_type
+
+ANY = "dummy"
+"""What ``huggingface_hub`` sends where its user named only an address; ``@huggingface/inference`` sends the address."""
+ADDRESSES = ("http://", "https://")
+
+
+def asked_pipeline(head: Head, model: Any, deployment: Deployment) -> PipelineSpec:
+    """The pipeline with this name, alias or model; that of the path, whatever ``model`` is; or the default one.
+
+    Raises:
+        InvalidField: not a text.
+        ModelNotFound: there is none.
+    """
+    catalog = deployment.catalog
+    if head.pipeline is not None and (spec := catalog.find(head.pipeline)) is not None:
+        return spec
+    if model is None or model == ANY:
+        return catalog.default
+    if not isinstance(model, str):
+        raise InvalidField("model", f"'model' is {json_type(model)}; it must be the name of a pipeline.")
+    if model.startswith(ADDRESSES):
+        return catalog.default
+    if spec := catalog.find(model) or next((spec for spec in catalog if spec.conf.model == model), None):
+        return spec
+    raise ModelNotFound(f"There is no model {model[:60]!r} here; known are {', '.join(catalog.names)}.")
+
+
+class ModelList:
+    """The pipelines by their names; below ``/pipelines/{name}``, that one."""
+
+    methods = ("GET",)
+    path = "/v1/models"
+
+    def answer(self, head: Head, deployment: Deployment) -> Reply:
+        only = head.pipeline
+        return _reply({"object": "list", "data": _cards(s for s in deployment.catalog if only in (None, s.name))})
+
+
+class OneModel:
+    """A pipeline by what ``model`` may be, which may have a slash in it."""
+
+    methods = ("GET",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def answer(self, head: Head, deployment: Deployment) -> Reply:
+        return _reply(_cards([asked_pipeline(head, "/".join(head.arguments.values()), deployment)])[0])
+
+
+def _cards(specs: Iterable[PipelineSpec]) -> list[dict[str, Any]]:
+    return [{"id": spec.name, "object": "model", "created": 0, "owned_by": "inference"} for spec in specs]
+
+
+def _reply(value: Any) -> Reply:
+    return Reply(200, [(b"content-type", b"application/json")], msgspec.json.encode(value))
