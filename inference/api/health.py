@@ -64,29 +64,6 @@ class Info(MonitoringConsumer):
             await self.answer_json({"default": self.service.catalog.default.name, "pipelines": states})
 
 
-class RepositoryIndex(MonitoringConsumer):
-    """The index of the Open Inference Protocol's model repository extension.
-
-    https://github.com/kserve/open-inference-protocol and Triton's ``extension_model_repository``.
-    """
-
-    methods = ("GET", "HEAD", "POST")
-
-    async def respond(self) -> None:
-        states = {"ready": "READY", "loading": "LOADING"}
-        await self.answer_json(
-            [
-                {
-                    "name": state.name,
-                    "version": state.version,
-                    "state": states.get(state.state, "UNAVAILABLE"),
-                    "reason": state.reason,
-                }
-                for state in self.service.states()
-            ]
-        )
-
-
 class MetricsExport(MonitoringConsumer):
     """Prometheus' text format."""
 

@@ -1,6 +1,7 @@
 """The consumer that serves the resources of dialects."""
 
 from inference.api.dialects.base import Resource
+from inference.api.hosts import own_address
 from inference.api.http import HttpConsumer
 
 
@@ -17,6 +18,10 @@ class ResourceConsumer(HttpConsumer):
 
     def allowed_methods(self) -> tuple[str, ...]:
         return self._allowed
+
+    def allowed_host(self) -> bool:
+        """As for monitoring: some protocols have probes of their own, which call a process by its address."""
+        return super().allowed_host() or own_address(self.scope)
 
     async def respond(self) -> None:
         await self.answer(

@@ -22,7 +22,6 @@ MONITORING = {
     "/health/ready": health.Ready,
     "/info": health.Info,
     "/metrics": health.MetricsExport,
-    "/v2/repository/index": health.RepositoryIndex,
 }
 OF_PIPELINE = ("/health", "/health/live", "/health/ready", "/info")
 """Those that are also below ``/pipelines/{name}``."""

@@ -331,7 +331,6 @@ def test_the_number_of_inputs_is_limited(http: httpx.Client) -> None:
         ("POST", "/health/ready", "GET, HEAD"),
         ("POST", "/health", "GET, HEAD"),
         ("POST", "/info", "GET, HEAD"),
-        ("PUT", "/v2/repository/index", "GET, HEAD, POST"),
         ("PUT", "/pipelines/default", "GET, HEAD, POST"),
         ("POST", "/pipelines/default/info", "GET, HEAD"),
     ],
@@ -343,7 +342,7 @@ def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client, method: str, 
     assert reply.headers["allow"] == allow
 
 
-@pytest.mark.parametrize("path", ["/predict", "/ws", "/ws/", "/health//", "/v2/repository", "/%00", "/..%2fetc/passwd"])
+@pytest.mark.parametrize("path", ["/predict", "/ws", "/ws/", "/health//", "/%00", "/..%2fetc/passwd"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_paths(http: httpx.Client, method: str, path: str) -> None:
     reply = http.request(method, path)

@@ -19,7 +19,7 @@ from tests.processes import Web
 from tests.toydialect import ToyDialect, ToyEndpoint
 
 TOY = "text/x-toy"
-RESERVED = "/health and /info and /metrics and /pipelines/ and /v2/repository/"
+RESERVED = "/health and /info and /metrics and /pipelines/"
 PAGE = "https://app.example.com"
 TOO_MUCH = 3000
 """Bytes of a body; 2,048 are allowed."""
@@ -294,4 +294,4 @@ def test_a_target_that_is_no_path_has_the_native_dialect(target: str):
 
 
 def test_the_dialects_of_the_package_are_found():
-    assert registry.served() == (DIALECT,)
+    assert DIALECT in registry.served()

@@ -1,0 +1,107 @@
+"""``POST …/infer`` and, for texts, ``…/generate``; both with a stream."""
+
+from typing import Any
+
+import msgspec
+
+from inference.api.dialects.base import Endpoint, Head, Headers, Reply, Writer
+from inference.api.dialects.open_inference.adapting import Asked
+from inference.api.dialects.open_inference.generate import read_generate, text_of
+from inference.api.dialects.open_inference.replies import (
+    OUTPUT,
+    served_fields,
+    write_headers,
+    write_json,
+    write_result,
+)
+from inference.api.dialects.open_inference.requests import read_infer
+from inference.api.dialects.open_inference.resources import MODEL, VERSION
+from inference.api.dialects.open_inference.tensors import BYTES
+from inference.api.dialects.reading import DeadlineInHeader
+from inference.errors import InferenceError
+from inference.messaging.messages import Token
+from inference.serving.context import RequestContext
+from inference.serving.deployment import Deployment
+from inference.serving.generation_result import GenerationResult
+from inference.serving.query import Query
+from inference.serving.result import RequestResult
+
+
+class InferEndpoint(DeadlineInHeader):
+    method = "POST"
+    pipeline_in_body = False
+
+    def __init__(self, path: str, *, stream: bool = False) -> None:
+        self.path = path
+        self._stream = stream
+
+    def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
+        return read_infer(head, body, deployment, stream=self._stream)
+
+    def reply(self, context: RequestContext, result: RequestResult) -> Reply:
+        return write_result(context, result)
+
+    def writer(self, context: RequestContext, query: Query) -> Writer:
+        return EventWriter(context, query.state)
+
+
+class GenerateEndpoint(InferEndpoint):
+    def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
+        return read_generate(head, body, deployment, stream=self._stream)
+
+    def reply(self, context: RequestContext, result: RequestResult) -> Reply:
+        return write_json(context, served_fields(result.query.state, context.id) | {"text_output": text_of(result)})
+
+    def writer(self, context: RequestContext, query: Query) -> Writer:
+        return GenerateWriter(context, query.state)
+
+
+class EventWriter:
+    """Server-sent events: an answer to ``…/infer_stream`` for each token, as MLServer has it."""
+
+    def __init__(self, context: RequestContext, asked: Asked) -> None:
+        self.headers: Headers = [
+            *write_headers(context, "text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
+        ]
+        self._id = context.id
+        self._asked = asked
+
+    def token(self, token: Token, generation: GenerationResult) -> bytes:
+        return _event(served_fields(self._asked, self._id) | self._text(token.text))
+
+    def finished(self, generation: GenerationResult) -> bytes:
+        return self.token(generation.tokens[-1], generation)
+
+    def end(self, result: RequestResult) -> bytes:
+        return b""
+
+    def error(self, error: InferenceError) -> bytes:
+        return _event({"error": error.message})
+
+    def _text(self, text: str) -> dict[str, Any]:
+        return {"outputs": [{"name": OUTPUT, "datatype": BYTES, "shape": [1, 1], "data": [text]}]}
+
+
+class GenerateWriter(EventWriter):
+    """An answer to ``…/generate_stream`` for each token."""
+
+    def _text(self, text: str) -> dict[str, Any]:
+        return {"text_output": text}
+
+
+def _event(fields: dict[str, Any]) -> bytes:
+    return b"data: " + msgspec.json.encode(fields) + b"\n\n"
+
+
+ENDPOINTS: tuple[Endpoint, ...] = tuple(
+    endpoint
+    for model in (MODEL, VERSION)
+    for endpoint in (
+        InferEndpoint(f"{model}/infer"),
+        InferEndpoint(f"{model}/infer_stream", stream=True),
+        GenerateEndpoint(f"{model}/generate"),
+        GenerateEndpoint(f"{model}/generate_stream", stream=True),
+    )
+)
