@@ -25,7 +25,7 @@ class FeatureExtraction(Embedder):
         return [self._text(job)]
 
     def limit(self, job: Job) -> int:
-        return self.own_limit() if _own_way(job) else self.description.longest_input
+        return self.own_limit() if self._own_way(job) else self.description.longest_input
 
     def fitted(self, job: Job, own: Sequence[TextOrPair], rows: list[Row]) -> TokenizedJob:
         if job.parameters.get("chunk") and rows[0].length > self.limit(job):
@@ -34,7 +34,7 @@ class FeatureExtraction(Embedder):
 
     def checked(self, job: Job, rows: list[Row]) -> TokenizedJob:
         check_length(rows[0].length, self.limit(job))
-        pooling = job.parameters.get("pooling", "none")
+        pooling = self._pooling(job)
         if pooling == "model":
             prompt_tokens = [self.tokens_of(self._prompt(job)), *[0] * (len(rows) - 1)]
             rows = [self.own_pooling(row, tokens) for row, tokens in zip(rows, prompt_tokens, strict=True)]
@@ -50,8 +50,8 @@ class FeatureExtraction(Embedder):
 
     def _vectors(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> torch.Tensor:
         """``[1, tokens, size]``, or ``[size]`` where they are pooled. Parts of a long text count by their tokens."""
-        given, own = item.job.parameters, self.embedding if _own_way(item.job) else None
-        pooling = given.get("pooling", "none")
+        given, pooling = item.job.parameters, self._pooling(item.job)
+        own = self.embedding if pooling == "model" else None
         if pooling == "none":
             found: torch.Tensor = rows[0]["last_hidden_state"].float()
         else:
@@ -69,8 +69,7 @@ class FeatureExtraction(Embedder):
 
     def _check(self, job: Job) -> None:
         """Raises ``Invalid`` for parameters that do not go together, or not with this model."""
-        given = job.parameters
-        pooling = given.get("pooling", "none")
+        given, pooling = job.parameters, self._pooling(job)
         if pooling == "model" and self.embedding is None:
             raise Invalid(f"This model {self.not_understood or NO_SETTINGS}; choose the pooling mean or cls.")
         if pooling == "none" and given.get("dimensions"):
@@ -82,16 +81,21 @@ class FeatureExtraction(Embedder):
 
     def _text(self, job: Job) -> str:
         prompt: str = self._prompt(job)
-        return self.read(job.input, prompt) if _own_way(job) else prompt + job.input
+        return self.read(job.input, prompt) if self._own_way(job) else prompt + job.input
 
     def _prompt(self, job: Job) -> str:
         name = job.parameters.get("prompt_name")
-        return self.prompt(name) if name is not None or _own_way(job) else ""
+        return self.prompt(name) if name is not None or self._own_way(job) else ""
 
+    def _pooling(self, job: Job) -> str:
+        pooling: str = job.parameters.get("pooling", "none")
+        if pooling != "auto":
+            return pooling
+        return "model" if self.embedding or self.not_understood else "mean"
 
-def _own_way(job: Job) -> bool:
-    """The one of the checkpoint's own settings is asked for."""
-    return bool(job.parameters.get("pooling") == "model")
+    def _own_way(self, job: Job) -> bool:
+        """The one of the checkpoint's own settings is asked for."""
+        return self._pooling(job) == "model"
 
 
 TASK = TransformersTask(
