@@ -128,6 +128,9 @@ def test_they_are_made_only_where_they_are_asked_for(
     for parameters in ({}, {"pooling": "mean"}, {"pooling": "cls", "normalize": True}):
         [mine], [theirs] = (run(pipeline, [(TEXTS[1], parameters)]) for pipeline in (with_settings, bare))
         assert mine == theirs
+    for pipeline, what in ((with_settings, "model"), (bare, "mean")):
+        [chosen], [said] = (run(pipeline, [("a boat", {"pooling": pooling})]) for pooling in ("auto", what))
+        assert chosen == said
     [prompted] = run(with_settings, [("the old river", {"pooling": "mean", "prompt_name": "query"})])
     assert prompted == pytest.approx(run(bare, [("search for the : the old river", {"pooling": "mean"})])[0], abs=1e-5)
 
@@ -212,10 +215,11 @@ def test_it_is_said_and_nothing_else_is_harmed(
     models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, modules: list[Any], reason: str
 ) -> None:
     folder = checkpoint(tmp_path / "model", folder_of(models.feature_extraction), {"modules": modules})
-    good, bad = run(load(folder), [("a boat", {"pooling": "mean"}), ("a boat", {"pooling": "model"})])
+    good, *bad = run(load(folder), [("a boat", {"pooling": pooling}) for pooling in ("mean", "model", "auto")])
     assert len(good) == 24
-    assert isinstance(bad, Invalid)
-    assert bad.message.startswith(f"This model {reason}")
+    for error in bad:
+        assert isinstance(error, Invalid)
+        assert error.message.startswith(f"This model {reason}")
     with pytest.raises(LoadFailed, match=reason.partition("(")[0]):
         load(folder, task="sentence-similarity")
 
