@@ -12,7 +12,7 @@ TASK = Task(
         "pooling": Parameter(
             kind=Choice(("none", "mean", "cls", "model", "auto")),
             meaning="one vector per input instead of one per token; model: as the checkpoint's own settings say; "
-            "auto: the same, or mean where it has none",
+            "auto: that, or the mean where it has none",
         ),
         "normalize": Parameter(kind=Flag(), meaning="scale vectors to length 1"),
         "dimensions": Parameter(kind=Whole(1, 8192), meaning="keep the first numbers of a vector"),

@@ -61,7 +61,10 @@ def _transcript(recording: bytes, parameters: dict[str, Any]) -> Any:
 def _spans(text: str, parameters: dict[str, Any]) -> Any:
     word = text.split()[0]
     start = text.index(word)
-    return [{"entity": LABEL, "score": 1.0, "index": 1, "word": word, "start": start, "end": start + len(word)}]
+    name = {"entity": LABEL, "index": 1}
+    if parameters.get("aggregation_strategy", "none") != "none":
+        name = {"entity_group": LABEL}
+    return [{**name, "score": 1.0, "word": word, "start": start, "end": start + len(word)}]
 
 
 def _vectors(text: str | bytes, parameters: dict[str, Any]) -> Any:

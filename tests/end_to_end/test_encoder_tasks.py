@@ -53,7 +53,7 @@ def test_pairs_and_texts_have_labels(server: Web) -> None:
     pair = {"text": "the old river", "text_pair": "a stone bridge"}
     with client(server) as http:
         of_pair, of_text = ask(http, "labels", [pair, "the old river"], top_k=1).json()
-        assert ask(http, "labels", pair, top_k=1).json() == [pytest.approx(of_pair[0], abs=1e-5)]
+        assert ask(http, "labels", pair, top_k=1).json() == [[pytest.approx(of_pair[0], abs=1e-5)]]
         cut = ask(http, "labels", {"text": LONG, "text_pair": LONG}, truncate=True)
     assert of_pair != of_text
     assert cut.status_code == 200
@@ -107,12 +107,18 @@ def test_the_example_of_each_task_is_answered(server: Web) -> None:
         ("ranking", "a text", {}, 422, "The input is a text; it must be an object such as"),
         ("ranking", {"query": "a", "texts": []}, {}, 400, "The input has no texts; send at least one."),
         ("ranking", {"query": "a", "texts": ["b", LONG]}, {}, 422, "texts[1] with the query has 204 tokens;"),
-        ("names", LONG, {"stride": 8}, 422, "Parameter stride needs an aggregation_strategy other than none"),
+        (
+            "names",
+            LONG,
+            {"stride": 8, "aggregation_strategy": "none"},
+            422,
+            "Parameter stride needs an aggregation_strategy other than none",
+        ),
         ("meaning", LONG * 20, {}, 422, "The input has 21380 characters; this model takes 48 tokens"),
         (
             "meaning",
             LONG,
-            {"chunk": True},
+            {"chunk": True, "pooling": "none"},
             422,
             "Parameter chunk needs the pooling mean or model, and pooling is none.",
         ),

@@ -62,7 +62,7 @@ def test_many_clients_get_what_each_gets_alone(http: httpx.Client) -> None:
     with ThreadPoolExecutor(len(asked)) as pool:
         assert [*pool.map(lambda each: ask(http, each[0], **each[1]), asked)] == alone
     listed = http.post("/", json={"inputs": [text for text, _ in asked[:3]], "parameters": {"max_new_tokens": 9}})
-    assert [entry.keys() for [entry] in listed.json()] == [{"summary_text"}] * 3
+    assert [entry.keys() for entry in listed.json()] == [{"summary_text"}] * 3
 
 
 @pytest.mark.parametrize(

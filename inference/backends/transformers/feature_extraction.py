@@ -50,8 +50,8 @@ class FeatureExtraction(Embedder):
 
     def _vectors(self, item: TokenizedJob, rows: list[dict[str, Any]]) -> torch.Tensor:
         """``[1, tokens, size]``, or ``[size]`` where they are pooled. Parts of a long text count by their tokens."""
-        given, own = item.job.parameters, self.embedding if self._own_way(item.job) else None
-        pooling = self._pooling(item.job)
+        given, pooling = item.job.parameters, self._pooling(item.job)
+        own = self.embedding if pooling == "model" else None
         if pooling == "none":
             found: torch.Tensor = rows[0]["last_hidden_state"].float()
         else:
@@ -87,16 +87,15 @@ class FeatureExtraction(Embedder):
         name = job.parameters.get("prompt_name")
         return self.prompt(name) if name is not None or self._own_way(job) else ""
 
+    def _pooling(self, job: Job) -> str:
+        pooling: str = job.parameters.get("pooling", "none")
+        if pooling != "auto":
+            return pooling
+        return "model" if self.embedding or self.not_understood else "mean"
+
     def _own_way(self, job: Job) -> bool:
         """The one of the checkpoint's own settings is asked for."""
         return self._pooling(job) == "model"
-
-    def _pooling(self, job: Job) -> str:
-        """With settings that are not understood, ``auto`` is refused like ``model``."""
-        asked: str = job.parameters.get("pooling", "none")
-        if asked == "auto":
-            return "model" if self.embedding or self.not_understood else "mean"
-        return asked
 
 
 TASK = TransformersTask(

@@ -128,11 +128,11 @@ def test_they_are_made_only_where_they_are_asked_for(
     for parameters in ({}, {"pooling": "mean"}, {"pooling": "cls", "normalize": True}):
         [mine], [theirs] = (run(pipeline, [(TEXTS[1], parameters)]) for pipeline in (with_settings, bare))
         assert mine == theirs
+    for pipeline, what in ((with_settings, "model"), (bare, "mean")):
+        [chosen], [said] = (run(pipeline, [("a boat", {"pooling": pooling})]) for pooling in ("auto", what))
+        assert chosen == said
     [prompted] = run(with_settings, [("the old river", {"pooling": "mean", "prompt_name": "query"})])
     assert prompted == pytest.approx(run(bare, [("search for the : the old river", {"pooling": "mean"})])[0], abs=1e-5)
-    for pipeline, same in ((with_settings, "model"), (bare, "mean")):
-        chosen, named = run(pipeline, [("a boat", {"pooling": pooling}) for pooling in ("auto", same)])
-        assert chosen == named, same
 
 
 def test_a_limit_and_a_length_of_the_checkpoints_own(made: Callable[[str], Path]) -> None:
@@ -215,12 +215,11 @@ def test_it_is_said_and_nothing_else_is_harmed(
     models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, modules: list[Any], reason: str
 ) -> None:
     folder = checkpoint(tmp_path / "model", folder_of(models.feature_extraction), {"modules": modules})
-    asked = [("a boat", {"pooling": pooling}) for pooling in ("mean", "model", "auto")]
-    good, *bad = run(load(folder), asked)
+    good, *bad = run(load(folder), [("a boat", {"pooling": pooling}) for pooling in ("mean", "model", "auto")])
     assert len(good) == 24
-    for refused in bad:
-        assert isinstance(refused, Invalid)
-        assert refused.message.startswith(f"This model {reason}")
+    for error in bad:
+        assert isinstance(error, Invalid)
+        assert error.message.startswith(f"This model {reason}")
     with pytest.raises(LoadFailed, match=reason.partition("(")[0]):
         load(folder, task="sentence-similarity")
 

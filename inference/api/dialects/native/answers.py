@@ -1,6 +1,6 @@
 """Answers over HTTP: bodies, the fields of an error, headers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,19 +12,29 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.result import Outcome, Times
 from inference.tasks.media import Media
 
+Shape = Callable[[bytes], bytes]
 
-def write_outcomes(outcomes: Sequence[Outcome], *, many: bool) -> bytes:
-    """What the pipeline returns; for a list of inputs, a list in the same order, perhaps with errors in it."""
-    written = [_write_outcome(outcome) for outcome in outcomes]
+
+def as_it_is(output: bytes) -> bytes:
+    return output
+
+
+def write_outcomes(outcomes: Sequence[Outcome], *, many: bool, shape: Shape = as_it_is) -> bytes:
+    """What the pipeline returns; for a list of inputs, a list in the same order, perhaps with errors in it.
+
+    Args:
+        shape: gives the answer to one input, which is JSON, another form.
+    """
+    written = [_write_outcome(outcome, shape) for outcome in outcomes]
     return b"[" + b",".join(written) + b"]" if many else written[0]
 
 
-def _write_outcome(outcome: Outcome) -> bytes:
+def _write_outcome(outcome: Outcome, shape: Shape) -> bytes:
     if outcome.error is not None:
         return write_error(outcome.error)
     output = outcome.output
     if isinstance(output, bytes):
-        return output
+        return shape(output)
     return write_media(output) if isinstance(output, Media) else msgspec.json.encode(output.tolist())
 
 

@@ -42,8 +42,10 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(body: bytes, content_type: str = "", timeout: str | None = None) -> Query:
+    """Without what is done for the clients of Hugging Face."""
     headers = {b"content-type": content_type, http.NativeEndpoint.deadline_header: timeout or ""}
-    return http.NativeEndpoint().read(Head("POST", "/", lambda name: headers.get(name, "")), body, DEPLOYMENT)
+    query = http.NativeEndpoint().read(Head("POST", "/", lambda name: headers.get(name, "")), body, DEPLOYMENT)
+    return query.changed(state=None, adapt=None)
 
 
 def read_json(**fields: Any) -> Query:
