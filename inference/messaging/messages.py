@@ -217,6 +217,7 @@ class Token(msgspec.Struct, frozen=True, tag=True):
     text: str
     """What it adds to the text, nothing while a character is incomplete. All of them joined are the text."""
     logprob: float
+    """NaN where it is not known, which is null in JSON."""
     special: bool = False
 
 

@@ -250,6 +250,7 @@ class Service:
                 began=context.started_at,
                 text_field=task.text_field,
                 continues=task.continues,
+                in_list=task.output != "transcript",
                 seed=parameters.get("seed"),
             )
         return Work(
