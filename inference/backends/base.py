@@ -111,12 +111,13 @@ class BatchedPipeline(Pipeline, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """The token that a step generated for one job; the last one has a finish reason and the answer as JSON."""
+    """A token that a step generated for one job; the last one has a finish reason and the answer as JSON."""
 
     index: int
     token: int
     text: str
     logprob: float
+    """NaN where it is not known."""
     special: bool
     data: bytes = b""
     """See ``Token``."""
@@ -125,9 +126,18 @@ class Generated:
     output: bytes = b""
 
 
+Stepped = Generated | Sequence[Generated] | InferenceError | None
+"""Of one job in a step: a token, or those of a step that generates several; nothing while its prompt is read."""
+
+
+def generated(outcome: Generated | Sequence[Generated] | None) -> Sequence[Generated]:
+    """The tokens of a job in a step."""
+    return (outcome,) if isinstance(outcome, Generated) else outcome or ()
+
+
 @runtime_checkable
 class SteppedPipeline(Pipeline, Protocol):
-    """A pipeline that generates one token per running job in each call."""
+    """A pipeline that generates the next of each running job in each call: usually a token."""
 
     def cache_tokens(self, prepared: Collection[Any]) -> int:
         """The cache that these need together, however long they get. May be called from any thread."""
@@ -141,13 +151,24 @@ class SteppedPipeline(Pipeline, Protocol):
         """How many tokens ``step`` with these arguments computes. May be called from any thread."""
         ...
 
-    def step(
-        self, prepared: Sequence[Any], prompt_tokens: int | None = None
-    ) -> Sequence[Generated | InferenceError | None]:
-        """One outcome per job, in order; ``None`` while its prompt is read. If it raises, nothing has changed.
+    def step(self, prepared: Sequence[Any], prompt_tokens: int | None = None) -> Sequence[Stepped]:
+        """One outcome per job, in order. If it raises, nothing has changed.
 
         ``prompt_tokens``: at most so many tokens of prompts are read, at least one; ``None``: as many as are usual.
         """
+        ...
+
+
+@runtime_checkable
+class LongSteps(Protocol):
+    """A ``SteppedPipeline`` whose steps take as long as batches, so that their cost has to be known from the first.
+
+    ``step_tokens`` is then the most that a step may compute, and ``warm_up_costs`` are those of steps.
+    """
+
+    @property
+    def computed_tokens(self) -> int:
+        """What the last step has computed."""
         ...
 
 

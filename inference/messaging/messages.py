@@ -219,7 +219,8 @@ class Token(msgspec.Struct, frozen=True, tag=True):
     text: str
     """What it adds to the text, nothing while a character is incomplete. All of them joined are the text."""
     logprob: float
-    """By the model's own scores: before penalties, temperature and the like."""
+    """By the model's own scores: before penalties, temperature and the like. NaN where it is not known, which is null
+    in JSON."""
     special: bool = False
     data: bytes = b""
     """Its own bytes, which may be half a character, with the space before a word; of a special one, its name."""

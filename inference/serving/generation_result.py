@@ -21,6 +21,8 @@ class GenerationResult:
     """Of the answer: the one that has the text."""
     continues: bool = True
     """The text continues its input, and may come after it in the answer."""
+    in_list: bool = True
+    """The answer is a list of one object with the text, not the object itself."""
     seed: int | None = None
     """With which the same request gives the same text."""
     tokens: list[Token] = field(default_factory=list)
@@ -58,9 +60,11 @@ class GenerationResult:
         """Mean from one token to the next."""
         return (self.last_at - self.first_at) * 1000 / max(1, len(self.tokens) - 1)
 
-    def output(self, *, full_text: bool) -> list[dict[str, Any]]:
+    def output(self, *, full_text: bool) -> Any:
         """What the transformers pipeline would return if the text ended here; ``full_text``: after its prompt."""
-        return pipeline_output(self.given, self.text, full_text=full_text and self.continues, field=self.text_field)
+        full_text = full_text and self.continues
+        [answer] = pipeline_output(self.given, self.text, full_text=full_text, field=self.text_field)
+        return [answer] if self.in_list else answer
 
 
 def pipeline_output(given: Any, text: str, *, full_text: bool, field: str = "generated_text") -> list[dict[str, Any]]:

@@ -331,6 +331,7 @@ def _generations(
             began=context.started_at,
             text_field=task.text_field,
             continues=task.continues,
+            in_list=task.output != "transcript",
             seed=None if seed is None else seed_of(seed, choice),
         )
         for number, given in enumerate(query.inputs)

@@ -49,6 +49,7 @@ TASK = Task(
         "max_new_tokens": Parameter(kind=Whole(1, 4096), meaning="most tokens for each window of speech (Whisper)"),
         "num_beams": Parameter(kind=Whole(1, 16), meaning="texts that are compared; 1 is the fastest (Whisper)"),
     },
+    text_field="text",
     forward=frozenset({"return_timestamps", "task", "max_new_tokens", "num_beams"}),
     example=EXAMPLE_RECORDING,
 )

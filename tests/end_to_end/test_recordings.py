@@ -17,7 +17,7 @@ from inference.tasks.media import EXAMPLE_IMAGE
 from tests import processes
 from tests.backends.transformers.running import assert_equal, direct, plain
 from tests.conftest import CLIENT_S, client
-from tests.processes import Web
+from tests.processes import Redis, Web, Worker
 from tests.tiny_recordings import TEN_HOURS, encoded, flac_with, sound, tone, wav_with
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -32,6 +32,7 @@ TASKS = {
 """By pipeline."""
 RECORDING, OTHER = sound(1.0), sound(1.3, pitch=0.2, kind="FLAC")
 IMAGE = base64.b64decode(EXAMPLE_IMAGE)
+LONG = base64.b64encode(sound(9.0, pitch=0.4)).decode()
 FORMATS = "WAV, FLAC, Ogg or MP3"
 GREEDY = {"num_beams": 1}
 
@@ -147,6 +148,89 @@ def test_a_recording_in_a_frame(server: Web, answers: dict[str, Any]) -> None:
     assert_equal(outcome["0"]["output"], answers["speech"])
     assert_equal(outcome["1"]["output"], [answers["speech"]] * 2)
     assert outcome["2"]["message"].startswith("The input is a text that is not base64; send a recording")
+
+
+def test_a_transcript_streams_window_by_window(server: Web, http: httpx.Client) -> None:
+    body = {"inputs": LONG, "parameters": GREEDY | {"return_timestamps": True}}
+    whole = http.post("/pipelines/speech", json=body).json()
+    events = events_of(http, body | {"stream": True})
+    assert "".join(event["token"]["text"] for event in events) == events[-1]["generated_text"] == whole["text"]
+    assert [event["index"] for event in events] == list(range(1, events[-1]["details"]["generated_tokens"] + 1))
+    assert {event["token"]["logprob"] for event in events} == {None}, "it is not known"
+
+    with connect(f"ws://127.0.0.1:{server.port}/pipelines/speech/ws/", proxy=None) as socket:
+        socket.send(json.dumps({"type": "infer", "id": "1", "stream": True, **body}))
+        frames = frames_until(socket, "result", "error")
+    tokens = [frame["text"] for frame in frames if frame["type"] == "token"]
+    assert sum(map(bool, tokens)) > 1
+    assert said(frames) == whole["text"]
+    assert frames[-1]["output"] == whole
+    assert frames[-1]["generated_tokens"] == len(tokens) == len(events)
+
+    detailed = http.post("/pipelines/speech", json=body | {"parameters": body["parameters"] | {"details": True}}).json()
+    assert [token["id"] for token in detailed.pop("details")["tokens"]] == [event["token"]["id"] for event in events]
+    assert detailed == whole
+    refused = http.post("/pipelines/letters", json={"inputs": LONG, "stream": True})
+    assert refused.json()["error"] == "automatic-speech-recognition does not stream; leave 'stream' out."
+
+
+def events_of(http: httpx.Client, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Server-sent events."""
+    reply = http.post("/pipelines/speech", json=body)
+    assert reply.headers["content-type"] == "text/event-stream"
+    return [json.loads(line.removeprefix("data: ")) for line in reply.text.splitlines() if line]
+
+
+def frames_until(socket: Any, *types: str) -> list[dict[str, Any]]:
+    """The last one is of one of these types."""
+    frames = [json.loads(socket.recv(CLIENT_S))]
+    while frames[-1]["type"] not in types:
+        frames.append(json.loads(socket.recv(CLIENT_S)))
+    return frames
+
+
+def test_a_stream_goes_on_where_it_was_when_its_worker_is_killed(redis: Redis, folders: dict[str, Path]) -> None:
+    """It has written two windows. One that is cancelled then ends in what they say."""
+    env = {"INFERENCE_MODEL": str(folders["speech"]), "INFERENCE_TASK": TASKS["speech"], "INFERENCE_THREADS": "1"}
+    env |= {"INFERENCE_LAYER_PREFIX": "speech"}
+    ask = {"type": "infer", "inputs": LONG, "parameters": GREEDY, "stream": True, "timeout_s": 100}
+    hold = processes.new_hold()
+    with (
+        processes.worker(redis, env | hold.env, wait=False) as one,
+        processes.worker(redis, env | hold.env, wait=False) as other,
+        processes.web(redis, env) as web,
+        connect(f"ws://127.0.0.1:{web.port}/ws/", proxy=None) as socket,
+    ):
+
+        def begun(name: str) -> tuple[list[dict[str, Any]], Worker]:
+            socket.send(json.dumps(ask | {"id": name}))
+            frames = frames_until(socket, "token")
+            processes.wait_until(lambda: hold.holds(one.pid) or hold.holds(other.pid), "two windows are written")
+            return frames, one if hold.holds(one.pid) else other
+
+        with hold(after=2):
+            frames, _ = begun("cancelled")
+            socket.send(json.dumps({"type": "cancel", "id": "cancelled"}))
+            frames += frames_until(socket, "result", "error")
+        text = said(frames)
+        assert text
+        assert (frames[-1]["finish_reason"], frames[-1]["output"]) == ("cancelled", {"text": text})
+        socket.send(json.dumps(ask | {"id": "whole"}))
+        whole = frames_until(socket, "result", "error")
+        assert said(whole).startswith(text)
+
+        with hold(after=2):
+            frames, doomed = begun("lost")
+            doomed.kill()
+        frames += frames_until(socket, "result", "error")
+        assert frames[-1]["output"] == whole[-1]["output"] == {"text": said(frames)}
+        indexes = [frame["index"] for frame in frames if frame["type"] == "token"]
+        assert indexes == list(range(frames[-1]["generated_tokens"]))
+        assert "is lost; 1 job" in web.log()
+
+
+def said(frames: list[dict[str, Any]]) -> str:
+    return "".join(frame["text"] for frame in frames if frame["type"] == "token")
 
 
 def ended(socket: Any, count: int) -> dict[str, Any]:

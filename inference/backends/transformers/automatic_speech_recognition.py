@@ -10,6 +10,7 @@ from inference.backends.transformers.speech import Speech
 from inference.backends.transformers.speech_ctc import CTC
 from inference.backends.transformers.speech_generation import SpeechToText
 from inference.backends.transformers.speech_whisper import Whisper
+from inference.backends.transformers.speech_windows import WindowedWhisper, windows_are_independent
 from inference.backends.transformers.task import TransformersTask
 from inference.conf import Conf
 
@@ -20,7 +21,9 @@ def speech(loaded: Loaded, conf: Conf) -> Speech:
     model = loaded.pipe.model
     if type(model).__name__ in CTC_MODELS:
         return CTC(loaded, conf)
-    return Whisper(loaded, conf) if model.config.model_type == "whisper" else SpeechToText(loaded, conf)
+    if model.config.model_type != "whisper":
+        return SpeechToText(loaded, conf)
+    return WindowedWhisper(loaded, conf) if windows_are_independent(model) else Whisper(loaded, conf)
 
 
 TASK = TransformersTask(

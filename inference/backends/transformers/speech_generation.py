@@ -38,8 +38,12 @@ class Waiting(StoppingCriteria):  # type: ignore[misc]
     def __init__(self, items: Sequence[SpeechJob]) -> None:
         now = time.monotonic()
         self._ends = [(item, now + item.job.time_left_s) for item in items]
+        self.prompt = self.length = 0
+        """Tokens of a row before the first step, and so far."""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        self.length = input_ids.shape[1]
+        self.prompt = self.prompt or self.length - 1
         now = time.monotonic()
         if all(item.stopped or now >= ends_at for item, ends_at in self._ends):
             raise Over

@@ -145,7 +145,7 @@ class Whisper(SpeechToText):
     @torch.inference_mode()
     def compared(self, group: Sequence[SpeechJob]) -> torch.Tensor:  # type: ignore[override]
         """One is enough: that takes its time."""
-        features = self.stacked([Place(group[0], 0)])["input_features"]
+        features = group[0].parts[0].tensors["input_features"]
         start = torch.tensor([[self._settings.decoder_start_token_id]])
         outputs = self._model(input_features=features, decoder_input_ids=start)
         return torch.cat([outputs.logits.flatten(), outputs.encoder_last_hidden_state.flatten()])

@@ -68,7 +68,7 @@ def _batches(pipeline: BatchedPipeline) -> list[list[Job]]:
     if not pipeline.shares_calls and spec and spec.call_parameters:
         return [[example(d, parameters=parameters)] for parameters in spec.call_parameters]
     several = SHAPES if pipeline.shares_calls else ONE_BY_ONE
-    shapes = STREAMED if d.streams else OF_MEDIA if TASKS[d.task].input.media else several
+    shapes = OF_MEDIA if TASKS[d.task].input.media else STREAMED if d.streams else several
     more = getattr(pipeline, "warm_up_parameters", {})
     return [[example(d, longer=longer, parameters=more)] * size for size, longer in shapes]
 

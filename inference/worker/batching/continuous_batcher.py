@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.backends.base import FAILED, Generated, SteppedPipeline, check_number
+from inference.backends.base import FAILED, Generated, LongSteps, Stepped, SteppedPipeline, check_number, generated
 from inference.errors import InferenceError
 from inference.messaging.messages import (
     Cleared,
@@ -62,7 +62,11 @@ class ContinuousBatcher(JobRunner):
     def __init__(self, pipeline: SteppedPipeline, share: Share, limits: BatchLimits, replies: JobReplies) -> None:
         super().__init__(pipeline, share, limits, replies)
         self._progress: dict[Key, JobProgress] = {}
-        self._step_cost = CostEstimate()
+        self._long_steps = pipeline if isinstance(pipeline, LongSteps) else None
+        self._step_cost = CostEstimate(pipeline.warm_up_costs if self._long_steps else ())
+        if self._long_steps and pipeline.warm_up_costs:
+            jobs, _, milliseconds = pipeline.warm_up_costs[0]
+            self.cost.job_ms = milliseconds / jobs
         self._thread = share.executors.wide
         """Of the turn that runs."""
         self._share.has_work = lambda: bool(self._waiting or self._running)
@@ -151,8 +155,9 @@ class ContinuousBatcher(JobRunner):
             self._progress[item.key].batch_size = max(self._progress[item.key].batch_size, len(items))
             if isinstance(outcome, InferenceError):
                 self._close(item, Error(item.job.id, outcome.code, outcome.message))
-            elif outcome is not None:
-                self._take(item, outcome)
+            else:
+                for made in generated(outcome):
+                    self._take(item, made)
         now = self._clock()
         for item in list(self._running.values()):
             if item.cancelled or item.expires_at <= now:
@@ -193,23 +198,24 @@ class ContinuousBatcher(JobRunner):
         )
         self._close(item, result)
 
-    async def _outcomes(self, items: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
+    async def _outcomes(self, items: Sequence[Item]) -> Sequence[Stepped]:
         """One step; if it fails, only the failing jobs are affected."""
         everything = [item.prepared for item in items]
 
-        async def step(some: Sequence[Item]) -> Sequence[Generated | InferenceError | None]:
+        async def step(some: Sequence[Item]) -> Sequence[Stepped]:
             prepared = [item.prepared for item in some]
             prompt_tokens = self._prompt_tokens(len(some))
             tokens = self._pipeline.step_tokens(prepared, prompt_tokens)
             predicted_ms = self._step_cost.model.predict_ms(len(some), tokens) or None
-            if self.totals.batches < PREDICTS_AFTER:
+            if self.totals.batches < PREDICTS_AFTER and self._long_steps is None:
                 predicted_ms = None
             began = self._clock()
             outcomes = await self._thread.run(
                 lambda: self._retain_and_step(everything, prepared, prompt_tokens), predicted_ms
             )
             check_number(outcomes, some)
-            self._note_step(some, tokens, (self._clock() - began) * 1000)
+            computed = self._long_steps.computed_tokens if self._long_steps else tokens
+            self._note_step(some, computed, (self._clock() - began) * 1000)
             return outcomes
 
         return await Bisection(step).outcomes(items)
@@ -235,7 +241,7 @@ class ContinuousBatcher(JobRunner):
 
     def _retain_and_step(
         self, everything: Collection[Any], prepared: Sequence[Any], prompt_tokens: int | None
-    ) -> Sequence[Generated | InferenceError | None]:
+    ) -> Sequence[Stepped]:
         self._pipeline.retain(everything)
         return self._pipeline.step(prepared, prompt_tokens)
 

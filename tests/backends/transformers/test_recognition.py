@@ -1,14 +1,20 @@
 """Answers about recordings equal the stock pipeline's, whoever shares a batch."""
 
 import io
+import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import soundfile
+from msgspec import structs
 
+from inference.backends.base import Generated, generated
 from inference.errors import Invalid
 from inference.messaging.messages import Job
 from tests import tiny_audio_models
@@ -184,8 +190,94 @@ def test_windows_of_all_jobs_are_decoded_together_and_one_that_nobody_waits_for_
     assert len(set(answers)) > 1
     assert any(item.tokens != most for item, most in zip(prepared, before, strict=True)), "what it did cost"
 
-    [late] = pipeline.prepare(jobs[:1])
-    late.stop()
-    assert pipeline.run([late]) == [b'{"text":""}']
-    assert late.tokens < before[0]
-    assert pipeline.run(prepared) == answers
+    stopped, *running = pipeline.prepare([*jobs, structs.replace(jobs[0], time_left_s=0)])
+    late = running.pop()
+    stopped.stop()
+    assert pipeline.step([stopped]) == [None], "it does not begin"
+    assert pipeline.step([stopped, late]) == [None, None], "it ends with its first token"
+    assert pipeline.computed_tokens == 0
+    assert pipeline.run(running) == answers[1:]
+
+
+def told(pipeline: Any, jobs: Sequence[Job]) -> dict[int, list[Generated]]:
+    """What steps say of each job, while one more joins before each step."""
+    waiting, running = list(pipeline.prepare(jobs)), list[Any]()
+    said: dict[int, list[Generated]] = {job.id: [] for job in jobs}
+    while running or waiting:
+        running += waiting[:1]
+        del waiting[:1]
+        contended = len(waiting) % 2 == 1
+        outcomes = pipeline.step(running, 1 if contended else None)
+        assert sum(outcome is not None for outcome in outcomes) in ([1] if contended else range(1, len(running) + 1))
+        for item, outcome in zip(running, outcomes, strict=True):
+            said[item.job.id] += generated(outcome)
+        running = [item for item in running if not (said[item.job.id] and said[item.job.id][-1].finish_reason)]
+    return said
+
+
+def test_a_text_grows_window_by_window(whisper: Path) -> None:
+    """Joined it is that of the stock pipeline, whoever shares a step; one that resumes says only what is new."""
+    pipeline: Any = load(whisper, threads=1)
+    pipe = direct(whisper, "automatic-speech-recognition")
+    asked: list[Asked] = [
+        (sound(9.0, pitch=0.15), GREEDY),
+        (sound(7.0, pitch=0.25), {"return_timestamps": True}),
+        (SOUNDS[0], GREEDY | {"return_timestamps": True}),
+        (SOUNDS[1], GREEDY | {"language": "de"}),
+        (sound(5.0, pitch=0.35), GREEDY | {"return_timestamps": "word", "task": "translate"}),
+        (sound(5.0, pitch=0.45), GREEDY | {"max_new_tokens": 9}),
+        (sound(4.0, pitch=0.55), GREEDY | {"chunk_length_s": 1.5}),
+    ]
+    jobs = [
+        Job(id=n, request_id=f"{n}", input=data, parameters=parameters, time_left_s=60, tokens=True)
+        for n, (data, parameters) in enumerate(asked)
+    ]
+    assert pipeline.description.streams
+    said = told(pipeline, jobs)
+    for job, tokens in zip(jobs, said.values(), strict=True):
+        answer = json.loads(tokens[-1].output)
+        assert_equal(answer, stock(pipe, job.input, job.parameters))
+        assert "".join(token.text for token in tokens) == answer["text"]
+        assert [token.index for token in tokens] == list(range(len(tokens)))
+        assert all(token.special for token in tokens if token.token >= pipeline._first_time)
+
+    known = tuple(token.token for token in said[0][: len(said[0]) // 2])
+    again = told(pipeline, [structs.replace(jobs[0], resume=known), structs.replace(jobs[3], tokens=False)])
+    assert again[0] == [replace(token, logprob=ANY) for token in said[0][len(known) :]]
+    assert not any(token.text for token in again[3])
+    assert again[3][-1].output == said[3][-1].output
+
+
+def test_windows_that_depend_on_those_before_are_not_steps(whisper: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whisper, tmp_path / "model")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"condition_on_prev_tokens": True}))
+    assert not load(folder, threads=1).description.streams
+    check(folder, "automatic-speech-recognition", [(sound(5.0, pitch=0.2), GREEDY), (SOUNDS[0], GREEDY)], [])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "kept", "frames"),
+    [
+        ([], 0, 90),
+        ([1, 2], 2, 90),
+        ([100, 1, 120], 3, 90),
+        ([100, 1, 120, 120, 2], 4, 40),
+        ([100, 1, 110, 110, 2, 130, 130], 7, 60),
+        ([100, 1, 110, 110, 2, 130], 6, 90),
+    ],
+    ids=["nothing", "no times", "one phrase", "a phrase is cut", "two phrases", "the last has ended"],
+)
+def test_where_the_next_window_begins(tokens: list[int], kept: int, frames: int) -> None:
+    from inference.backends.transformers.speech_windows import followed  # noqa: PLC0415 - imports torch
+
+    assert followed(tokens, 100, 90, 2) == (kept, frames)
+
+
+def test_a_text_is_shared_by_its_tokens() -> None:
+    from inference.backends.transformers.speech_windows import shared  # noqa: PLC0415 - imports torch
+
+    assert shared("", []) == []
+    assert shared(" a day", [" a", "", " day", ""]) == [" a", "", " day", ""]
+    assert shared(" é b", [" ", "\ufffd", "\ufffd", " b", ""]) == [" ", "", "", "é b", ""]
+    assert shared(" as it is", ["not", " there"]) == ["", " as it is"]

@@ -102,8 +102,8 @@ class CountingPipeline:
 
 
 class Bench:
-    def __init__(self, limits: BatchLimits) -> None:
-        self.pipeline = CountingPipeline()
+    def __init__(self, limits: BatchLimits, pipeline: CountingPipeline | None = None) -> None:
+        self.pipeline = pipeline or CountingPipeline()
         self.thread = VirtualThread(STEP_S)
         self.turns = Turns(Executors(VirtualThread(0.0), self.thread))
         self.batcher = ContinuousBatcher(self.pipeline, self.turns.join(), limits, self)
@@ -163,8 +163,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(places: int = 4, tokens: int = 1000) -> AsyncIterator[Bench]:
-    made = Bench(BatchLimits(max_batch_size=places, max_batch_tokens=tokens))
+async def bench(places: int = 4, tokens: int = 1000, pipeline: CountingPipeline | None = None) -> AsyncIterator[Bench]:
+    made = Bench(BatchLimits(max_batch_size=places, max_batch_tokens=tokens), pipeline)
     loop = asyncio.get_running_loop().create_task(made.batcher.run())
     try:
         yield made
@@ -174,7 +174,7 @@ async def bench(places: int = 4, tokens: int = 1000) -> AsyncIterator[Bench]:
         await asyncio.gather(loop, return_exceptions=True)
 
 
-def scenario(play: Callable[[Bench], Any], **options: int) -> Bench:
+def scenario(play: Callable[[Bench], Any], **options: Any) -> Bench:
     async def main() -> Bench:
         async with bench(**options) as b:
             await play(b)
@@ -562,3 +562,46 @@ def test_what_a_job_costs_is_its_share_of_the_steps():
     assert (b.batcher.totals.jobs, b.batcher.totals.batches) == (400, 800)
     assert b.batcher.totals.tokens == b.batcher.totals.padded_tokens == 400 * 11
     assert b.batcher.credit == 4 + EXTRA_CREDIT
+
+
+@dataclass(eq=False)
+class WordsPipeline(CountingPipeline):
+    """Three tokens of each text in a step. It may cost 100 tokens for each text, and costs 50."""
+
+    warm_up_costs: Sequence[tuple[int, int, float]] = ((1, 50, 125.0), (1, 100, 250.0), (4, 200, 500.0))
+    computed_tokens: int = 50
+
+    def step_tokens(self, prepared: Sequence[Count], prompt_tokens: int | None = None) -> int:
+        return 100 * len(prepared)
+
+    def _next(self, text: Count) -> Any:
+        most = text.length - text.done
+        return [super(WordsPipeline, self)._next(text) for _ in range(min(3, most))]
+
+
+def test_a_step_may_say_several_tokens_and_be_long():
+    """Then its cost is known from the first one: before it the most that it may be, afterwards what it was."""
+    predicted: list[float] = []
+
+    async def play(b: Bench) -> None:
+        assert b.batcher.cost.job_ms == 125
+        step = b.thread.run
+
+        async def noted(call: Callable[[], Any], predicted_ms: float | None = 0.0, **more: Any) -> Any:
+            assert predicted_ms is not None
+            predicted.append(predicted_ms)
+            return await step(call, predicted_ms, **more)
+
+        b.thread.run = noted  # type: ignore[method-assign, assignment]
+        b.add(0, 8)
+        b.add(1, 300)
+        await b.closed(0, 1)
+
+    b = scenario(play, pipeline=WordsPipeline())
+    assert b.texts(0) == "1 2 3 4 5 6 7 8 "
+    assert [ids for ids in b.pipeline.steps if 0 in ids] == [[0, 1]] * 3
+    generation = b.result(0).generation
+    assert generation is not None
+    assert (generation.generated_tokens, generation.finish_reason) == (8, "length")
+    assert predicted[0] == pytest.approx(500), "as at warm-up"
+    assert predicted[90] == pytest.approx(250, rel=0.1), "a step took 125 ms, but not all that it might"

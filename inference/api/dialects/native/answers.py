@@ -79,8 +79,10 @@ def write_details(generation: GenerationResult, output: bytes) -> bytes:
     }
     if any(token.top for token in generation.tokens):
         details["top_tokens"] = [top_fields(token) for token in generation.tokens]
-    answer = msgspec.json.decode(output)[0]
-    return msgspec.json.encode([answer | {"details": details}])
+    answer = msgspec.json.decode(output)
+    text = answer[0] if isinstance(answer, list) else answer
+    text["details"] = details
+    return msgspec.json.encode(answer)
 
 
 def token_fields(token: Token) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from inference.backends.base import Generated, Outcome
+from inference.backends.base import Outcome, Stepped, generated
 from inference.errors import InferenceError
 
 
@@ -12,7 +12,7 @@ class Steps(Protocol):
 
     def fitting(self, prepared: Sequence[Any]) -> Sequence[Any]: ...
     def retain(self, prepared: Collection[Any]) -> None: ...
-    def step(self, prepared: Sequence[Any]) -> Sequence[Generated | InferenceError | None]: ...
+    def step(self, prepared: Sequence[Any]) -> Sequence[Stepped]: ...
 
 
 def to_the_end(pipeline: Steps, prepared: Sequence[Any]) -> list[Outcome]:
@@ -24,7 +24,7 @@ def to_the_end(pipeline: Steps, prepared: Sequence[Any]) -> list[Outcome]:
         for text, outcome in zip(running, pipeline.step(running), strict=True):
             if isinstance(outcome, InferenceError):
                 outcomes[text] = outcome
-            elif outcome is not None and outcome.finish_reason:
-                outcomes[text] = outcome.output
+            elif (made := generated(outcome)) and made[-1].finish_reason:
+                outcomes[text] = made[-1].output
     pipeline.retain(())
     return [outcomes[text] for text in prepared]
