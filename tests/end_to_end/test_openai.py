@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tokenizers import Tokenizer
 
 from tests.conftest import client
 from tests.processes import Web
@@ -111,6 +113,13 @@ def test_choices_differ_and_come_side_by_side(http: httpx.Client):
     assert [joined(told[index]) for index in range(3)] == texts
 
 
+def test_a_prompt_may_be_tokens_of_the_models_own(http: httpx.Client, language_model: Path):
+    ids = Tokenizer.from_file(str(language_model / "tokenizer.json")).encode(PROMPT).ids
+    texts = [complete(http, prompt=prompt, **GREEDY)["choices"][0]["text"] for prompt in (PROMPT, ids, [ids])]
+    assert texts == [native(http, PROMPT, GREEDY)["generated_text"]] * 3
+    assert complete(http, prompt=ids, **GREEDY)["usage"]["prompt_tokens"] == len(ids)
+
+
 def test_prompts_of_a_completion_have_as_many_choices_each(http: httpx.Client):
     prompts = ["once upon", "a small boat"]
     body = {"prompt": prompts, "n": 2, **SAMPLED}
@@ -173,10 +182,16 @@ def test_models_are_the_pipelines(http: httpx.Client, prefix: str):
     ("path", "body", "status", "param", "sentence"),
     [
         ("chat/completions", {"model": "gpt-4o", "messages": CHAT}, 404, "model", "There is no model 'gpt-4o' here"),
-        ("chat/completions", {"messages": CHAT, "tools": [{}]}, 400, "tools", "'tools' is [{}]; only [] is supported"),
+        (
+            "chat/completions",
+            {"messages": CHAT, "tools": [{}]},
+            400,
+            "tools",
+            "'tools' is not supported here unless it is []",
+        ),
         ("completions", {"prompt": " "}, 400, None, "The input is empty"),
         ("completions", {"prompt": "a", "max_tokens": 0}, 400, "max_tokens", "a whole number from 1 to 4096"),
-        ("completions", {"prompt": [[10**9]]}, 400, None, ""),
+        ("completions", {"prompt": [[10**9]]}, 400, None, "token_ids[0] of the input is 1000000000"),
         ("nothing", {}, 404, None, "There is nothing at this path"),
     ],
 )

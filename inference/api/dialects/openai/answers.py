@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from inference.api.dialects.base import Reply
-from inference.api.dialects.openai.generation import Asked
+from inference.api.dialects.openai.generating import Asked
 from inference.api.dialects.openai.until_stop import Placed, UntilStop, cut
 from inference.messaging.messages import FinishReason
 from inference.serving.context import RequestContext
@@ -30,7 +30,7 @@ def common_fields(context: RequestContext, asked: Asked, kind: str, prefix: str)
         "id": prefix + context.id,
         "object": kind,
         "created": int(context.received_at),
-        "model": asked.model,
+        "model": asked.pipeline,
         "system_fingerprint": asked.version,
     }
 

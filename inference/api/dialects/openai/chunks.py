@@ -10,7 +10,7 @@ import msgspec
 from inference.api.dialects.base import Headers
 from inference.api.dialects.openai.answers import common_fields, finish_reason, usage
 from inference.api.dialects.openai.errors import error_fields
-from inference.api.dialects.openai.generation import Asked
+from inference.api.dialects.openai.generating import Asked
 from inference.api.dialects.openai.until_stop import Placed, UntilStop
 from inference.errors import InferenceError
 from inference.messaging.messages import Token

@@ -1,73 +1,54 @@
 """``POST /v1/completions``: what comes after a prompt, which no chat template is put around."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from inference.api.dialects.base import Head, Reply, Writer
+from inference.api.dialects.base import Reply, Writer
 from inference.api.dialects.openai import answers, logprobs
 from inference.api.dialects.openai.chunks import ChunkWriter
 from inference.api.dialects.openai.errors import InvalidField
-from inference.api.dialects.openai.fields import (
-    Fields,
-    check_only,
-    read,
-    read_fields,
-    read_flag,
-    required,
-    shown,
-    unsuited,
-)
-from inference.api.dialects.openai.generation import Asked, parameters_for, read_asked, read_choices
-from inference.api.dialects.openai.models import asked_pipeline
+from inference.api.dialects.openai.fields import Fields, check_only, read, required, shown, unsuited
+from inference.api.dialects.openai.generating import Asked, GeneratingEndpoint
 from inference.api.dialects.openai.until_stop import Placed
-from inference.api.dialects.reading import DeadlineInHeader
 from inference.messaging.messages import Description
 from inference.serving.context import RequestContext
-from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
 from inference.tasks.parameters import Whole
 
-PATH = "/v1/completions"
-EXAMPLE = '{"prompt": "a text"}'
 MOST_LOGPROBS = 20
-
-_ONLY: dict[str, Sequence[Any]] = {"suffix": ("",), "best_of": (1,)}
-_FIELDS = ("prompt", "model", "n", "stream", "stream_options", "logprobs", "echo", "return_full_text", *_ONLY)
-"""``return_full_text`` is the pipeline's word for ``echo``."""
+ONLY: dict[str, Sequence[Any]] = {"suffix": ("",), "best_of": (1,)}
 
 
-class Completions(DeadlineInHeader):
-    method = "POST"
-    path = PATH
-    pipeline_in_body = True
+class Completions(GeneratingEndpoint):
+    """``return_full_text`` is the pipeline's word for ``echo``."""
 
-    def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
-        fields = read_fields(body, EXAMPLE)
-        pipeline = asked_pipeline(head, fields.get("model"), deployment).name
-        prompts = read_prompts(required(fields, "prompt", EXAMPLE))
-        check_only(fields, _ONLY)
-        top_logprobs = read(fields, "logprobs", Whole(0, MOST_LOGPROBS))
-        echo = read_flag(fields, "echo") or read_flag(fields, "return_full_text")
-        if echo and top_logprobs is not None:
-            raise InvalidField("echo", "'echo' and 'logprobs' together need those of the prompt; leave one out.")
-        if echo and not all(isinstance(prompt, str) for prompt in prompts):
-            raise InvalidField("echo", "'echo' needs prompts that are texts, not token ids; leave it out.")
-        asked = read_asked(fields, pipeline, top_logprobs, echo=echo)
-        return Query(
-            inputs=prompts,
-            many=len(prompts) > 1,
-            pipeline=pipeline,
-            stream=read_flag(fields, "stream"),
-            tokens_for=None if top_logprobs is None else "logprobs",
-            choices=read_choices(fields),
-            deadline_s=self.deadline_s(head.header(self.deadline_header), deployment.conf.max_deadline_s),
-            state=asked,
-            adapt=partial(_adapted, fields, asked),
-        )
+    path = "/v1/completions"
+    example = '{"prompt": "a text"}'
+    fields = ("prompt", "model", "n", "stream", "stream_options", "logprobs", "echo", "return_full_text", *ONLY)
+    new_tokens = 16
+    """OpenAI's default. A chat ends by itself, while a prompt may be continued for ever."""
+
+    def inputs(self, fields: Fields) -> list[Any]:
+        check_only(fields, ONLY)
+        return read_prompts(required(fields, "prompt", self.example))
+
+    def top_logprobs(self, fields: Fields) -> int | None:
+        top: int | None = read(fields, "logprobs", Whole(0, MOST_LOGPROBS))
+        return top
+
+    def suited(self, query: Query, description: Description) -> Query:
+        task, asked = TASKS[description.task], query.state
+        if task.output != "text" or task.input.media or not task.input.plain:
+            raise unsuited(asked.pipeline, description, self.path, "that writes a text about a text")
+        only_texts = all(isinstance(prompt, str) for prompt in query.inputs)
+        if not (task.continues or only_texts):
+            raise InvalidField("prompt", f"'prompt' has token ids; pipeline {asked.pipeline} takes only texts.")
+        if asked.echo:
+            _check_echo(asked, continues=task.continues, only_texts=only_texts)
+        return query
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         asked: Asked = result.query.state
@@ -123,14 +104,11 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _adapted(fields: Fields, asked: Asked, query: Query, description: Description) -> Query:
-    task = TASKS[description.task]
-    if task.output != "text" or task.input.media or not task.input.plain:
-        raise unsuited(asked.model, description, PATH, "that writes a text about a text")
-    if not task.continues:
-        if asked.echo:
-            raise InvalidField("echo", f"Pipeline {asked.model} does not continue its prompts; leave 'echo' out.")
-        if not all(isinstance(prompt, str) for prompt in query.inputs):
-            raise InvalidField("prompt", f"'prompt' has token ids; pipeline {asked.model} takes only texts.")
-    asked.version = description.version
-    return query.changed(parameters=parameters_for(task, fields, _FIELDS, asked))
+def _check_echo(asked: Asked, *, continues: bool, only_texts: bool) -> None:
+    """Raises ``InvalidField``."""
+    if not continues:
+        raise InvalidField("echo", f"Pipeline {asked.pipeline} does not continue its prompts; leave 'echo' out.")
+    if not only_texts:
+        raise InvalidField("echo", "'echo' needs prompts that are texts, not token ids; leave it out.")
+    if asked.top_logprobs is not None:
+        raise InvalidField("echo", "'echo' and 'logprobs' together need those of the prompt; leave one out.")

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import json
+
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.reading import decode_object
 from inference.messaging.messages import Description
@@ -16,12 +18,16 @@ IGNORED = frozenset(
 )
 """Fields of any request that cannot change an answer here."""
 
+NEUTRAL = {"stop": [], "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}}
+"""Values with which a field is as if it were not given; clients send them to pipelines that know no such parameter."""
+
 Fields = Mapping[str, Any]
 
 
 def read_fields(body: bytes, example: str) -> Fields:
     """Those that are given. Raises ``Malformed``."""
-    return {name: value for name, value in decode_object(body, example=example).items() if value is not None}
+    fields = decode_object(body, example=example)
+    return {name: value for name, value in fields.items() if value not in (None, NEUTRAL.get(name))}
 
 
 def required(fields: Fields, name: str, example: str) -> Any:
@@ -70,8 +76,8 @@ def check_only(fields: Fields, only: Mapping[str, Sequence[Any]]) -> None:
     """Fields that are supported with some values only, which change nothing. Raises ``UnsupportedField``."""
     for name, values in only.items():
         if name in fields and fields[name] not in values:
-            right = " or ".join(map(repr, values))
-            raise UnsupportedField(name, f"'{name}' is {shown(fields[name])}; only {right} is supported here.")
+            right = " or ".join(json.encode(value).decode() for value in values)
+            raise UnsupportedField(name, f"'{name}' is not supported here unless it is {right}; leave it out.")
 
 
 def unsuited(pipeline: str, description: Description, path: str, needed: str) -> InvalidField:

@@ -73,7 +73,7 @@ def test_what_is_not_supported_is_refused(ask: Ask, fields: dict[str, Any]):
 def test_the_prompt_may_come_before_the_text(ask: Ask, name: str):
     query = ask(**{name: True})
     assert query.state.echo
-    assert query.parameters == {"return_full_text": False}
+    assert query.parameters == {"return_full_text": False, "max_new_tokens": 16}
 
 
 def test_a_pipeline_that_writes_about_texts_answers_too(ask: Ask):
