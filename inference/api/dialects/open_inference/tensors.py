@@ -95,7 +95,7 @@ def from_json(called: str, element: Any) -> Any:
     try:
         return msgspec.json.decode(element)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise Invalid(f"{called} has an element that is not valid JSON; each must be an object or a list.") from None
+        raise Invalid(f"{called} has a text that is not valid JSON; it must be an object or a list.") from None
 
 
 def _count(called: str, shape: Any, most: int) -> int:
