@@ -54,7 +54,7 @@ def adapted(query: Query, description: Description) -> Query:
         raise Invalid(f"A stream is for one input, and there are {len(query.inputs)}; send one.")
     parameters = _parameters(task, query.parameters, asked.tensors)
     if task.output == VECTORS and "pooling" in task.parameters:
-        parameters.setdefault("pooling", "model")  # a tensor has one vector for each input
+        parameters.setdefault("pooling", "auto")  # a tensor has one vector for each input
     return query.changed(
         inputs=[_input(task, value, asked.column) for value in query.inputs],
         parameters=parameters,

@@ -4,6 +4,7 @@ import zlib
 
 from inference.api.dialects.base import Head
 from inference.errors import Malformed, PayloadTooLarge, UnsupportedMediaType
+from inference.serving.deployment import Deployment
 
 HEADER_LENGTH = b"inference-header-content-length"
 """The header with the size of the JSON, where more comes after it."""
@@ -11,18 +12,15 @@ WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """Of zlib, by ``Content-Encoding``."""
 
 
-def read_parts(head: Head, body: bytes, most_bytes: int) -> tuple[bytes, bytes]:
+def read_parts(head: Head, body: bytes, deployment: Deployment) -> tuple[bytes, bytes]:
     """The JSON, and the bytes after it.
-
-    Args:
-        most_bytes: that a compressed body may have when it is inflated.
 
     Raises:
         Malformed, PayloadTooLarge, UnsupportedMediaType: what is wrong, in one sentence.
     """
     encoding = head.header(b"content-encoding").strip().lower()
     if encoding not in ("", "identity"):
-        body = _inflated(body, encoding, most_bytes)
+        body = _inflated(body, encoding, _most_bytes(head, deployment))
     given = head.header(HEADER_LENGTH).strip()
     if not given:
         return body, b""
@@ -33,6 +31,13 @@ def read_parts(head: Head, body: bytes, most_bytes: int) -> tuple[bytes, bytes]:
             f"and the body has {len(body)} bytes."
         )
     return body[:size], body[size:]
+
+
+def _most_bytes(head: Head, deployment: Deployment) -> int:
+    """That the body may have when it is inflated."""
+    spec = deployment.catalog.find(head.pipeline or "") or deployment.catalog.default
+    description = deployment.description(spec.name)
+    return spec.most_body_bytes(description.task if description else "")
 
 
 def _inflated(body: bytes, encoding: str, most_bytes: int) -> bytes:

@@ -10,9 +10,9 @@ import msgspec
 from inference.api.dialects.base import Head
 from inference.api.dialects.open_inference.adapting import Asked, adapted
 from inference.api.dialects.open_inference.body import read_parts
-from inference.api.dialects.open_inference.requests import most_body_bytes, read_id
+from inference.api.dialects.open_inference.requests import read_id
 from inference.api.dialects.open_inference.tensors import read_parameters
-from inference.api.dialects.reading import DEADLINE_HEADER, decode_object, read_deadline
+from inference.api.dialects.reading import decode_object
 from inference.errors import Invalid, Malformed
 from inference.messaging.messages import Description
 from inference.serving.deployment import Deployment
@@ -22,14 +22,14 @@ from inference.tasks import TASKS
 from inference.tasks.values import json_type
 
 EXAMPLE = '{"text_input": "a text", "parameters": {"max_new_tokens": 20}}'
-CALLED = {"max_tokens": "max_new_tokens", "stop_words": "stop"}
+CALLED = {"max_tokens": "max_new_tokens", "random_seed": "seed", "stop_words": "stop"}
 """Names of parameters in TensorRT-LLM's and vLLM's backends."""
 FULL_TEXT, WITHOUT_INPUT, STREAM = "return_full_text", "exclude_input_in_output", "stream"
 
 
-def read_generate(head: Head, body: bytes, deployment: Deployment, *, stream: bool) -> Query:
+def read_generate(head: Head, body: bytes, deployment: Deployment, deadline_s: float | None, *, stream: bool) -> Query:
     """Raises ``Malformed``, ``Invalid``, ``PayloadTooLarge``, ``UnsupportedMediaType``."""
-    text, _ = read_parts(head, body, most_body_bytes(head, deployment))
+    text, _ = read_parts(head, body, deployment)
     fields = decode_object(text, example=EXAMPLE)
     if "text_input" not in fields:
         raise Malformed(f"There is no 'text_input'; send an object such as {EXAMPLE}.")
@@ -42,9 +42,7 @@ def read_generate(head: Head, body: bytes, deployment: Deployment, *, stream: bo
         many=False,
         parameters=_parameters(beside | read_parameters("The request", fields.get("parameters"))),
         stream=stream,
-        deadline_s=read_deadline(
-            head.header(DEADLINE_HEADER.encode()) or None, DEADLINE_HEADER, deployment.conf.max_deadline_s
-        ),
+        deadline_s=deadline_s,
         state=Asked(read_id(fields), head.pipeline or "", head.arguments.get("version", "")),
         adapt=_adapted,
     )
@@ -64,7 +62,7 @@ def _parameters(given: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(without_input, bool):
             raise Invalid(f"Parameter {WITHOUT_INPUT} is {json_type(without_input)}; it must be true or false.")
         parameters.setdefault(FULL_TEXT, not without_input)
-    if isinstance(stop := parameters.get("stop"), str):
+    if isinstance(stop := parameters.get("stop"), str) and not stop.startswith("["):
         parameters["stop"] = [stop]
     return parameters
 

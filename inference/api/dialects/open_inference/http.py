@@ -6,9 +6,9 @@ import msgspec
 
 from inference.api.dialects.base import Endpoint, Head, Headers, Reply, Writer
 from inference.api.dialects.open_inference.adapting import Asked
+from inference.api.dialects.open_inference.elements import BYTES
 from inference.api.dialects.open_inference.generate import read_generate, text_of
 from inference.api.dialects.open_inference.replies import (
-    OUTPUT,
     served_fields,
     write_headers,
     write_json,
@@ -16,7 +16,7 @@ from inference.api.dialects.open_inference.replies import (
 )
 from inference.api.dialects.open_inference.requests import read_infer
 from inference.api.dialects.open_inference.resources import MODEL, VERSION
-from inference.api.dialects.open_inference.tensors import BYTES
+from inference.api.dialects.open_inference.tensors import OUTPUT
 from inference.api.dialects.reading import DeadlineInHeader
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
@@ -36,7 +36,7 @@ class InferEndpoint(DeadlineInHeader):
         self._stream = stream
 
     def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
-        return read_infer(head, body, deployment, stream=self._stream)
+        return read_infer(head, body, deployment, self._deadline_s(head, deployment), stream=self._stream)
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         return write_result(context, result)
@@ -44,10 +44,13 @@ class InferEndpoint(DeadlineInHeader):
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return EventWriter(context, query.state)
 
+    def _deadline_s(self, head: Head, deployment: Deployment) -> float | None:
+        return self.deadline_s(head.header(self.deadline_header), deployment.conf.max_deadline_s)
+
 
 class GenerateEndpoint(InferEndpoint):
     def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
-        return read_generate(head, body, deployment, stream=self._stream)
+        return read_generate(head, body, deployment, self._deadline_s(head, deployment), stream=self._stream)
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         return write_json(context, served_fields(result.query.state, context.id) | {"text_output": text_of(result)})

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from inference.api.dialects.open_inference.replies import BASE64, JSON_LIST, OUTPUT
-from inference.api.dialects.open_inference.tensors import BYTES
+from inference.api.dialects.open_inference.elements import BYTES
+from inference.api.dialects.open_inference.tensors import BASE64, JSON, JSON_LIST, OUTPUT, TEXT
 from inference.tasks import TASKS
 from inference.tasks.base import Task
 
-TEXT, JSON = "str", "hg_json"
-"""MLServer's content types of elements."""
 INPUTS, MEDIA = "inputs", ("image", "audio")
 
 

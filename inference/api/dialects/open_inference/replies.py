@@ -11,17 +11,14 @@ import msgspec
 from inference.api.dialects.base import Headers, Reply
 from inference.api.dialects.open_inference.adapting import Asked
 from inference.api.dialects.open_inference.body import HEADER_LENGTH
-from inference.api.dialects.open_inference.tensors import BYTES, write_bytes
+from inference.api.dialects.open_inference.elements import BYTES, write_bytes
+from inference.api.dialects.open_inference.tensors import BASE64, JSON_LIST, OUTPUT
 from inference.errors import InferenceError, Invalid
 from inference.serving.context import RequestContext
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
 from inference.tasks.arrays import Array
 from inference.tasks.media import Media
-
-OUTPUT = "output"
-JSON_LIST, BASE64 = "hg_jsonlist", "base64"
-"""MLServer's content types of elements."""
 
 
 class Output(NamedTuple):

@@ -11,15 +11,9 @@ from typing import Any
 from inference.api.dialects.base import Head
 from inference.api.dialects.open_inference.adapting import Asked, adapted
 from inference.api.dialects.open_inference.body import HEADER_LENGTH, read_parts
-from inference.api.dialects.open_inference.tensors import (
-    BYTES,
-    BinaryData,
-    Tensor,
-    read_parameters,
-    read_tensor,
-    text_or_media,
-)
-from inference.api.dialects.reading import DEADLINE_HEADER, decode_object, read_deadline
+from inference.api.dialects.open_inference.elements import BYTES, text_or_media
+from inference.api.dialects.open_inference.tensors import OUTPUT, BinaryData, Tensor, read_parameters, read_tensor
+from inference.api.dialects.reading import decode_object
 from inference.errors import Invalid, Malformed
 from inference.serving.deployment import Deployment
 from inference.serving.query import Query
@@ -37,21 +31,13 @@ OF_PROTOCOL = frozenset(
 """Parameters that clients send, and that are no pipeline's. The first is heeded, the others have no effect."""
 TIMEOUT = "timeout"
 """The parameter with the request's own deadline, in microseconds."""
-OUTPUT = "output"
 MOST_ELEMENTS = 4096
 """Of a tensor, where a request may not have even more inputs."""
 
 
-def most_body_bytes(head: Head, deployment: Deployment) -> int:
-    """Size of an inflated body."""
-    spec = deployment.catalog.find(head.pipeline or "") or deployment.catalog.default
-    description = deployment.description(spec.name)
-    return spec.most_body_bytes(description.task if description else "")
-
-
-def read_infer(head: Head, body: bytes, deployment: Deployment, *, stream: bool = False) -> Query:
+def read_infer(head: Head, body: bytes, deployment: Deployment, deadline_s: float | None, *, stream: bool) -> Query:
     """Raises ``Malformed``, ``Invalid``, ``PayloadTooLarge``, ``UnsupportedMediaType``."""
-    text, more = read_parts(head, body, most_body_bytes(head, deployment))
+    text, more = read_parts(head, body, deployment)
     if not text and head.header(HEADER_LENGTH):  # Triton's raw request: the body is the one element of the one input
         fields: Mapping[str, Any] = {}
         tensors = [Tensor("inputs", BYTES, [text_or_media(more)])]
@@ -59,8 +45,7 @@ def read_infer(head: Head, body: bytes, deployment: Deployment, *, stream: bool 
         fields = _object(text)
         tensors = _tensors(fields, BinaryData(more), max(MOST_ELEMENTS, deployment.conf.max_inputs))
     parameters = read_parameters("The request", fields.get("parameters"))
-    longest_s = deployment.conf.max_deadline_s
-    deadline_s = _timeout(parameters.pop(TIMEOUT, None), longest_s)
+    timeout_s = _timeout(parameters.pop(TIMEOUT, None), deployment.conf.max_deadline_s)
     columns, others = _columns(tensors)
     asked = Asked(
         id=read_id(fields),
@@ -75,8 +60,7 @@ def read_infer(head: Head, body: bytes, deployment: Deployment, *, stream: bool 
         many=True,
         parameters={name: value for name, value in parameters.items() if name not in OF_PROTOCOL},
         stream=stream,
-        deadline_s=deadline_s
-        or read_deadline(head.header(DEADLINE_HEADER.encode()) or None, DEADLINE_HEADER, longest_s),
+        deadline_s=timeout_s or deadline_s,
         state=asked,
         adapt=adapted,
     )
@@ -152,7 +136,8 @@ def _columns(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     for column in columns:
         if column.datatype != BYTES:
             raise Invalid(f"The input {column.name[:60]!r} has the datatype {column.datatype}; it must be {BYTES}.")
-    return columns, [tensor for tensor in tensors if tensor not in columns]
+    chosen = [column.name for column in columns]
+    return columns, [tensor for tensor in tensors if tensor.name not in chosen]
 
 
 def _fields_of_inputs() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import inference
 from inference.api.dialects.base import Head, Reply, Resource
 from inference.api.dialects.open_inference.adapting import ONLY_VERSION, check_version
 from inference.api.dialects.open_inference.metadata import tensors_of
-from inference.errors import Invalid
+from inference.errors import Invalid, NotFound
 from inference.serving.deployment import Deployment
 from inference.serving.pipeline_state import PipelineState
 
@@ -79,6 +79,10 @@ def _managed(head: Head, deployment: Deployment) -> Answer:
     raise Invalid("Models are loaded and unloaded by the operator's settings, not by clients.")
 
 
+def _unserved(head: Head, deployment: Deployment) -> Answer:
+    raise NotFound("This server has no configuration and no statistics of models; see /v2/models/… and /metrics.")
+
+
 def _status(reason: str, value: dict[str, Any]) -> Answer:
     return (503, value | {"reason": reason}) if reason else (200, value)
 
@@ -96,6 +100,7 @@ RESOURCES: tuple[Resource, ...] = (
     JsonResource("/v2/health/ready", _ready),
     *(JsonResource(path, _model) for path in (MODEL, VERSION)),
     *(JsonResource(f"{path}/ready", _model_ready) for path in (MODEL, VERSION)),
+    *(JsonResource(f"{path}/{what}", _unserved) for path in (MODEL, VERSION) for what in ("config", "stats")),
     JsonResource("/v2/repository/index", _index, ("GET", "POST")),
     *(JsonResource(f"/v2/repository/models/{{pipeline}}/{verb}", _managed, ("POST",)) for verb in ("load", "unload")),
 )

@@ -1,40 +1,20 @@
-"""Tensors of a request: their elements in JSON, or as bytes after the JSON.
-
-Source: https://github.com/kserve/open-inference-protocol and Triton's ``extension_binary_data``.
-"""
+"""Tensors of a request: their elements in JSON, or as bytes after the JSON."""
 
 import math
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from inference.api.dialects.open_inference.elements import DATATYPES, read_bytes, read_data
 from inference.errors import Invalid
-from inference.tasks.media import Media
 from inference.tasks.values import json_type
 
-BYTES = "BYTES"
-FORMATS = {
-    "BOOL": "?",
-    "UINT8": "B",
-    "UINT16": "H",
-    "UINT32": "I",
-    "UINT64": "Q",
-    "INT8": "b",
-    "INT16": "h",
-    "INT32": "i",
-    "INT64": "q",
-    "FP16": "e",
-    "FP32": "f",
-    "FP64": "d",
-}
-"""Of ``struct``, for elements of one size."""
-DATATYPES = (*FORMATS, BYTES)
-JSON_CONTENT = ("hg_json", "hg_jsonlist")
-"""MLServer's content types of tensors whose elements are JSON."""
+TEXT, JSON, JSON_LIST, BASE64 = "str", "hg_json", "hg_jsonlist", "base64"
+"""MLServer's content types of elements."""
+OUTPUT = "output"
+"""Name of the one output."""
 MOST_DIMENSIONS = 8
-_LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +69,12 @@ def read_tensor(number: int, fields: Any, binary: BinaryData, most: int) -> Tens
     count = _count(called, fields.get("shape"), most)
     parameters = read_parameters(called, fields.get("parameters"))
     if (size := parameters.get("binary_data_size")) is not None:
-        elements = _from_bytes(called, datatype, binary.take(called, size), count)
+        elements = read_bytes(called, datatype, binary.take(called, size), count)
     else:
-        elements = _from_json(called, datatype, fields.get("data"))
+        elements = read_data(called, datatype, fields.get("data"), count)
     if len(elements) != count:
         raise Invalid(f"{called} has {len(elements)} elements; by its shape they are {count}.")
-    if parameters.get("content_type") in JSON_CONTENT:
+    if parameters.get("content_type") in (JSON, JSON_LIST):
         elements = [from_json(called, element) for element in elements]
     return Tensor(name, datatype, elements)
 
@@ -115,19 +95,7 @@ def from_json(called: str, element: Any) -> Any:
     try:
         return msgspec.json.decode(element)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise Invalid(f"{called} has an element that is not valid JSON; each must be an object or a list.") from None
-
-
-def text_or_media(data: bytes) -> str | Media:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return Media(data)
-
-
-def write_bytes(elements: list[bytes]) -> bytes:
-    """The elements of a tensor of ``BYTES``."""
-    return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))
+        raise Invalid(f"{called} has a text that is not valid JSON; it must be an object or a list.") from None
 
 
 def _count(called: str, shape: Any, most: int) -> int:
@@ -139,48 +107,3 @@ def _count(called: str, shape: Any, most: int) -> int:
     if (count := math.prod(shape)) > most:
         raise Invalid(f"{called} has more than {most} elements by its shape; send fewer.")
     return count
-
-
-def _from_bytes(called: str, datatype: str, data: bytes, count: int) -> list[Any]:
-    if datatype == BYTES:
-        return _texts(called, data)
-    form = struct.Struct(f"<{count}{FORMATS[datatype]}")
-    if form.size != len(data):
-        raise Invalid(f"{called} has {len(data)} bytes; by its shape and datatype they are {form.size}.")
-    return list(form.unpack(data))
-
-
-def _texts(called: str, data: bytes) -> list[Any]:
-    elements, place = [], 0
-    while place < len(data):
-        begin = place + _LENGTH.size
-        if begin > len(data) or (end := begin + _LENGTH.unpack_from(data, place)[0]) > len(data):
-            raise Invalid(f"{called} has an element that ends after its bytes; each begins with its length in 4 bytes.")
-        elements.append(text_or_media(data[begin:end]))
-        place = end
-    return elements
-
-
-def _from_json(called: str, datatype: str, data: Any) -> list[Any]:
-    """The elements of ``data``, which may be flat or nested."""
-    if not isinstance(data, list):
-        raise Invalid(f"{called} has data that are {json_type(data)}; they must be a list.")
-    while data and isinstance(data[0], list):
-        if not all(isinstance(row, list) for row in data):
-            raise Invalid(f"{called} has data of lists and other values; nest all of them, or none.")
-        data = [element for row in data for element in row]
-    elements: list[Any] = data
-    for element in elements:
-        if not _fits(datatype, element):
-            wanted = "texts" if datatype == BYTES else "booleans" if datatype == "BOOL" else "numbers"
-            raise Invalid(f"{called} has an element that is {json_type(element)}; of {datatype} they must be {wanted}.")
-    return elements
-
-
-def _fits(datatype: str, element: Any) -> bool:
-    if datatype == BYTES:
-        return isinstance(element, str)
-    if datatype == "BOOL":
-        return isinstance(element, bool)
-    numbers = int | float if datatype.startswith("FP") else int
-    return isinstance(element, numbers) and not isinstance(element, bool)

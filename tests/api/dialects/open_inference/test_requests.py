@@ -127,7 +127,7 @@ def test_what_belongs_to_the_protocol_is_no_parameter_of_the_pipeline():
 
 def test_vectors_are_wanted_as_numbers_and_one_for_each_input():
     query = infer("feature-extraction", tensor("args", "a"))
-    assert (query.arrays, query.parameters) == (True, {"pooling": "model"})
+    assert (query.arrays, query.parameters) == (True, {"pooling": "auto"})
     assert infer("feature-extraction", tensor("args", "a"), parameters={"pooling": "none"}).parameters == {
         "pooling": "none"
     }
@@ -254,9 +254,9 @@ def test_a_refusal_says_what_is_wrong(body: Any, names: str):
 @pytest.mark.parametrize(
     ("task", "tensors", "names"),
     [
-        ("decision", [tensor("state", "s"), tensor("questions", "{")], "'questions' has an element that is not valid"),
-        ("image-text-to-text", [tensor("inputs", "a")], "'inputs' has an element that is not valid JSON"),
-        ("question-answering", [tensor("inputs", "a")], "'inputs' has an element that is not valid JSON"),
+        ("decision", [tensor("state", "s"), tensor("questions", "{")], "'questions' has a text that is not valid"),
+        ("image-text-to-text", [tensor("inputs", "a")], "'inputs' has a text that is not valid JSON"),
+        ("question-answering", [tensor("inputs", "a")], "'inputs' has a text that is not valid JSON"),
     ],
 )
 def test_a_refusal_of_what_the_task_cannot_take(task: str, tensors: list[Any], names: str):
