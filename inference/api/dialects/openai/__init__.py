@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from inference.api.dialects.base import Endpoint, Reply, Resource, Socket
 from inference.api.dialects.openai.chat import ChatCompletions
 from inference.api.dialects.openai.completions import Completions
+from inference.api.dialects.openai.embeddings import Embeddings
 from inference.api.dialects.openai.errors import write_error
 from inference.api.dialects.openai.models import ModelList, OneModel
 from inference.errors import InferenceError
@@ -18,7 +19,7 @@ from inference.serving.context import RequestContext
 class OpenAIDialect:
     name = "openai"
     prefixes = ("/v1/",)
-    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions())
+    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions(), Embeddings())
     resources: tuple[Resource, ...] = (
         ModelList(),
         OneModel("/v1/models/{model}"),
