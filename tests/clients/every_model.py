@@ -3,6 +3,7 @@
 The address of the server is the last argument of the command. Tables are answered by a fake pipeline.
 """
 
+import os
 import subprocess
 import sys
 
@@ -22,7 +23,8 @@ def main(command: list[str]) -> int:
     path.write_text(path.read_text() + TABLE)
     with processes.web(env={"INFERENCE_PIPELINES": str(path), "INFERENCE_THREADS": "1"}) as server:
         processes.wait_until(lambda: not _loading(server), "all models are loaded", 300)
-        return subprocess.run([*command, server.url], check=False).returncode
+        online = os.environ | {"HF_HUB_OFFLINE": "0"}  # what keeps tests off the network would stop clients, too
+        return subprocess.run([*command, server.url], check=False, env=online).returncode
 
 
 def _loading(server: processes.Web) -> bool:
