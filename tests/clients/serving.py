@@ -1,4 +1,4 @@
-"""``python -m tests.clients.every_model COMMAND…``: run a client's script against a server with a model of each task.
+"""``python -m tests.clients.serving COMMAND…``: run a client's script against a server with a model of each task.
 
 The address of the server is the last argument of the command. Tables are answered by a fake pipeline.
 """
