@@ -40,10 +40,11 @@ def _of_generation(task: Task, given: dict[str, Any]) -> dict[str, Any]:
         parameters.setdefault("stop", parameters.pop("stop_sequences"))
     more = parameters.get(task.more_parameters) if task.more_parameters else None
     all_of_them = (more if isinstance(more, dict) else {}) | parameters
-    if all_of_them.get("do_sample") is None:
-        drawn = any(all_of_them.get(name, neutral) != neutral for name, neutral in NEUTRAL_SAMPLERS.items())
-        parameters["do_sample"] = drawn and "num_beams" not in all_of_them
-    if not all_of_them.get("do_sample", parameters.get("do_sample")):
+    drawn = all_of_them.get("do_sample")
+    if drawn is None:
+        asked = any(all_of_them.get(name, neutral) != neutral for name, neutral in NEUTRAL_SAMPLERS.items())
+        drawn = parameters["do_sample"] = asked and "num_beams" not in all_of_them
+    if not drawn:
         parameters.pop("typical_p", None)  # a way to draw that is not here; LangChain sends it in any case
     return parameters
 

@@ -32,16 +32,12 @@ class Client:
 
 def read_client_query(fields: dict[str, Any], client: Client, deadline_s: float | None) -> Query:
     """A body of JSON. Raises as ``read_query``."""
-    beside = {}
     if not fields.keys() <= set(FIELDS):
         known = _beside()
         beside = {name: value for name, value in fields.items() if name in known and value is not None}
         fields = {name: value for name, value in fields.items() if name not in known}
-    return for_client(read_query(fields, deadline_s=deadline_s), replace(client, beside=beside))
-
-
-def for_client(query: Query, client: Client) -> Query:
-    return query.changed(state=client, adapt=adapt)
+        client = replace(client, beside=beside)
+    return read_query(fields, deadline_s=deadline_s, state=client, adapt=adapt)
 
 
 def _beside() -> frozenset[str]:
@@ -54,8 +50,8 @@ def adapt(query: Query, description: Description) -> Query:
     task, client = TASKS[description.task], query.state
     parameters, inputs = query.parameters, [_input(task.input, value) for value in query.inputs]
     if client.beside:
-        if isinstance(task.input, MediaQuestionInput) and not query.many:
-            inputs = [_question(task.input, inputs[0], client.beside)]
+        if isinstance(task.input, MediaQuestionInput):
+            inputs = [_question(task.input, query, client.beside)]
         elif task.output == "vectors":
             parameters = _with_beside(parameters, client.beside)
         else:
@@ -71,12 +67,12 @@ def _input(form: InputForm, value: Any) -> Any:
     return value
 
 
-def _question(form: MediaQuestionInput, value: Any, beside: Mapping[str, Any]) -> Any:
+def _question(form: MediaQuestionInput, query: Query, beside: Mapping[str, Any]) -> Any:
     """The input is the image, and the question is beside it, perhaps with the image again."""
-    if isinstance(value, dict) or not beside.keys() <= {form.kind, "question"}:
-        known = ", ".join(FIELDS[:2])
-        raise Invalid(f"{form.kind} and question are either in 'inputs' or beside it; other fields are: {known}.")
-    return {form.kind: value, **beside}
+    kind = form.kind
+    if query.many or isinstance(query.inputs[0], dict) or not beside.keys() <= {kind, "question"}:
+        raise Invalid(f"Send {kind} and question in 'inputs', or the {kind} as 'inputs' and 'question' beside it.")
+    return {kind: query.inputs[0], **beside}
 
 
 def _with_beside(parameters: Any, beside: Mapping[str, Any]) -> Any:

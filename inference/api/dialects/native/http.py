@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from inference.api.dialects.base import Head, Reply, Writer
 from inference.api.dialects.native.answers import as_it_is, write_details, write_headers, write_outcomes
 from inference.api.dialects.native.client_answers import client_shape
-from inference.api.dialects.native.client_requests import JAVASCRIPT, Client, for_client, read_client_query
+from inference.api.dialects.native.client_requests import JAVASCRIPT, Client, adapt, read_client_query
 from inference.api.dialects.native.event_stream import EventWriter
 from inference.api.dialects.native.requests import read_query
 from inference.api.dialects.reading import EXAMPLE, DeadlineInHeader, decode_object
@@ -109,5 +109,4 @@ def read_body(body: bytes, content_type: str, deadline_s: float | None, client: 
 
 
 def _of_media(media: Media, deadline_s: float | None, client: Client | None) -> Query:
-    query = Query(inputs=[media], many=False, deadline_s=deadline_s)
-    return query if client is None else for_client(query, client)
+    return Query(inputs=[media], many=False, deadline_s=deadline_s, state=client, adapt=adapt if client else None)

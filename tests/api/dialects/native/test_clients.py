@@ -220,7 +220,7 @@ def test_an_image_alone_may_come_in_an_object():
     [
         ("fill-mask", {"normalize": True}, "There is no field 'normalize' for fill-mask; known are: inputs"),
         ("feature-extraction", {"encoding_format": "int8"}, "'encoding_format' must be one of float, base64"),
-        ("visual-question-answering", {"normalize": True}, "image and question are either in 'inputs' or beside it"),
+        ("visual-question-answering", {"normalize": True}, "Send image and question in 'inputs', or"),
         ("text-classification", {"question": "who?"}, "There is no field 'question' for text-classification"),
         ("fill-mask", {"input": "a"}, "There is no field 'input'; known are"),
     ],
