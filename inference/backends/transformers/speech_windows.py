@@ -23,6 +23,9 @@ from inference.messaging.messages import FinishReason, Job
 
 DEPENDENT = ("condition_on_prev_tokens", "no_speech_threshold")
 """Settings of a checkpoint with which a window is not written by itself, or may be left out."""
+CPU_ROWS = 4
+"""Texts, or beams of them, that a call writes together on a CPU. The encoder, most of the time, gains nothing by more;
+answers would wait for each other."""
 POSITION_S = 0.02
 """Between two positions of what is encoded, and between two of Whisper's times."""
 INCOMPLETE = "\ufffd"
@@ -166,6 +169,10 @@ class WindowedWhisper(Whisper):
             item.turn = next(self._turns)
         return [attempt(item.job, self._news, item) if item in ran else None for item in prepared]
 
+    def most_parts(self, place: Place) -> int:
+        most = super().most_parts(place)
+        return min(most, max(1, CPU_ROWS // self.beams(place))) if self._pipe.device.type == "cpu" else most
+
     def stacked(self, group: Sequence[Next]) -> dict[str, Any]:  # type: ignore[override]
         """The next windows."""
         windows = []
@@ -213,7 +220,8 @@ class WindowedWhisper(Whisper):
         tokens = row["tokens"][0].tolist()
         ended = len(tokens) < waiting.length
         if tokens[-1] == self._end:  # where padding is another token
-            ended = bool(tokens.pop())
+            tokens.pop()
+            ended = True
         return Window(tokens[waiting.prompt :], row.get("token_timestamps", [None])[0], waiting.prompt, ended)
 
     def _take(self, place: Next, window: Window) -> None:
