@@ -104,11 +104,13 @@ class SpeechToText(Speech):
         limit = CPU_CACHE_BYTES
         if device.type == "cuda":
             limit = torch.cuda.get_device_properties(device).total_memory // CACHE_SHARE
-        beams = int(self._pipe._prepare_generate_kwargs(dict(place.item.forward)).get("num_beams") or 1)
         layers = getattr(config, "decoder_layers", None) or config.num_hidden_layers
         width = getattr(config, "d_model", None) or config.hidden_size
-        of_one = beams * 2 * layers * self.positions(place) * width * self._model.dtype.itemsize
+        of_one = self.beams(place) * 2 * layers * self.positions(place) * width * self._model.dtype.itemsize
         return int(max(1, limit // of_one))
+
+    def beams(self, place: Place) -> int:
+        return int(self._pipe._prepare_generate_kwargs(dict(place.item.forward)).get("num_beams") or 1)
 
     def positions(self, place: Place) -> int:
         """Of the encoded speech of one part, at most."""

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,76 +14,29 @@ from inference.backends.transformers.description import describe
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.to_the_end import to_the_end
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.speech import Place, SpeechJob
+from inference.backends.transformers.speech import Place
 from inference.backends.transformers.speech_generation import ENCODER_STEPS, Over, Waiting
 from inference.backends.transformers.speech_whisper import Whisper
+from inference.backends.transformers.speech_written import (
+    INCOMPLETE,
+    Next,
+    Recording,
+    Window,
+    Written,
+    followed,
+    shared,
+)
 from inference.conf import Conf
 from inference.errors import InferenceError
 from inference.messaging.messages import FinishReason, Job
 
 DEPENDENT = ("condition_on_prev_tokens", "no_speech_threshold")
 """Settings of a checkpoint with which a window is not written by itself, or may be left out."""
+CPU_ROWS = 4
+"""Texts, or beams of them, that a call writes together on a CPU. The encoder, most of the time, gains nothing by more;
+answers would wait for each other."""
 POSITION_S = 0.02
 """Between two positions of what is encoded, and between two of Whisper's times."""
-INCOMPLETE = "\ufffd"
-"""At the end of a text: a character whose other bytes may follow."""
-
-
-@dataclass(eq=False, slots=True)
-class Written:
-    """What has been written about a part of a recording: its windows before the frame ``seek``."""
-
-    frames: int
-    language: int | None = None
-    """Its token, once that is known."""
-    longest: int | None = None
-    """``max_length`` of the next window, if it is not the first: ``generate`` raises it from one to the next."""
-    seek: int = 0
-    tokens: list[int] = field(default_factory=list)
-    times: list[torch.Tensor] = field(default_factory=list)
-    """Of the tokens, where times of words are asked for."""
-    cut: bool = False
-    """The newest window has reached the limit of tokens."""
-
-    @property
-    def ended(self) -> bool:
-        return self.seek >= self.frames
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What ``generate`` writes about one; ``times`` are those of the tokens that are kept."""
-
-    tokens: list[int]
-    times: torch.Tensor | None
-    prompt: int
-    """Tokens before these."""
-    ended: bool
-    """By itself, before it reached the limit of tokens."""
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Recording(SpeechJob):
-    """``tokens`` are the positions that are encoded for it."""
-
-    written: list[Written]
-    turn: int
-    """The lowest is next."""
-    told: int = 0
-    """Tokens that were passed on."""
-    text: str = ""
-    """That of those tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Next(Place):
-    """The next window of a part."""
-
-    item: Recording
-
-    @property
-    def written(self) -> Written:
-        return self.item.written[self.number]
 
 
 class WindowedWhisper(Whisper):
@@ -166,6 +119,10 @@ class WindowedWhisper(Whisper):
             item.turn = next(self._turns)
         return [attempt(item.job, self._news, item) if item in ran else None for item in prepared]
 
+    def most_parts(self, place: Place) -> int:
+        most = super().most_parts(place)
+        return min(most, max(1, CPU_ROWS // self.beams(place))) if self._pipe.device.type == "cpu" else most
+
     def stacked(self, group: Sequence[Next]) -> dict[str, Any]:  # type: ignore[override]
         """The next windows."""
         windows = []
@@ -213,7 +170,8 @@ class WindowedWhisper(Whisper):
         tokens = row["tokens"][0].tolist()
         ended = len(tokens) < waiting.length
         if tokens[-1] == self._end:  # where padding is another token
-            ended = bool(tokens.pop())
+            tokens.pop()
+            ended = True
         return Window(tokens[waiting.prompt :], row.get("token_timestamps", [None])[0], waiting.prompt, ended)
 
     def _take(self, place: Next, window: Window) -> None:
@@ -231,18 +189,16 @@ class WindowedWhisper(Whisper):
 
     def _news(self, item: Recording) -> list[Generated]:
         """What its newest windows add; the last has its answer."""
-        ended = all(each.ended for each in item.written)
+        ended, tokens, text = item.ended, item.all_tokens, ""
         if not ended and len(item.written) > 1:
             return []
-        tokens = [token for each in item.written for token in each.tokens]
-        text, output = "", b""
         if ended:
             if not item.written[-1].cut:
                 tokens.append(self._end)
-            answer = self._pipe.postprocess(_outputs(item), **self._pipe._postprocess_params | item.postprocess)
-            text, output = answer["text"], to_json(answer)
+            answer = self._pipe.postprocess(item.outputs(), **self._pipe._postprocess_params | item.postprocess)
+            text = answer["text"]
         elif item.job.tokens:
-            text = self._pipe.postprocess(_outputs(item))["text"].rstrip(INCOMPLETE)
+            text = self._pipe.postprocess(item.outputs())["text"].rstrip(INCOMPLETE)
         new = tokens[item.told :]
         shares = [""] * len(new)
         if item.job.tokens and text.startswith(item.text):
@@ -262,7 +218,7 @@ class WindowedWhisper(Whisper):
         item.told = len(tokens)
         if ended:
             reason: FinishReason = "length" if item.written[-1].cut else "eos_token"
-            made[-1] = replace(made[-1], finish_reason=reason, output=output)
+            made[-1] = replace(made[-1], finish_reason=reason, output=to_json(answer))
         return [each for each in made if each.index >= len(item.job.resume) or each.finish_reason]
 
     def _language_tokens(self, input_features: torch.Tensor, **more: Any) -> torch.Tensor:
@@ -275,40 +231,5 @@ class WindowedWhisper(Whisper):
         return torch.tensor([each.language for each in written], device=input_features.device)
 
 
-def followed(tokens: Sequence[int], first_time: int, frames: int, per_time: int) -> tuple[int, int]:
-    """How many of a window's tokens are kept, and after how many frames the next one begins.
-
-    A phrase that the window cuts is heard again, by the rule of ``WhisperGenerationMixin._retrieve_segment``: two times
-    side by side are the end of a phrase and the beginning of the next.
-    """
-    are_times = [token >= first_time for token in tokens]
-    begins = [n for n in range(1, len(tokens)) if are_times[n - 1] and are_times[n]]
-    if not begins or are_times[-2:] == [False, True]:
-        return len(tokens), frames
-    return begins[-1] + 1, (tokens[begins[-1] - 1] - first_time) * per_time
-
-
-def shared(text: str, pieces: Sequence[str]) -> list[str]:
-    """A text divided among its tokens by what each of them says by itself; the last has what is left."""
-    shares, start = [], 0
-    for piece in pieces:
-        found = -1 if INCOMPLETE in piece else text.find(piece, start)
-        end = start if found < 0 else found + len(piece)
-        shares.append(text[start:end])
-        start = end
-    return [*shares[:-1], shares[-1] + text[start:]] if shares else []
-
-
 def windows_are_independent(model: Any) -> bool:
     return not any(getattr(model.generation_config, name, None) for name in DEPENDENT)
-
-
-def _outputs(item: Recording) -> list[dict[str, Any]]:
-    """As the pipeline's ``forward`` returns them."""
-    outputs = []
-    for part, written in zip(item.parts, item.written, strict=True):
-        output = {**part.extras, "tokens": torch.tensor([written.tokens], dtype=torch.long)}
-        if written.times:
-            output["token_timestamps"] = [torch.cat(written.times)]
-        outputs.append(output)
-    return outputs

@@ -269,13 +269,13 @@ def test_windows_that_depend_on_those_before_are_not_steps(whisper: Path, tmp_pa
     ids=["nothing", "no times", "one phrase", "a phrase is cut", "two phrases", "the last has ended"],
 )
 def test_where_the_next_window_begins(tokens: list[int], kept: int, frames: int) -> None:
-    from inference.backends.transformers.speech_windows import followed  # noqa: PLC0415 - imports torch
+    from inference.backends.transformers.speech_written import followed  # noqa: PLC0415 - imports torch
 
     assert followed(tokens, 100, 90, 2) == (kept, frames)
 
 
 def test_a_text_is_shared_by_its_tokens() -> None:
-    from inference.backends.transformers.speech_windows import shared  # noqa: PLC0415 - imports torch
+    from inference.backends.transformers.speech_written import shared  # noqa: PLC0415 - imports torch
 
     assert shared("", []) == []
     assert shared(" a day", [" a", "", " day", ""]) == [" a", "", " day", ""]
