@@ -592,7 +592,7 @@ def test_a_step_may_say_several_tokens_and_be_long():
             predicted.append(predicted_ms)
             return await step(call, predicted_ms, **more)
 
-        b.thread.run = noted  # type: ignore[method-assign, assignment]
+        b.thread.run = noted  # type: ignore[method-assign]
         b.add(0, 8)
         b.add(1, 300)
         await b.closed(0, 1)

@@ -238,10 +238,14 @@ def test_media_keep_their_bytes_and_type():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_anything_beside_the_inputs_is_a_query_or_an_error(task: str):
-    for name in ("question", "image", "normalize", "encoding_format", "pool", "truncate", "chunk"):
-        for value in (None, [], {}, "a", 1, [[[]]], {"a": 1}):
-            for inputs in ("a", ["a", "b"], [], {"image": "a"}, None, [{}]):
-                for parameters in (None, [], {"a": 1}):
+    names = ("question", "image", "normalize", "encoding_format", "pool", "truncate", "chunk")
+    values: list[Any] = [None, [], {}, "a", 1, [[[]]], {"a": 1}]
+    some_inputs: list[Any] = ["a", ["a", "b"], [], {"image": "a"}, None, [{}]]
+    some_parameters: list[Any] = [None, [], {"a": 1}]
+    for name in names:
+        for value in values:
+            for inputs in some_inputs:
+                for parameters in some_parameters:
                     try:
                         query = read(task, {"inputs": inputs, name: value, "parameters": parameters})
                     except InferenceError:
