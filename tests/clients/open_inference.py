@@ -1,4 +1,4 @@
-"""``python -m tests.clients.every_model PYTHON tests/clients/open_inference.py``: Triton's and KServe's clients.
+"""``python -m tests.clients.serving PYTHON tests/clients/open_inference.py``: Triton's and KServe's clients.
 
 PYTHON has tritonclient[http] 2.73.0 and kserve 0.21.0. Pipelines are called like their tasks.
 """

@@ -73,7 +73,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     TIMESTAMPS: ([True, False, "word", "char"], ["words", 1, 0, [], {}]),
     FLAG: ([True, False], [0, 1, "true", [], 1.0]),
     CHOICE.format("sigmoid, softmax, none"): (["sigmoid", "softmax", "none"], ["tanh", "Softmax", *NO_TEXTS]),
-    CHOICE.format("none, mean, cls, model"): (["none", "mean", "cls", "model"], ["max", "Mean", *NO_TEXTS]),
+    CHOICE.format("none, mean, cls, model, auto"): (["none", "mean", "model", "auto"], ["max", "Mean", *NO_TEXTS]),
     CHOICE.format("none, simple, first, average, max"): (["none", "simple", "max"], ["last", *NO_TEXTS]),
     CHOICE.format("do_not_truncate, longest_first, only_first"): (["longest_first"], ["only_second", *NO_TEXTS]),
     NAME.format(32): (["en", "a" * 32], ["a" * 33, *NO_TEXTS]),

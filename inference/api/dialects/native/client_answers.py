@@ -15,7 +15,7 @@ from inference.tasks.inputs import MediaInput, TextInput
 
 class _ZeroShot(msgspec.Struct):
     labels: list[str]
-    scores: list[float]
+    scores: list[float | None]
 
 
 def client_shape(task: Task, query: Query) -> Shape:
@@ -57,5 +57,7 @@ def _labelled(output: bytes) -> bytes:
 
 def _with_aggregator(output: bytes) -> bytes:
     """What is to be computed of the cells: nothing, if the model does not say it."""
-    answer: dict[str, Any] = msgspec.json.decode(output)
-    return output if "aggregator" in answer else msgspec.json.encode(answer | {"aggregator": "NONE"})
+    answer: Any = msgspec.json.decode(output)
+    if not isinstance(answer, dict) or "aggregator" in answer:
+        return output
+    return msgspec.json.encode(answer | {"aggregator": "NONE"})

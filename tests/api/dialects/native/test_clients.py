@@ -63,6 +63,7 @@ TEXT = [{"generated_text": "a boat"}]
         ("audio-classification", SCORES, SCORES),
         ("zero-shot-image-classification", SCORES, SCORES),
         ("zero-shot-classification", ZERO_SHOT, SCORES),
+        ("zero-shot-classification", ZERO_SHOT | {"labels": ["a"], "scores": [None]}, [{"label": "a", "score": None}]),
         ("table-question-answering", CELLS, CELLS | {"aggregator": "NONE"}),
         ("table-question-answering", CELLS | {"aggregator": "SUM"}, CELLS | {"aggregator": "SUM"}),
         ("question-answering", {"answer": "a"}, {"answer": "a"}),
