@@ -1,9 +1,11 @@
-// Embeddings and rerank from Node: `node embeddings.mjs http://localhost:8000 PIPELINE RANKING`. Packages: openai, cohere-ai.
+// python -m tests.clients.serving node tests/clients/embeddings.mjs
+// Embeddings and rerank with openai 6.49.0 and cohere-ai 8.1.0.
 import assert from "node:assert/strict";
 import { CohereClientV2 } from "cohere-ai";
 import OpenAI from "openai";
 
-const [url, pipeline, ranking] = process.argv.slice(2);
+const url = process.argv.at(-1);
+const [pipeline, ranking] = ["feature-extraction", "text-ranking"];
 const texts = ["in town", "on the river"];
 
 const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0 });

@@ -1,7 +1,7 @@
-"""Clients of embeddings against a server: ``embeddings.py http://localhost:8000 PIPELINE``.
+"""``python -m tests.clients.serving PYTHON tests/clients/embeddings.py``: clients of embeddings.
 
-Packages: openai, langchain-openai, langchain-huggingface, llama-index-embeddings-openai,
-llama-index-embeddings-text-embeddings-inference.
+PYTHON has openai 3.57.0, langchain-openai 1.7.4, langchain-huggingface 1.2.3, llama-index-embeddings-openai 0.7.0 and
+llama-index-embeddings-text-embeddings-inference 0.6.0.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.embeddings.text_embeddings_inference import TextEmbeddingsInference
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
-URL, PIPELINE = sys.argv[1:]
+URL, PIPELINE = sys.argv[-1], "feature-extraction"
 V1, OF_PIPELINE = f"{URL}/v1", f"{URL}/pipelines/{PIPELINE}"
 TEXTS = ["in town", "on the river"]
 

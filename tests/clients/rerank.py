@@ -1,6 +1,6 @@
-"""Rerank clients against a server: ``rerank.py http://localhost:8000 PIPELINE``.
+"""``python -m tests.clients.serving PYTHON tests/clients/rerank.py``: clients of rerank.
 
-Packages: cohere, langchain-community, llama-index-postprocessor-jinaai-rerank.
+PYTHON has cohere 7.3.1, langchain-community 0.4.2 and llama-index-postprocessor-jinaai-rerank 0.6.0.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.jinaai_rerank import JinaRerank
 
-URL, PIPELINE = sys.argv[1:]
+URL, PIPELINE = sys.argv[-1], "text-ranking"
 QUERY = "where is the boat"
 TEXTS = ["in town", "on the river", "bread"]
 

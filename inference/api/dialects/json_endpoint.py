@@ -70,8 +70,8 @@ def asked_pipeline(head: Head, model: Any, deployment: Deployment) -> str | None
         return head.pipeline
     if not isinstance(model, str):
         raise Invalid(f"'model' is {json_type(model)}; it must be the name of a pipeline.")
-    known = deployment.catalog.find(model) is not None
-    return model if known else next((spec.name for spec in deployment.catalog if spec.conf.model == model), model)
+    catalog = deployment.catalog
+    return model if catalog.find(model) else next((spec.name for spec in catalog if spec.conf.model == model), model)
 
 
 def given(fields: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

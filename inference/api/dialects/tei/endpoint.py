@@ -12,13 +12,9 @@ TRUNCATION = ("truncate", "truncation_direction")
 
 
 class TEIEndpoint(JsonEndpoint):
-    def body(self, result: RequestResult) -> bytes:
-        """Of one input: what the pipeline answers; of a list, a list."""
-        written = b",".join(json_of(result))
-        return b"[" + written + b"]" if result.query.many else written
-
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
-        times = result.times
+        """Of one input, what the pipeline answers; of a list, a list."""
+        times, written = result.times, b",".join(json_of(result))
         headers = [
             *json_headers(context),
             (b"x-compute-tokens", b"%d" % tokens_of(result)),
@@ -26,7 +22,7 @@ class TEIEndpoint(JsonEndpoint):
             (b"x-inference-time", b"%.3f" % times.inference_ms),
             (b"x-total-time", b"%.3f" % times.total_ms),
         ]
-        return Reply(200, headers, self.body(result))
+        return Reply(200, headers, b"[" + written + b"]" if result.query.many else written)
 
 
 def truncation(fields: Mapping[str, Any]) -> dict[str, Any]:
