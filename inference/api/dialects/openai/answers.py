@@ -48,11 +48,13 @@ def choices(result: RequestResult, asked: Asked) -> Iterator[Choice]:
         yield Choice(index, "".join(text for text, _ in pushed), tokens, reason)
 
 
-def usage(result: RequestResult) -> dict[str, Any]:
-    """Prompts count once, however many choices they have."""
+def usage(result: RequestResult) -> dict[str, Any] | None:
+    """Prompts count once, however many choices they have; ``None`` if the pipeline does not count what it generates."""
     results = [outcome.result for outcome in result.outcomes if outcome.result is not None]
-    prompts = sum(each.tokens for each in results[:: result.query.choices])
-    generated = sum(each.generation.generated_tokens for each in results if each.generation is not None)
+    counted = [each.generation.generated_tokens for each in results if each.generation is not None]
+    if len(counted) < len(results):
+        return None
+    prompts, generated = sum(each.tokens for each in results[:: result.query.choices]), sum(counted)
     return {"prompt_tokens": prompts, "completion_tokens": generated, "total_tokens": prompts + generated}
 
 

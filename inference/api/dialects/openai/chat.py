@@ -39,10 +39,11 @@ class ChatCompletions(GeneratingEndpoint):
         *ONLY,
     )
 
-    def inputs(self, fields: Fields) -> list[Any]:
-        messages = read_messages(fields)
+    def check(self, fields: Fields) -> None:
         check_only(fields, ONLY if fields.get("tool_choice") == "none" else TOOLS | ONLY)
-        return [messages]
+
+    def inputs(self, fields: Fields) -> list[Any]:
+        return [read_messages(fields)]
 
     def top_logprobs(self, fields: Fields) -> int | None:
         top = read(fields, "top_logprobs", Whole(0, MOST_TOP_LOGPROBS))

@@ -31,8 +31,10 @@ class Completions(GeneratingEndpoint):
     new_tokens = 16
     """OpenAI's default. A chat ends by itself, while a prompt may be continued for ever."""
 
-    def inputs(self, fields: Fields) -> list[Any]:
+    def check(self, fields: Fields) -> None:
         check_only(fields, ONLY)
+
+    def inputs(self, fields: Fields) -> list[Any]:
         return read_prompts(required(fields, "prompt", self.example))
 
     def top_logprobs(self, fields: Fields) -> int | None:

@@ -48,6 +48,7 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
     def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
         fields = read_fields(body, self.example)
         pipeline = asked_pipeline(head, fields.get("model"), deployment).name
+        self.check(fields)
         inputs, top_logprobs = self.inputs(fields), self.top_logprobs(fields)
         asked = Asked(
             pipeline=pipeline,
@@ -69,8 +70,12 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
         )
 
     @abstractmethod
+    def check(self, fields: Fields) -> None:
+        """Raises ``UnsupportedField`` for values that would change the answer."""
+
+    @abstractmethod
     def inputs(self, fields: Fields) -> list[Any]:
-        """Raises ``InvalidField``; ``UnsupportedField`` also for what has nothing to do with inputs."""
+        """Raises ``InvalidField``."""
 
     @abstractmethod
     def top_logprobs(self, fields: Fields) -> int | None:

@@ -1,0 +1,119 @@
+"""``PYTHON tests/clients/chats.py PIPELINE URL``: chats and completions by OpenAI's, LangChain's and the Hub's clients.
+
+The pipeline's model has a chat template. PYTHON has openai 3.57.0, langchain-openai 1.7.4 and huggingface-hub 2.4.0.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from huggingface_hub import InferenceClient
+from langchain_openai import ChatOpenAI
+from langchain_openai import OpenAI as LangChainCompletions
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
+from pydantic import BaseModel
+
+PIPELINE, URL = sys.argv[1:]
+V1 = f"{URL}/v1"
+CHAT: list[Any] = [{"role": "developer", "content": "be short"}, {"role": "user", "content": "once upon a time"}]
+GREEDY: dict[str, Any] = {"model": PIPELINE, "temperature": 0, "max_tokens": 8}
+WITH_USAGE = {"include_usage": True}
+
+
+def joined(chunks: Iterable[Any]) -> str:
+    return "".join(each.choices[0].delta.content or "" for each in chunks if each.choices)
+
+
+def refused(error: type[APIStatusError], param: str | None, call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except error as raised:
+        found, request_id = raised.param, raised.request_id
+    assert (found, len(request_id or "")) == (param, 32)
+
+
+def chats_of_openai() -> None:
+    """In strict mode, the client checks the types of all fields."""
+    client = OpenAI(base_url=V1, api_key="any", max_retries=0, _strict_response_validation=True)
+    ask = partial(client.chat.completions.create, messages=CHAT, **GREEDY)
+    whole = ask(n=2, logprobs=True, top_logprobs=2, stop=["\0"], seed=1, user="u", metadata={"a": "b"})
+    first, second = (choice.message.content for choice in whole.choices)
+    assert first == second
+    assert whole.usage.completion_tokens == 2 * len(whole.choices[0].logprobs.content) == 16
+    assert joined(ask(stream=True)) == first
+    assert list(ask(stream=True, stream_options=WITH_USAGE))[-1].usage.completion_tokens == 8
+    how = {"logprobs": True, "stream_options": WITH_USAGE, "stop": first[len(first) // 2 :]}
+    with client.chat.completions.stream(messages=CHAT, **how, **GREEDY) as stream:  # it fails for a text that is cut
+        assert "logprobs.content.delta" in {event.type for event in stream}
+        end = stream.get_final_completion()
+    assert (end.choices[0].message.content, end.choices[0].finish_reason) == (first[: len(first) // 2], "stop")
+    assert end.system_fingerprint == whole.system_fingerprint
+    more = [*CHAT, end.choices[0].message, {"role": "user", "content": [{"type": "text", "text": "and then?"}]}]
+    assert client.chat.completions.create(messages=more, **GREEDY).choices[0].message.content
+    assert PIPELINE in [each.id for each in client.models.list()]
+    assert client.models.retrieve(PIPELINE).id == PIPELINE
+
+
+def completions_of_openai() -> None:
+    client = OpenAI(base_url=f"{URL}/pipelines/{PIPELINE}/v1", api_key="any", max_retries=0)
+    ask = partial(client.with_options().completions.create, **GREEDY)
+    whole = ask(prompt=["once", "upon"], n=2, logprobs=2)
+    texts = [choice.text for choice in whole.choices]
+    assert [choice.index for choice in whole.choices] == [0, 1, 2, 3]
+    assert len(whole.choices[0].logprobs.tokens) == 8
+    assert ask(prompt="once", echo=True).choices[0].text == "once" + texts[0]
+    assert "".join(each.choices[0].text for each in ask(prompt="once", stream=True)) == texts[0]
+    assert len(ask(prompt=[[5, 6], [7]]).choices) == 2
+
+
+def refusals_of_openai() -> None:
+    class City(BaseModel):
+        name: str
+
+    client = OpenAI(base_url=V1, api_key="any")
+    ask = partial(client.chat.completions.create, **GREEDY)
+    refused(NotFoundError, "model", lambda: ask(messages=CHAT, model="gpt-4o"))
+    refused(BadRequestError, "messages", lambda: ask(messages=[]))
+    refused(BadRequestError, "max_tokens", lambda: ask(messages=CHAT, max_tokens=10**6, stream=True))
+    refused(BadRequestError, "tools", lambda: ask(messages=CHAT, tools=[{"type": "function"}]))
+    refused(
+        BadRequestError,
+        "response_format",
+        lambda: client.chat.completions.parse(messages=CHAT, response_format=City, **GREEDY),
+    )
+
+
+async def openai_async() -> None:
+    client = AsyncOpenAI(base_url=V1, api_key="any", _strict_response_validation=True)
+    stream, whole = await asyncio.gather(
+        client.chat.completions.create(messages=CHAT, stream=True, **GREEDY),
+        client.chat.completions.create(messages=CHAT, **GREEDY),
+    )
+    assert joined([each async for each in stream]) == whole.choices[0].message.content
+
+
+def langchain() -> None:
+    how: dict[str, Any] = {"base_url": V1, "api_key": "any", "max_retries": 0} | GREEDY
+    for more in ({}, {"stream_usage": True}, {"logprobs": True, "top_logprobs": 2}, {"seed": 1, "streaming": True}):
+        chat = ChatOpenAI(**how, **more)
+        answer = chat.invoke([("system", "be short"), ("human", "hello"), ("ai", "hi"), ("human", "who?")])
+        assert answer.content
+        assert "".join(str(each.content) for each in chat.stream("hello")) == chat.invoke("hello").content
+    assert len(ChatOpenAI(**how).batch(["a", "b"])) == 2
+    completions = LangChainCompletions(**how)
+    assert "".join(completions.stream("once")) == completions.invoke("once") == completions.batch(["once", "upon"])[0]
+
+
+def hub() -> None:
+    how: dict[str, Any] = {"temperature": 0, "max_tokens": 8}
+    for base in (f"{URL}/pipelines/{PIPELINE}", f"{URL}/pipelines/{PIPELINE}/v1"):
+        client = InferenceClient(base_url=base)
+        whole = client.chat_completion(CHAT, logprobs=True, top_logprobs=2, seed=1, **how)
+        assert joined(client.chat_completion(CHAT, stream=True, **how)) == whole.choices[0].message.content
+
+
+for check in (chats_of_openai, completions_of_openai, refusals_of_openai, langchain, hub):
+    check()
+asyncio.run(openai_async())
