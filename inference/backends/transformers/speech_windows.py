@@ -195,7 +195,7 @@ class WindowedWhisper(Whisper):
         if ended:
             if not item.written[-1].cut:
                 tokens.append(self._end)
-            answer = self._pipe.postprocess(item.outputs(), **self._pipe._postprocess_params | item.postprocess)
+            answer = self._merged(item)
             text = answer["text"]
         elif item.job.tokens:
             text = self._pipe.postprocess(item.outputs())["text"].rstrip(INCOMPLETE)
@@ -220,6 +220,16 @@ class WindowedWhisper(Whisper):
             reason: FinishReason = "length" if item.written[-1].cut else "eos_token"
             made[-1] = replace(made[-1], finish_reason=reason, output=to_json(answer))
         return [each for each in made if each.index >= len(item.job.resume) or each.finish_reason]
+
+    def _merged(self, item: Recording) -> dict[str, Any]:
+        """Raises ``ValueError``, which concerns this job alone; the step is not to be repeated."""
+        try:
+            answer: dict[str, Any] = self._pipe.postprocess(
+                item.outputs(), **self._pipe._postprocess_params | item.postprocess
+            )
+        except RuntimeError as error:  # of chunks that cannot be merged
+            raise ValueError(str(error)) from error
+        return answer
 
     def _language_tokens(self, input_features: torch.Tensor, **more: Any) -> torch.Tensor:
         """Instead of the model's ``detect_language``: said by the client, or detected in the first window."""

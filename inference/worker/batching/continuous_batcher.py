@@ -65,7 +65,7 @@ class ContinuousBatcher(JobRunner):
         self._long_steps = pipeline if isinstance(pipeline, LongSteps) else None
         self._step_cost = CostEstimate(pipeline.warm_up_costs if self._long_steps else ())
         if self._long_steps and pipeline.warm_up_costs:
-            jobs, _, milliseconds = pipeline.warm_up_costs[0]
+            jobs, _, milliseconds = pipeline.warm_up_costs[0]  # its tokens are not those of texts: no job is typical
             self.cost.job_ms = milliseconds / jobs
         self._thread = share.executors.wide
         """Of the turn that runs."""
