@@ -164,9 +164,9 @@ def test_another_version_is_not_found():
 
 def test_tensors_may_be_bytes_after_the_json():
     numbers = ("top_k", "INT64", [1], struct.pack("<q", 3))
-    body, size = binary(("args", "BYTES", [3], elements("é".encode(), b"", PNG)), numbers)
+    body, size = binary(("args", "BYTES", [3], elements("é".encode(), PNG, b"")), numbers)
     query = read(body, inference_header_content_length=size)
-    assert query.inputs == ["é", "", Media(PNG)]
+    assert query.inputs == ["é", Media(PNG), ""]
     assert query.adapted(describe("text-classification")).parameters == {"top_k": 3}
 
 
