@@ -49,7 +49,7 @@ def adapted(query: Query, description: Description) -> Query:
     asked.served = description.version
     task = TASKS[description.task]
     if query.stream and not description.streams:
-        raise Invalid(f"Pipeline {asked.pipeline} serves {task.name}, which does not stream; ask at …/infer instead.")
+        raise Invalid(f"Pipeline {asked.pipeline} serves {task.name}, which does not stream; ask without a stream.")
     if query.stream and len(query.inputs) > 1:
         raise Invalid(f"A stream is for one input, and there are {len(query.inputs)}; send one.")
     parameters = _parameters(task, query.parameters, asked.tensors)

@@ -8,12 +8,7 @@ from inference.api.dialects.base import Endpoint, Head, Headers, Reply, Writer
 from inference.api.dialects.open_inference.adapting import Asked
 from inference.api.dialects.open_inference.elements import BYTES
 from inference.api.dialects.open_inference.generate import read_generate, text_of
-from inference.api.dialects.open_inference.replies import (
-    served_fields,
-    write_headers,
-    write_json,
-    write_result,
-)
+from inference.api.dialects.open_inference.replies import served_fields, write_headers, write_json, write_result
 from inference.api.dialects.open_inference.requests import read_infer
 from inference.api.dialects.open_inference.resources import MODEL, VERSION
 from inference.api.dialects.open_inference.tensors import OUTPUT

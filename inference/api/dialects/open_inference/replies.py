@@ -1,9 +1,6 @@
 """Answers: one output, whose elements are the pipeline's answers to the inputs."""
 
 import base64
-import sys
-from array import array
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,12 +28,9 @@ class Output(NamedTuple):
     def as_bytes(self) -> bytes:
         return write_bytes(self.elements) if self.datatype == BYTES else self.elements[0]
 
-    def as_json(self) -> list[str] | list[float]:
+    def as_json(self) -> list[Any]:
         if self.datatype != BYTES:
-            numbers = array("f", self.elements[0])
-            if sys.byteorder == "big":
-                numbers.byteswap()
-            return numbers.tolist()
+            return memoryview(self.elements[0]).cast("f").tolist()
         if self.content_type == BASE64:
             return [base64.b64encode(element).decode() for element in self.elements]
         return [element.decode() for element in self.elements]
@@ -60,31 +54,26 @@ def write_result(context: RequestContext, result: RequestResult) -> Reply:
     asked: Asked = result.query.state
     output = output_of(result)
     parameters: dict[str, Any] = {"content_type": output.content_type} if output.content_type else {}
-    fields = {"name": OUTPUT, "datatype": output.datatype, "shape": output.shape}
-    answer = served_fields(asked, context.id)
+    fields = {"name": OUTPUT, "datatype": output.datatype, "shape": output.shape, "parameters": parameters}
+    answer = served_fields(asked, context.id) | {"outputs": [fields]}
     if not asked.binary:
-        return write_json(context, answer | {"outputs": [fields | _with(parameters) | {"data": output.as_json()}]})
+        fields["data"] = output.as_json()
+        return write_json(context, answer)
     data = output.as_bytes()
     parameters["binary_data_size"] = len(data)
-    text = msgspec.json.encode(answer | {"outputs": [fields | _with(parameters)]})
+    text = msgspec.json.encode(answer)
     headers = write_headers(context, "application/octet-stream")
     return Reply(200, [*headers, (HEADER_LENGTH, b"%d" % len(text))], text + data)
-
-
-def _with(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {"parameters": parameters} if parameters else {}
 
 
 def output_of(result: RequestResult) -> Output:
     """One element for each input: JSON, or media; or the numbers of all. Raises ``Invalid``."""
     outputs = result.outputs
-    if all(isinstance(output, Array) for output in outputs):
-        return _tensor([output for output in outputs if isinstance(output, Array)])
-    shape = [len(outputs), 1]
-    if any(isinstance(output, Media) for output in outputs):
-        return Output(BYTES, shape, [output.data for output in outputs if isinstance(output, Media)], BASE64)
-    elements = [_element(result, output) for output in outputs if isinstance(output, bytes)]
-    return Output(BYTES, shape, elements, JSON_LIST)
+    if arrays := [output for output in outputs if isinstance(output, Array)]:
+        return _tensor(arrays)
+    media = [output.data for output in outputs if isinstance(output, Media)]
+    elements = media or [_element(result, output) for output in outputs if isinstance(output, bytes)]
+    return Output(BYTES, [len(outputs), 1], elements, BASE64 if media else JSON_LIST)
 
 
 def _tensor(arrays: list[Array]) -> Output:

@@ -98,7 +98,13 @@ def vector(*numbers: float, shape: tuple[int, ...] = ()) -> Result:
 def test_vectors_are_numbers():
     both = vector(0.5, 1), vector(2, -3)
     found = output(replies.write_result(CONTEXT, infer("feature-extraction", *both)))
-    assert found == {"name": "output", "datatype": "FP32", "shape": [2, 2], "data": [0.5, 1.0, 2.0, -3.0]}
+    assert found == {
+        "name": "output",
+        "datatype": "FP32",
+        "shape": [2, 2],
+        "parameters": {},
+        "data": [0.5, 1.0, 2.0, -3.0],
+    }
     reply = replies.write_result(CONTEXT, infer("feature-extraction", *both, parameters={"binary_data_output": True}))
     assert parts(reply)[1] == struct.pack("<4f", 0.5, 1, 2, -3)
 

@@ -164,9 +164,9 @@ def test_another_version_is_not_found():
 
 def test_tensors_may_be_bytes_after_the_json():
     numbers = ("top_k", "INT64", [1], struct.pack("<q", 3))
-    body, size = binary(("args", "BYTES", [3], elements("é".encode(), b"", PNG)), numbers)
+    body, size = binary(("args", "BYTES", [3], elements("é".encode(), PNG, b"")), numbers)
     query = read(body, inference_header_content_length=size)
-    assert query.inputs == ["é", "", Media(PNG)]
+    assert query.inputs == ["é", Media(PNG), ""]
     assert query.adapted(describe("text-classification")).parameters == {"top_k": 3}
 
 
@@ -198,7 +198,9 @@ def test_a_body_may_be_compressed(encoding: str, compress: Any):
     bomb = compress(b" " * (MOST_BODY_BYTES * 2))
     assert isinstance(refusal(bomb, content_encoding=encoding), PayloadTooLarge)
     for broken in (compress(body)[:-3], compress(body) + b"x", b"x", b""):
-        assert isinstance(refusal(broken, content_encoding=encoding), Malformed)
+        error = refusal(broken, content_encoding=encoding, inference_header_content_length=size)
+        assert isinstance(error, Malformed)
+        assert "as Content-Encoding says" in error.message
     assert isinstance(refusal(body, content_encoding="br"), UnsupportedMediaType)
 
 
