@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 2
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-real test-newest check compose-check bench reference soak fuzz format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-real test-newest test-clients check compose-check bench reference soak fuzz format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,15 @@ help: ## This list
 	@echo '*' > .venv-newest/.gitignore
 	@.venv-newest/bin/pip install --quiet --disable-pip-version-check $(NEWEST) ".[daphne,redis]"
 	@.venv-newest/bin/pip uninstall --quiet --yes django-inference-server  # the tests install the wheel
+	@touch $@
+
+.venv-clients/.done: requirements-clients.txt tests/clients/package.json
+	@test -d .venv-clients || $(PYTHON) -m venv .venv-clients
+	@echo '*' > .venv-clients/.gitignore
+	@echo "Installing clients (once)"
+	@.venv-clients/bin/pip install --quiet --disable-pip-version-check -r requirements-clients.txt
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -qq --yes npm >/dev/null; }
+	@npm install --silent --no-audit --no-fund --prefix tests/clients
 	@touch $@
 
 # What tests compare with: an older transformers, on the torch of .venv.
@@ -74,6 +83,9 @@ test-real: .venv/.dev .env ## Four real models, which it makes once: 510 MB, out
 		apt-get update -qq && apt-get install -qq --yes espeak-ng >/dev/null; }
 	@$(BIN)/python -m tests.real.models
 	$(BIN)/python -m pytest tests/real
+
+test-clients: .venv/.dev .env .venv-clients/.done ## Clients of all dialects, 5 minutes (CLIENTS="chats.py rerank.py" for a part)
+	@$(BIN)/python -m tests.clients $(CLIENTS)
 
 check: .venv/.dev .env format lint types layers django-checks migrations-check test ## Everything that CI checks
 
@@ -112,4 +124,4 @@ fuzz: .venv/.dev .env ## 2,000 odd bodies for each task, with a tiny model of ea
 	@$(BIN)/python -m tests.soak.fuzz_tasks $(FUZZ)
 
 clean: ## Remove the virtual environment and caches; data and .env stay
-	rm -rf .venv .venv-bench .venv-newest .venv-reference .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-clients .venv-newest .venv-reference .bench-cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,10 +1,10 @@
-// node tests/clients/chats.mjs PIPELINE URL
+// python -m tests.clients chats.mjs
 // Chats and completions by openai 6.49.0 and @huggingface/inference 4.13.30; the model has a chat template.
 import assert from "node:assert/strict";
 import { InferenceClient } from "@huggingface/inference";
 import OpenAI from "openai";
 
-const [model, url] = process.argv.slice(2);
+const [model, url] = ["chat", process.argv.at(-1)];
 const messages = [{ role: "user", content: "once upon a time" }];
 const how = { temperature: 0, max_tokens: 8 };
 

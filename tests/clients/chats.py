@@ -1,4 +1,4 @@
-"""``PYTHON tests/clients/chats.py PIPELINE URL``: chats and completions by OpenAI's, LangChain's and the Hub's clients.
+"""``python -m tests.clients chats.py``: chats and completions by OpenAI's, LangChain's and the Hub's clients.
 
 The pipeline's model has a chat template. PYTHON has openai 3.57.0, langchain-openai 1.7.4 and huggingface-hub 2.4.0.
 """
@@ -15,7 +15,7 @@ from langchain_openai import OpenAI as LangChainCompletions
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 from pydantic import BaseModel
 
-PIPELINE, URL = sys.argv[1:]
+PIPELINE, URL = "chat", sys.argv[-1]
 V1 = f"{URL}/v1"
 CHAT: list[Any] = [{"role": "developer", "content": "be short"}, {"role": "user", "content": "once upon a time"}]
 GREEDY: dict[str, Any] = {"model": PIPELINE, "temperature": 0, "max_tokens": 8}
@@ -34,6 +34,10 @@ def refused(error: type[APIStatusError], param: str | None, call: Callable[[], A
     assert (found, len(request_id or "")) == (param, 32)
 
 
+def last_letter(text: str) -> str:
+    return next(letter for letter in reversed(text) if letter.isascii() and letter.isprintable())
+
+
 def chats_of_openai() -> None:
     """In strict mode, the client checks the types of all fields."""
     client = OpenAI(base_url=V1, api_key="any", max_retries=0, _strict_response_validation=True)
@@ -44,11 +48,11 @@ def chats_of_openai() -> None:
     assert whole.usage.completion_tokens == 2 * len(whole.choices[0].logprobs.content) == 16
     assert joined(ask(stream=True)) == first
     assert list(ask(stream=True, stream_options=WITH_USAGE))[-1].usage.completion_tokens == 8
-    how = {"logprobs": True, "stream_options": WITH_USAGE, "stop": first[len(first) // 2 :]}
+    how = {"logprobs": True, "stream_options": WITH_USAGE, "stop": (stop := last_letter(first))}
     with client.chat.completions.stream(messages=CHAT, **how, **GREEDY) as stream:  # it fails for a text that is cut
         assert "logprobs.content.delta" in {event.type for event in stream}
         end = stream.get_final_completion()
-    assert (end.choices[0].message.content, end.choices[0].finish_reason) == (first[: len(first) // 2], "stop")
+    assert (end.choices[0].message.content, end.choices[0].finish_reason) == (first.partition(stop)[0], "stop")
     assert end.system_fingerprint == whole.system_fingerprint
     more = [*CHAT, end.choices[0].message, {"role": "user", "content": [{"type": "text", "text": "and then?"}]}]
     assert client.chat.completions.create(messages=more, **GREEDY).choices[0].message.content

@@ -1,4 +1,4 @@
-"""``PYTHON tests/clients/chats_llama_index.py PIPELINE URL``: chats and completions by LlamaIndex.
+"""``python chats_llama_index.py URL``: chats and completions by LlamaIndex.
 
 The pipeline's model has a chat template. PYTHON has llama-index-llms-openai-like 0.8.1, which wants openai below 3.
 """
@@ -8,7 +8,7 @@ import sys
 from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 
-PIPELINE, URL = sys.argv[1:]
+PIPELINE, URL = "chat", sys.argv[-1]
 CHAT = [ChatMessage(role="system", content="be short"), ChatMessage(role="user", content="once upon a time")]
 
 for is_chat_model in (True, False):

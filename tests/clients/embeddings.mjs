@@ -1,4 +1,4 @@
-// python -m tests.clients.serving node tests/clients/embeddings.mjs
+// python -m tests.clients embeddings.mjs
 // Embeddings and rerank with openai 6.49.0 and cohere-ai 8.1.0.
 import assert from "node:assert/strict";
 import { CohereClientV2 } from "cohere-ai";

@@ -1,4 +1,4 @@
-"""``python -m tests.clients.serving PYTHON tests/clients/embeddings.py``: clients of embeddings.
+"""``python -m tests.clients embeddings.py``: clients of embeddings.
 
 PYTHON has openai 3.57.0, langchain-openai 1.7.4, langchain-huggingface 1.2.3, llama-index-embeddings-openai 0.7.0 and
 llama-index-embeddings-text-embeddings-inference 0.6.0.

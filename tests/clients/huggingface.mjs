@@ -1,4 +1,4 @@
-// python -m tests.clients.serving node tests/clients/huggingface.mjs
+// python -m tests.clients huggingface.mjs
 // Each method of @huggingface/inference 4.13.30 that has a task at POST /. The client checks the shapes of answers.
 import { InferenceClient } from "@huggingface/inference";
 

@@ -1,4 +1,4 @@
-"""``python -m tests.clients.serving PYTHON tests/clients/langchain_hub.py``.
+"""``python -m tests.clients langchain_hub.py``.
 
 PYTHON has langchain-huggingface 0.3.1, which needs neither torch nor transformers for what is used here.
 """

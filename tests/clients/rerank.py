@@ -1,4 +1,4 @@
-"""``python -m tests.clients.serving PYTHON tests/clients/rerank.py``: clients of rerank.
+"""``python -m tests.clients rerank.py``: clients of rerank.
 
 PYTHON has cohere 7.3.1, langchain-community 0.4.2 and llama-index-postprocessor-jinaai-rerank 0.6.0.
 """

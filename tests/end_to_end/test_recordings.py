@@ -151,7 +151,7 @@ def test_a_recording_in_a_frame(server: Web, answers: dict[str, Any]) -> None:
 
 
 def test_a_transcript_streams_window_by_window(server: Web, http: httpx.Client) -> None:
-    body = {"inputs": LONG, "parameters": GREEDY | {"return_timestamps": True}}
+    body: dict[str, Any] = {"inputs": LONG, "parameters": GREEDY | {"return_timestamps": True}}
     whole = http.post("/pipelines/speech", json=body).json()
     events = events_of(http, body | {"stream": True})
     assert "".join(event["token"]["text"] for event in events) == events[-1]["generated_text"] == whole["text"]
