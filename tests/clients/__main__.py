@@ -91,7 +91,9 @@ def _blocks_of_the_page(url: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _chat(folder: Path) -> Path:
-    return tiny_models.gpt2(folder, "GPT2LMHeadModel", n_positions=1024, chat_template=tiny_models.CHAT_TEMPLATE)
+    return tiny_models.gpt2(
+        folder, "GPT2LMHeadModel", n_positions=1024, eos_token_id=None, chat_template=tiny_models.CHAT_TEMPLATE
+    )
 
 
 def _loading(server: processes.Web) -> bool:

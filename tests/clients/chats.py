@@ -35,7 +35,8 @@ def refused(error: type[APIStatusError], param: str | None, call: Callable[[], A
 
 
 def last_letter(text: str) -> str:
-    return next(letter for letter in reversed(text) if letter.isascii() and letter.isprintable())
+    """The last one that is whole."""
+    return next(letter for letter in reversed(text) if letter != "\ufffd")
 
 
 def chats_of_openai() -> None:
@@ -48,11 +49,13 @@ def chats_of_openai() -> None:
     assert whole.usage.completion_tokens == 2 * len(whole.choices[0].logprobs.content) == 16
     assert joined(ask(stream=True)) == first
     assert list(ask(stream=True, stream_options=WITH_USAGE))[-1].usage.completion_tokens == 8
-    how = {"logprobs": True, "stream_options": WITH_USAGE, "stop": (stop := last_letter(first))}
-    with client.chat.completions.stream(messages=CHAT, **how, **GREEDY) as stream:  # it fails for a text that is cut
+    drawn = GREEDY | {"temperature": 1, "seed": 3, "max_tokens": 32}  # a random model repeats itself otherwise
+    longer = client.chat.completions.create(messages=CHAT, **drawn).choices[0].message.content
+    how = {"logprobs": True, "stream_options": WITH_USAGE, "stop": (stop := last_letter(longer))}
+    with client.chat.completions.stream(messages=CHAT, **how, **drawn) as stream:  # it fails for a text that is cut
         assert "logprobs.content.delta" in {event.type for event in stream}
         end = stream.get_final_completion()
-    assert (end.choices[0].message.content, end.choices[0].finish_reason) == (first.partition(stop)[0], "stop")
+    assert (end.choices[0].message.content, end.choices[0].finish_reason) == (longer.partition(stop)[0], "stop")
     assert end.system_fingerprint == whole.system_fingerprint
     more = [*CHAT, end.choices[0].message, {"role": "user", "content": [{"type": "text", "text": "and then?"}]}]
     assert client.chat.completions.create(messages=more, **GREEDY).choices[0].message.content
@@ -66,7 +69,7 @@ def completions_of_openai() -> None:
     whole = ask(prompt=["once", "upon"], n=2, logprobs=2)
     texts = [choice.text for choice in whole.choices]
     assert [choice.index for choice in whole.choices] == [0, 1, 2, 3]
-    assert len(whole.choices[0].logprobs.tokens) == 8
+    assert 0 < len(whole.choices[0].logprobs.tokens) <= 8  # special ones are left out
     assert ask(prompt="once", echo=True).choices[0].text == "once" + texts[0]
     assert "".join(each.choices[0].text for each in ask(prompt="once", stream=True)) == texts[0]
     assert len(ask(prompt=[[5, 6], [7]]).choices) == 2
