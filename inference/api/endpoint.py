@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 
 from inference.api.body import Body, Disconnected
-from inference.api.dialects.base import Endpoint
+from inference.api.dialects.base import Endpoint, ReadAside
 from inference.api.http import HttpConsumer
 from inference.api.served_headers import served_headers
 from inference.api.streaming import StreamedAnswer
@@ -63,8 +64,11 @@ class EndpointConsumer(HttpConsumer):
             reply.headers.extend(served_headers(result.served))
             await self.answer(reply)
 
-    def _read(self, body: Body, stream: StreamedAnswer) -> Query:
-        query = self._endpoint.read(self.head(self._endpoint.path, self._pipeline()), body.checked(), self.service)
+    async def _read(self, body: Body, stream: StreamedAnswer) -> Query:
+        content = body.checked()
+        read = partial(self._endpoint.read, self.head(self._endpoint.path, self._pipeline()), content, self.service)
+        aside = isinstance(self._endpoint, ReadAside) and len(content) >= self._endpoint.aside_from
+        query = await asyncio.to_thread(read) if aside else read()
         if query.stream:
             stream.use(self._endpoint.writer(self.context, query))
         return query

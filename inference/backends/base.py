@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from inference.conf import Conf
 from inference.errors import InferenceError
-from inference.messaging.messages import Description, FinishReason, Job
+from inference.messaging.messages import Description, FinishReason, Heard, Job
 from inference.tasks.arrays import Array
 from inference.tasks.media import Media
 
@@ -50,6 +50,13 @@ class Counted(Protocol):
     def truncated(self) -> bool:
         """It was cut, as its request allowed."""
         ...
+
+
+class Hearing(Protocol):
+    """A prepared job of a recording may say what was learnt of it, once it has run."""
+
+    @property
+    def heard(self) -> Heard: ...
 
 
 @runtime_checkable

@@ -46,6 +46,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """It has a chat template: an input may be a list of chat messages."""
     version: str = ""
     """Workers with equal versions give equal answers and accept the same requests."""
+    abilities: tuple[str, ...] | None = None
+    """See ``inference.tasks.abilities``; ``None`` where its worker does not say."""
 
 
 class CostModel(msgspec.Struct, frozen=True):
@@ -246,6 +248,14 @@ class Generation(msgspec.Struct, frozen=True):
     """The last token is sent here and not as an event; ``None`` if the job wants no tokens."""
 
 
+class Heard(msgspec.Struct, frozen=True):
+    """What a worker learnt of a recording."""
+
+    seconds: float
+    language: str = ""
+    """That of the speech, in English; empty if it is not known."""
+
+
 class Result(msgspec.Struct, frozen=True, tag=True):
     """``output`` is JSON, encoded on the worker's thread, whose bytes the web side joins; or media; or an array."""
 
@@ -263,6 +273,8 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     """The input was cut, as its request allowed."""
     shape: tuple[int, ...] = ()
     """Of an output that is float32, little-endian, in C order; empty for JSON and media."""
+    heard: Heard | None = None
+    """Of an input that is a recording whose speech was recognised."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -77,7 +77,7 @@ class Service:
     async def answer(
         self,
         context: RequestContext,
-        read: Callable[[], Query],
+        read: Callable[[], Query | Awaitable[Query]],
         progress: Progress = SILENT,
         pipeline: str | None = None,
     ) -> RequestResult:
@@ -181,14 +181,19 @@ class Service:
         self._recorder.record(record, error)
 
     async def _run(
-        self, record: RequestRecord, read: Callable[[], Query], progress: Progress, pipeline: str | None
+        self,
+        record: RequestRecord,
+        read: Callable[[], Query | Awaitable[Query]],
+        progress: Progress,
+        pipeline: str | None,
     ) -> RequestResult:
         peer = record.context.peer
         if pipeline is not None:
             record.pipeline = pipeline
         if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
             refusing.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
-        query = record.query = read()
+        made = read()
+        query = record.query = made if isinstance(made, Query) else await made
         record.pipeline = self._asked(query, pipeline)
         validation.validate_number(query.inputs)
         with self.admissions[record.pipeline].permits(len(query.inputs) * query.choices, peer, query.deadline_s):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from inference.backends.base import PreparedJob
-from inference.messaging.messages import Closing, Event, Job
+from inference.messaging.messages import Closing, Event, Heard, Job
 
 Key = tuple[str, int]
 """Reply channel and job id, which together identify a job in the whole system."""
@@ -42,6 +42,11 @@ class Item:
     @property
     def expires_at(self) -> float:
         return self.received_at + self.job.time_left_s
+
+    @property
+    def heard(self) -> Heard | None:
+        """Once its job has run. See ``base.Hearing``."""
+        return getattr(self.prepared, "heard", None)
 
     def take(self, prepared: PreparedJob) -> None:
         self.prepared = prepared

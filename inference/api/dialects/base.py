@@ -5,7 +5,7 @@ The consumers of ``inference.api`` call these on the event loop, so nothing here
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from inference.errors import InferenceError
 from inference.messaging.messages import Started, Token
@@ -102,6 +102,16 @@ class Endpoint(Protocol):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         """For a query with ``stream``, as it was read."""
+        ...
+
+
+@runtime_checkable
+class ReadAside(Protocol):
+    """An ``Endpoint`` whose ``read`` takes a while for large bodies: it is called on another thread for those."""
+
+    @property
+    def aside_from(self) -> int:
+        """Bytes."""
         ...
 
 

@@ -1,5 +1,6 @@
 """automatic-speech-recognition: models that generate text, and those that say a character for each moment."""
 
+import msgspec
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CTC_MAPPING_NAMES,
     MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
@@ -18,6 +19,12 @@ CTC_MODELS = tuple(MODEL_FOR_CTC_MAPPING_NAMES.values())
 
 
 def speech(loaded: Loaded, conf: Conf) -> Speech:
+    made = speech_of(loaded, conf)
+    made.description = msgspec.structs.replace(made.description, abilities=made.abilities())
+    return made
+
+
+def speech_of(loaded: Loaded, conf: Conf) -> Speech:
     model = loaded.pipe.model
     if type(model).__name__ in CTC_MODELS:
         return CTC(loaded, conf)

@@ -14,7 +14,7 @@ from inference.backends.transformers.recording_task import RecordingTask, divide
 from inference.backends.transformers.stacked import StackedJob
 from inference.conf import Conf
 from inference.errors import Invalid
-from inference.messaging.messages import Job
+from inference.messaging.messages import Heard, Job
 
 STRIDE_SHARE = 3
 """A chunk is at least so many times its overlap at each end, so that each second is computed three times at most."""
@@ -30,6 +30,14 @@ class SpeechJob:
     forward: Mapping[str, Any] = field(default_factory=dict)
     postprocess: Mapping[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    seconds: float = 0.0
+    """Of its recording."""
+    language: str = ""
+    """That of the speech, in English, once it is known."""
+
+    @property
+    def heard(self) -> Heard:
+        return Heard(self.seconds, self.language)
 
     @property
     def longest(self) -> int:
@@ -75,6 +83,10 @@ class Speech(RecordingTask):
         """What the pipeline takes for a job's parameters. Raises ``Invalid`` for what this model cannot do."""
         raise NotImplementedError
 
+    def abilities(self) -> tuple[str, ...]:
+        """See ``inference.tasks.abilities``."""
+        return ()
+
     def usual_chunk_s(self, seconds: float) -> float | None:
         """Length of the chunks of a recording, where a client does not say; ``None``: it is not cut."""
         return None
@@ -99,7 +111,14 @@ class Speech(RecordingTask):
             parameters["chunk_length_s"] = chunk_s
         pre, forward, post = self._pipe._sanitize_parameters(**parameters, ignore_warning=True)
         parts = [self._part(job, each) for each in self._pipe.preprocess(samples, **pre)]
-        return SpeechJob(job, parts, sum(part.tokens for part in parts), self._pipe._forward_params | forward, post)
+        return SpeechJob(
+            job,
+            parts,
+            sum(part.tokens for part in parts),
+            self._pipe._forward_params | forward,
+            post,
+            seconds=samples.size / self.rate,
+        )
 
     def run(self, batch: Sequence[SpeechJob]) -> list[Outcome]:  # type: ignore[override]
         groups: dict[tuple[Any, ...], list[Place]] = {}

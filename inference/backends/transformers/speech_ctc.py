@@ -10,6 +10,7 @@ from inference.backends.transformers.recordings import SHORTEST_S
 from inference.backends.transformers.speech import Place, Speech, SpeechJob
 from inference.errors import Invalid
 from inference.messaging.messages import Job
+from inference.tasks.abilities import WORD_TIMES
 
 LONGEST_PASS_S = 30.0
 """The time of a pass grows with the square of its length. A longer recording is cut into chunks."""
@@ -30,6 +31,9 @@ class CTC(Speech):
         if given.get("return_timestamps") is False:
             del given["return_timestamps"]
         return given
+
+    def abilities(self) -> tuple[str, ...]:
+        return (WORD_TIMES,)
 
     def usual_chunk_s(self, seconds: float) -> float | None:
         return LONGEST_PASS_S if seconds > LONGEST_PASS_S else None

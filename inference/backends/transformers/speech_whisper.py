@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUAGE_NAMES
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from inference.backends.transformers.loaded import Loaded
@@ -15,9 +16,12 @@ from inference.backends.transformers.stacked import StackedJob
 from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messaging.messages import Job
+from inference.tasks.abilities import LANGUAGES, PHRASE_TIMES, WORD_TIMES
 
 BEGINNING = 4
 """Tokens before a text: the start, its language, the task, and whether it has timestamps."""
+ONLY_LANGUAGE = "english"
+"""Of checkpoints that have no tokens of languages."""
 NAMED = 12
 """Languages that an error names."""
 
@@ -90,6 +94,15 @@ class Whisper(SpeechToText):
             given["language"] = self._token(given["language"])
         return given
 
+    def abilities(self) -> tuple[str, ...]:
+        has_times = getattr(self._settings, "no_timestamps_token_id", None) is not None
+        found = {
+            PHRASE_TIMES: has_times,
+            WORD_TIMES: has_times and bool(getattr(self._settings, "alignment_heads", None)),
+            LANGUAGES: bool(self._languages),
+        }
+        return tuple(name for name, has in found.items() if has)
+
     def close(self) -> None:
         self._encoder.close()
         super().close()
@@ -99,6 +112,10 @@ class Whisper(SpeechToText):
 
     def prepared(self, job: Job) -> SpeechJob:  # type: ignore[override]
         item = super().prepared(job)
+        if not self._languages:
+            item.language = ONLY_LANGUAGE
+        elif said := job.parameters.get("language"):
+            item.language = language_name(self._token(said))
         if self._mixes(item.forward):
             item.forward = {name: value for name, value in item.forward.items() if name != "language"}
         return item
@@ -190,3 +207,9 @@ class Whisper(SpeechToText):
 
     def _is_long(self, part: StackedJob) -> bool:
         return bool(part.tensors["input_features"].shape[-1] > self._frames)
+
+
+def language_name(token: str) -> str:
+    """In English."""
+    code = token.strip("<|>")
+    return str(LANGUAGE_NAMES.get(code, code))

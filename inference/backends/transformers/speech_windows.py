@@ -16,7 +16,7 @@ from inference.backends.transformers.generation.to_the_end import to_the_end
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.speech import Place
 from inference.backends.transformers.speech_generation import ENCODER_STEPS, Over, Waiting
-from inference.backends.transformers.speech_whisper import Whisper
+from inference.backends.transformers.speech_whisper import Whisper, language_name
 from inference.backends.transformers.speech_written import (
     INCOMPLETE,
     Next,
@@ -60,6 +60,7 @@ class WindowedWhisper(Whisper):
         self._room = int(config.max_target_positions)
         self._longest = self._room if settings.max_new_tokens else int(settings.max_length or self._room)
         self._turns = itertools.count()
+        self._names = {number: language_name(token) for token, number in self._languages.items()}
         self._group: Sequence[Next] = ()
         self._detect = self._model.detect_language
         self._model.detect_language = self._language_tokens
@@ -83,6 +84,8 @@ class WindowedWhisper(Whisper):
             item.postprocess,
             written=[Written(each, language) for each in frames],
             turn=next(self._turns),
+            seconds=item.seconds,
+            language=item.language,
         )
 
     def run(self, batch: Sequence[Recording]) -> list[Outcome]:  # type: ignore[override]
@@ -238,6 +241,8 @@ class WindowedWhisper(Whisper):
             detected = self._detect(input_features=input_features, **more).tolist()
             for each, language in zip(written, detected, strict=True):
                 each.language = language if each.language is None else each.language
+            for place in self._group:
+                place.item.language = place.item.language or self._names.get(place.item.written[0].language or 0, "")
         return torch.tensor([each.language for each in written], device=input_features.device)
 
 

@@ -145,6 +145,7 @@ class Batcher(JobRunner):
                     media_type=outcome.type if isinstance(outcome, Media) else "",
                     tokens=item.input_tokens,
                     truncated=item.truncated,
+                    heard=item.heard,
                     shape=outcome.shape if isinstance(outcome, Array) else (),
                 )
             self._close(item, closing)

@@ -195,6 +195,7 @@ class ContinuousBatcher(JobRunner):
             generation,
             tokens=item.input_tokens,
             truncated=item.truncated,
+            heard=item.heard,
         )
         self._close(item, result)
 

@@ -12,6 +12,8 @@ from inference.api.dialects.openai.completions import Completions
 from inference.api.dialects.openai.embeddings import Embeddings
 from inference.api.dialects.openai.errors import write_error
 from inference.api.dialects.openai.models import ModelList, OneModel
+from inference.api.dialects.openai.speech import Speech
+from inference.api.dialects.openai.transcriptions import Transcriptions
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
 
@@ -19,7 +21,14 @@ from inference.serving.context import RequestContext
 class OpenAIDialect:
     name = "openai"
     prefixes = ("/v1/",)
-    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions(), Embeddings())
+    endpoints: tuple[Endpoint, ...] = (
+        ChatCompletions(),
+        Completions(),
+        Embeddings(),
+        Transcriptions("/v1/audio/transcriptions"),
+        Transcriptions("/v1/audio/translations", {"task": "translate"}),
+        Speech(),
+    )
     resources: tuple[Resource, ...] = (
         ModelList(),
         OneModel("/v1/models/{model}"),
