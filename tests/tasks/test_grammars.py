@@ -25,15 +25,16 @@ def nested(levels: int) -> dict[str, Any]:
         {"multipleOf": 20, "items": {"multipleOf": 50}},
         {"multipleOf": 0.01},
         {"multipleOf": 0.29, "minimum": -1, "x": [{"multipleOf": True}, {"multipleOf": -5000}]},
-        {"enum": list(range(95))},
-        {"const": "x" * 390},
+        {"enum": list(range(90))},
+        {"const": "x" * 300},
         {"properties": {"allOf": {"type": "null"}, "multipleOf": {"type": "null"}}},
     ],
     ids=repr,
 )
 def test_schemas_within_the_bounds(schema: dict[str, Any]) -> None:
     assert KIND.accepts({"type": "json", "value": schema})
-    assert KIND.accepts({"type": "json_schema", "value": {"name": "x", "schema": schema}}) == (schema != nested(10))
+    if schema != nested(10):
+        assert KIND.accepts({"type": "json_schema", "value": {"name": "x", "schema": schema}})
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,6 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
         [{"type": "json_object"}, {"type": "json", "value": {"type": "null"}}, {"type": "regex", "value": "a+"}],
         [
             {"type": "json"},
-            {"type": "json", "value": {"multipleOf": 10_001}},
             "json",
             {"type": "lark", "value": "a"},
             1,

@@ -59,7 +59,7 @@ class Grammars:
         if known is None or _error(known.deep_copy()):
             known = matcher()
             if error := known.get_error() or _error(known.deep_copy()):
-                raise Invalid(f"Parameter grammar cannot be followed: {_sentence(error)}.")
+                raise Invalid(f"No text can follow this schema or regular expression: {_sentence(error)}.")
         self._compiled[written] = known
         if len(self._compiled) > KEPT:
             self._compiled.popitem(last=False)
@@ -97,7 +97,7 @@ class GrammarState:
             bits = self._bits(generated)
         if bits is None:
             error = _sentence(self._matcher.get_error())
-            self.problem = f"Parameter grammar is too complex, or cannot be followed further: {error}."
+            self.problem = f"This schema or regular expression needs too much for a text to follow it: {error}."
             allowed = torch.zeros(width, dtype=torch.bool)
             allowed[self._ends] = True
             return allowed
