@@ -2,6 +2,7 @@
 
 from inference.tasks.base import Task
 from inference.tasks.biases import TokenBiases
+from inference.tasks.grammars import Grammar
 from inference.tasks.inputs import ChatOrTextInput
 from inference.tasks.parameters import Flag, Number, Parameter, Texts, Whole
 
@@ -28,9 +29,14 @@ CHOICE = {
 }
 """Of texts that are generated without beams."""
 
+GRAMMAR = {
+    "grammar": Parameter(kind=Grammar(), meaning="the text is JSON by a schema, or matches a regular expression")
+}
+
 PARAMETERS = (
     GENERATION
     | CHOICE
+    | GRAMMAR
     | {
         "return_full_text": Parameter(kind=Flag(), meaning="put the prompt before the continuation"),
         "top_n_tokens": Parameter(kind=Whole(0, 20), meaning="tell so many of the likeliest tokens with each token"),
@@ -42,7 +48,7 @@ TASK = Task(
     input=ChatOrTextInput(),
     output="text",
     parameters=PARAMETERS,
-    forward=frozenset(GENERATION | CHOICE),
+    forward=frozenset(GENERATION | CHOICE | GRAMMAR),
     samples=True,
     example="Once upon a time",
 )

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import InferenceClient
 from langchain_openai import ChatOpenAI
@@ -75,21 +75,38 @@ def completions_of_openai() -> None:
     assert len(ask(prompt=[[5, 6], [7]]).choices) == 2
 
 
-def refusals_of_openai() -> None:
-    class City(BaseModel):
-        name: str
+class City(BaseModel):
+    name: Literal["Rome", "Oslo"]
+    size: Literal[1, 2, 3]
 
+
+def structured_of_openai() -> None:
+    client = OpenAI(base_url=V1, api_key="any", max_retries=0, _strict_response_validation=True)
+    how = {"model": PIPELINE, "max_tokens": 100, "seed": 1}
+    whole = client.chat.completions.parse(messages=CHAT, response_format=City, **how).choices[0].message
+    assert isinstance(whole.parsed, City)
+    with client.chat.completions.stream(messages=CHAT, response_format=City, **how) as stream:
+        assert stream.get_final_completion().choices[0].message.parsed == whole.parsed
+    assert ChatOpenAI(base_url=V1, api_key="any", **how).with_structured_output(City).invoke("a city")
+    schema = City.model_json_schema()
+    asked = {"type": "json_schema", "json_schema": {"name": "City", "schema": schema, "strict": True}}
+    hub = InferenceClient(base_url=URL)
+    answer = hub.chat_completion(CHAT, response_format=asked, max_tokens=100, seed=1).choices[0].message.content
+    assert City.model_validate_json(answer)
+    of_text = {"max_new_tokens": 100, "return_full_text": False, "grammar": {"type": "json", "value": schema}}
+    assert City.model_validate_json(
+        InferenceClient().text_generation("a city", model=f"{URL}/pipelines/{PIPELINE}", **of_text)
+    )
+
+
+def refusals_of_openai() -> None:
     client = OpenAI(base_url=V1, api_key="any")
     ask = partial(client.chat.completions.create, **GREEDY)
     refused(NotFoundError, "model", lambda: ask(messages=CHAT, model="gpt-4o"))
     refused(BadRequestError, "messages", lambda: ask(messages=[]))
     refused(BadRequestError, "max_tokens", lambda: ask(messages=CHAT, max_tokens=10**6, stream=True))
     refused(BadRequestError, "tools", lambda: ask(messages=CHAT, tools=[{"type": "function"}]))
-    refused(
-        BadRequestError,
-        "response_format",
-        lambda: client.chat.completions.parse(messages=CHAT, response_format=City, **GREEDY),
-    )
+    refused(BadRequestError, "response_format", lambda: ask(messages=CHAT, response_format={"type": "xml"}))
 
 
 async def openai_async() -> None:
@@ -121,6 +138,6 @@ def hub() -> None:
         assert joined(client.chat_completion(CHAT, stream=True, **how)) == whole.choices[0].message.content
 
 
-for check in (chats_of_openai, completions_of_openai, refusals_of_openai, langchain, hub):
+for check in (chats_of_openai, completions_of_openai, structured_of_openai, refusals_of_openai, langchain, hub):
     check()
 asyncio.run(openai_async())

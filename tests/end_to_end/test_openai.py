@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from tokenizers import Tokenizer
 
@@ -167,6 +168,30 @@ def test_tokens_of_a_completion_have_their_place_in_the_text(http: httpx.Client)
         assert "\ufffd" in token or token in text[start:][: len(token) + 3]  # after what was no character before it
 
 
+def test_an_answer_follows_its_schema(http: httpx.Client):
+    """Of a model that writes nonsense otherwise; the token that ends its texts is the tokenizer's."""
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 6}, "size": {"enum": ["small", "large"]}},
+        "required": ["city", "size"],
+        "additionalProperties": False,
+    }
+    asked = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": schema}}
+    how = {"response_format": asked, "temperature": 1.5, "seed": 7, "max_tokens": 200}
+
+    (choice,) = chat(http, **how)["choices"]
+    lines = http.post("/v1/chat/completions", json={"messages": CHAT, "stream": True} | how).text.splitlines()
+
+    assert choice["finish_reason"] == "stop"
+    jsonschema.validate(json.loads(choice["message"]["content"]), schema)
+    chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    streamed = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert streamed == choice["message"]["content"]
+    hub = {"grammar": {"type": "json", "value": schema}, "max_new_tokens": 200, "return_full_text": False}
+    (native_answer,) = http.post("/", json={"inputs": PROMPT, "parameters": hub}).json()
+    jsonschema.validate(json.loads(native_answer["generated_text"]), schema)
+
+
 @pytest.mark.parametrize("prefix", ["", "/pipelines/default"])
 def test_models_are_the_pipelines(http: httpx.Client, prefix: str):
     (card,) = http.get(f"{prefix}/v1/models").json()["data"]
@@ -192,6 +217,13 @@ def test_models_are_the_pipelines(http: httpx.Client, prefix: str):
         ("completions", {"prompt": " "}, 400, None, "The input is empty"),
         ("completions", {"prompt": "a", "max_tokens": 0}, 400, "max_tokens", "a whole number from 1 to 4096"),
         ("completions", {"prompt": [[10**9]]}, 400, None, "token_ids[0] of the input is 1000000000"),
+        (
+            "chat/completions",
+            {"messages": CHAT, "response_format": {"type": "json_object", "value": {"type": "strin"}}},
+            400,
+            None,
+            "No text can follow this schema or regular expression: Invalid type: strin.",
+        ),
         ("nothing", {}, 404, None, "There is nothing at this path"),
     ],
 )

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from inference.errors import Invalid
 from inference.serving.validation import validate_parameters
 from inference.tasks import TASKS
+from inference.tasks.grammars import Grammar
 from inference.tasks.parameters import WORD_BOXES
 from tests.serving.test_validation import describe
 
@@ -53,6 +54,15 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
             {"word": 1},
             [[17, 1]],
             "17",
+            1,
+        ],
+    ),
+    str(Grammar()): (
+        [{"type": "json_object"}, {"type": "json", "value": {"type": "null"}}, {"type": "regex", "value": "a+"}],
+        [
+            {"type": "json"},
+            "json",
+            {"type": "lark", "value": "a"},
             1,
         ],
     ),

@@ -108,6 +108,8 @@ class UnbatchedTextGeneration(Unbatched):
     """Whole texts, one after the other. Tokens that an earlier worker generated are generated again."""
 
     def _prepare(self, job: Job) -> GenerationJob:
+        if "grammar" in job.parameters:
+            raise Invalid("This model generates texts as a whole, which cannot follow a grammar; leave grammar out.")
         if job.parameters.get("top_n_tokens"):
             raise Invalid("This model generates texts as a whole, without their tokens; leave top_n_tokens out.")
         generated = GenerationJob(job, super()._prepare(job).rows)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inference.api.dialects.base import Reply, Writer
-from inference.api.dialects.openai import answers, logprobs
+from inference.api.dialects.openai import answers, logprobs, structured
 from inference.api.dialects.openai.chunks import ChunkWriter
 from inference.api.dialects.openai.errors import InvalidField
 from inference.api.dialects.openai.fields import Fields, check_only, read, read_flag, unsuited
@@ -17,6 +17,7 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
+from inference.tasks.base import Task
 from inference.tasks.inputs import ImageChatInput
 from inference.tasks.parameters import Whole
 
@@ -25,7 +26,6 @@ TOOLS: dict[str, Sequence[Any]] = {"tools": ([],), "functions": ([],)}
 ONLY: dict[str, Sequence[Any]] = {
     "tool_choice": ("none", "auto"),
     "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
 }
 
@@ -37,6 +37,7 @@ class ChatCompletions(GeneratingEndpoint):
         *("messages", "model", "n", "stream", "stream_options", "logprobs", "top_logprobs", "parallel_tool_calls"),
         *TOOLS,
         *ONLY,
+        structured.FIELD,
     )
 
     def check(self, fields: Fields) -> None:
@@ -64,6 +65,9 @@ class ChatCompletions(GeneratingEndpoint):
                 sentence = f"The model of pipeline {pipeline} has no chat template; send a text to /v1/completions."
                 raise InvalidField("model", sentence)
         raise unsuited(pipeline, description, self.path, "that answers chats")
+
+    def more_parameters(self, fields: Fields, task: Task) -> dict[str, Any]:
+        return structured.read_format(fields, task)
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         asked: Asked = result.query.state

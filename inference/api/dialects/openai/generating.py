@@ -15,6 +15,7 @@ from inference.messaging.messages import Description
 from inference.serving.deployment import Deployment
 from inference.serving.query import Query
 from inference.tasks import TASKS
+from inference.tasks.base import Task
 from inference.tasks.parameters import Whole
 
 MOST_CHOICES = 128
@@ -85,13 +86,17 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
     def suited(self, query: Query, description: Description) -> Query:
         """With inputs as the pipeline takes them. Raises ``InvalidField``."""
 
+    def more_parameters(self, fields: Fields, task: Task) -> dict[str, Any]:
+        """What fields mean that are no parameters by themselves. Raises ``InvalidField``."""
+        return {}
+
     def _adapted(self, fields: Fields, query: Query, description: Description) -> Query:
         query, task, asked = self.suited(query, description), TASKS[description.task], query.state
         check_known(fields, dict.fromkeys([*self.fields, *names_of(task)]))
         if (field := query.tokens_for) and not description.streams:
             raise UnsupportedField(field, f"Pipeline {asked.pipeline} tells no single tokens; leave '{field}' out.")
         asked.version = description.version
-        parameters = parameters_for(task, fields, asked.top_logprobs)
+        parameters = parameters_for(task, fields, asked.top_logprobs) | self.more_parameters(fields, task)
         if task.continues and self.new_tokens:
             parameters.setdefault("max_new_tokens", self.new_tokens)
         return query.changed(parameters=parameters)

@@ -19,7 +19,7 @@ from inference.backends.transformers.generation.to_the_end import to_the_end
 from inference.backends.transformers.generation.vocabulary import Vocabulary
 from inference.backends.transformers.loaded import Loaded
 from inference.conf import Conf
-from inference.errors import InferenceError
+from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
 
 LAYERS = {"full_attention", "sliding_attention"}
@@ -128,6 +128,8 @@ class Generator:
         return outcome
 
     def _generated(self, text: Text, token: SampledToken) -> Generated:
+        if (grammar := text.sampling.grammar) and grammar.problem:
+            raise Invalid(grammar.problem)
         index = text.index
         piece, reason = text.take(token.token)
         output = b""

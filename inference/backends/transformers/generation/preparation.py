@@ -12,6 +12,7 @@ from inference.backends.transformers import compat
 from inference.backends.transformers.generation.adjustments import PARAMETERS as ADJUSTING
 from inference.backends.transformers.generation.adjustments import Adjustments
 from inference.backends.transformers.generation.detokenizer import Detokenizer
+from inference.backends.transformers.generation.grammar import Grammars
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions, Text
 from inference.backends.transformers.rows import check_least, check_length, check_room
@@ -19,7 +20,7 @@ from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
 from inference.tasks.inputs import token_ids
 
-OURS = ADJUSTING | {"seed", "stop", "return_full_text", "top_n_tokens"}
+OURS = ADJUSTING | {"grammar", "seed", "stop", "return_full_text", "top_n_tokens"}
 """Parameters that ``generate`` does not have, or has by another name."""
 SAMPLERS = frozenset({"temperature", "top_k", "top_p"})
 """Parameters that have no effect, and cause a warning by transformers, where nothing is drawn."""
@@ -62,6 +63,8 @@ class TextPreparation:
         if foreign := asked - KNOWN - PROCESSED:
             raise ValueError(f"its generation configuration sets {', '.join(sorted(foreign))}")
         self._processed = bool(asked & PROCESSED)
+        ends = _ends(self._model.generation_config)
+        self._grammars = Grammars(self._pipe.tokenizer, description.vocabulary, ends)
         self._chat = compat.lookup("transformers.utils.chat_template_utils.Chat")
 
     def text(self, job: Job) -> Text:
@@ -106,10 +109,10 @@ class TextPreparation:
         default = config.max_new_tokens or max(1, (config.max_length or self._longest) - prompt_tokens)
         new_tokens = wanted or min(default, room)  # the default may be more than the model has places for
         check_least(job.parameters, new_tokens)
-        ends = config.eos_token_id
+        ends = self._grammars.ends if "grammar" in job.parameters else _ends(config)
         return StopConditions(
             new_tokens=new_tokens,
-            end_tokens=frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
+            end_tokens=ends,
             stop=(*(config.stop_strings or ()), *job.parameters.get("stop", ())),
         )
 
@@ -123,6 +126,7 @@ class TextPreparation:
             repetition_penalty=_or(config.repetition_penalty, 1.0),
             processors=self._processors(prompt_tokens, config) if self._processed else None,
             adjustments=Adjustments.of(job.parameters, end_tokens),
+            grammar=self._grammars.state(grammar) if (grammar := job.parameters.get("grammar")) else None,
             top_n_tokens=job.parameters.get("top_n_tokens", 0) if job.tokens else 0,
         )
 
@@ -142,6 +146,12 @@ class TextPreparation:
         if cleans:
             return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)
         return Detokenizer(lambda ids: backend.decode(ids, skip_special_tokens=True))
+
+
+def _ends(config: Any) -> frozenset[int]:
+    """Tokens that end a text."""
+    ends = config.eos_token_id
+    return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -4,11 +4,14 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from inference.backends.transformers.generation.adjustments import Adjustments, adjust
+from inference.backends.transformers.generation.adjustments import NEVER, Adjustments, adjust
+
+if TYPE_CHECKING:
+    from inference.backends.transformers.generation.grammar import GrammarState
 
 NUCLEUS = 1024
 """Likeliest tokens that are searched for ``top_p`` first: sorting the whole vocabulary takes long."""
@@ -28,6 +31,8 @@ class Sampling:
     """``generate``'s own, instead of the above, where the model's configuration sets others too."""
     adjustments: Adjustments | None = None
     """After either of them."""
+    grammar: "GrammarState | None" = None
+    """Before all of them, and whatever they do: a token that it does not allow never comes."""
     top_n_tokens: int = 0
     """How many of the likeliest tokens are told at each step."""
 
@@ -66,7 +71,7 @@ def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[Sampled
         ValueError: a score is not a number, so no token can be drawn.
     """
     logits = logits.float()
-    scores = _processed(logits, texts)
+    scores = _constrained(logits, texts)
     tokens = scores.argmax(-1)
     drawn = [row for row, text in enumerate(texts) if text.sampling.do_sample]
     for kind in sorted({texts[row].sampling.kind for row in drawn}):
@@ -87,6 +92,24 @@ def uniform(seed: int, index: int) -> float:
     """A number from 0 to 1 that depends on the seed and the position only."""
     digest = blake2b(struct.pack("<qq", seed, index), digest_size=8).digest()
     return float(int.from_bytes(digest, "little") >> 11) / (1 << 53)
+
+
+def _constrained(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:
+    """Scores after everything but the temperature; those of tokens that a grammar does not allow are minus infinity."""
+    following = {row: grammar for row, text in enumerate(texts) if (grammar := text.sampling.grammar)}
+    if not following:
+        return _processed(logits, texts)
+    rows = [*following]
+    allowed = torch.stack([following[row].allowed(texts[row].generated, logits.shape[-1]) for row in rows])
+    forbidden = ~allowed.to(logits.device)
+    logits = logits.clone()
+    logits[rows] = logits[rows].masked_fill(forbidden, NEVER)
+    scores = _processed(logits, texts).clone()
+    scores[rows] = scores[rows].masked_fill(forbidden, NEVER)
+    for row in rows:
+        if bool((scores[row] == NEVER).all()):  # processors or biases forbid all that the grammar allows
+            scores[row] = logits[row]
+    return scores
 
 
 def _processed(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> torch.Tensor:

@@ -59,6 +59,7 @@ def ask(deployment: Any, head: Callable[..., Head]) -> Ask:
         ({"logprobs": True, "top_logprobs": 3}, {"top_n_tokens": 3}),
         ({"repetition_penalty": 1.5, "temperature": None}, {"repetition_penalty": 1.5}),
         ({"user": "u", "metadata": {}, "store": True, "response_format": {"type": "text"}, "tools": []}, {}),
+        ({"response_format": {"type": "json_object"}}, {"grammar": {"type": "json_object"}}),
         ({"tools": [{"type": "function"}], "tool_choice": "none", "parallel_tool_calls": False}, {}),
     ],
 )
@@ -104,7 +105,6 @@ def test_a_refusal_names_the_field_and_what_would_be_right(ask: Ask, fields: dic
     [
         {"tools": [{"type": "function"}]},
         {"tool_choice": "required"},
-        {"response_format": {"type": "json_object"}},
         {"modalities": ["text", "audio"]},
         {"reasoning_effort": "low"},
         {"top_n_tokens": 2},

@@ -62,7 +62,7 @@ def test_a_refusal_says_what_would_be_right(ask: Ask, fields: dict[str, Any], se
         ask(**fields)
 
 
-@pytest.mark.parametrize("fields", [{"suffix": "x"}, {"best_of": 2}, {"grammar": {}}])
+@pytest.mark.parametrize("fields", [{"suffix": "x"}, {"best_of": 2}, {"grammars": {}}])
 def test_what_is_not_supported_is_refused(ask: Ask, fields: dict[str, Any]):
     with pytest.raises(UnsupportedField) as refused:
         ask(**fields)
