@@ -27,7 +27,7 @@ class Grammar:
 
     longest: int = 32_000
     """Characters of all texts in it."""
-    most_values: int = 8000
+    most_values: int = 2000
     deepest: int = 64
     most_conditions: int = 12
     """Parts of ``allOf``, and references with other keywords beside them."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from inference.backends.transformers.generation.closed_schema import closed
 from inference.errors import Invalid
 from inference.tasks.grammars import schema_of
 
@@ -49,7 +50,7 @@ class Grammars:
         if schema is None:
             written = LLMatcher.grammar_from_regex(grammar["value"])
         else:
-            written = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=JSON)
+            written = LLMatcher.grammar_from_json_schema(json.dumps(closed(schema)), overrides=JSON)
         words = self._words = self._words or self._read()
 
         def matcher() -> LLMatcher:
