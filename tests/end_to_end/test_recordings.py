@@ -227,6 +227,10 @@ def test_a_stream_goes_on_where_it_was_when_its_worker_is_killed(redis: Redis, f
         indexes = [frame["index"] for frame in frames if frame["type"] == "token"]
         assert indexes == list(range(frames[-1]["generated_tokens"]))
         assert "is lost; 1 job" in web.log()
+        with client(web) as http:
+            recording = base64.b64decode(LONG)
+            heard = transcribe(http, recording, response_format="verbose_json", language="fr", **GREEDY)
+        assert (heard["duration"], heard["language"]) == (9.0, "french")
 
 
 def said(frames: list[dict[str, Any]]) -> str:
@@ -309,6 +313,90 @@ def test_what_was_spoken_is_heard(http: httpx.Client) -> None:
     """An answer is an input of another pipeline."""
     spoken = send(http, "voice", b"a small boat, and a long river beside it", "text/plain")
     assert send(http, "speech", spoken.content, spoken.headers["content-type"]).json()["text"]
+
+
+def transcribe(http: httpx.Client, data: bytes = RECORDING, path: str = "transcriptions", **fields: Any) -> Any:
+    """As OpenAI's clients ask for it."""
+    reply = http.post(f"/v1/audio/{path}", files={"file": ("a.wav", data)}, data=fields)
+    assert reply.status_code == 200, reply.text
+    return reply.json() if reply.headers["content-type"] == "application/json" else reply.text
+
+
+def test_transcripts_for_openai_are_those_of_the_pipelines(http: httpx.Client, answers: dict[str, Any]) -> None:
+    """Whisper is told to transcribe: without that, and without a language, it may do what it likes."""
+    given = in_base64(RECORDING)
+    spoken = ask(http, "speech", given, task="transcribe")
+    for pipeline, expected in (("letters", answers["letters"]), ("speech", spoken)):
+        text = expected["text"].lstrip()
+        assert transcribe(http, model=pipeline) == {"text": text, "usage": {"type": "duration", "seconds": 1.0}}
+        assert transcribe(http, model=pipeline, response_format="text") == text
+    timed = ask(http, "speech", LONG, return_timestamps=True, language="de", task="transcribe", **GREEDY)
+    told = transcribe(
+        http, base64.b64decode(LONG), model="speech", response_format="verbose_json", language="de", **GREEDY
+    )
+    assert [(each["start"], each["text"]) for each in told["segments"]] == [
+        (chunk["timestamp"][0], chunk["text"]) for chunk in timed["chunks"]
+    ]
+    assert (told["duration"], told["language"]) == (9.0, "german")
+    detected = transcribe(http, model="speech", response_format="verbose_json")["language"]
+    assert transcribe(http, model="speech", language=detected)["text"] == spoken["text"].lstrip()
+    words = ask(http, "letters", given, return_timestamps="word")["chunks"]
+    told = transcribe(http, model="letters", response_format="verbose_json", **{"timestamp_granularities[]": "word"})
+    assert [(each["word"], each["end"]) for each in told["words"]] == [(w["text"], w["timestamp"][1]) for w in words]
+    assert told["language"] == ""
+    assert transcribe(http, model="letters", response_format="vtt").startswith("WEBVTT\n\n00:00:00.")
+    english = ask(http, "speech", given, task="translate")["text"].lstrip()
+    assert transcribe(http, path="translations", model="speech")["text"] == english
+
+
+def test_a_transcript_for_openai_streams(http: httpx.Client) -> None:
+    long = base64.b64decode(LONG)
+    whole = transcribe(http, long, model="speech", **GREEDY)
+    events = transcribe(http, long, model="speech", stream="true", **GREEDY).split("\n\n")[:-1]
+    *deltas, end = (json.loads(event.removeprefix("data: ")) for event in events)
+    assert {event["type"] for event in deltas} == {"transcript.text.delta"}
+    assert len(deltas) > 1
+    joined = "".join(event["delta"] for event in deltas)
+    assert joined == whole["text"]
+    assert end == {"type": "transcript.text.done", "text": joined}
+
+
+def test_speech_for_openai(http: httpx.Client) -> None:
+    body = {"model": "voice", "input": "a small boat", "voice": "alloy", "response_format": "flac", "seed": 3}
+    reply = http.post("/v1/audio/speech", json=body)
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "audio/flac")
+    same = {"inputs": "a small boat", "parameters": {"seed": 3, "format": "flac"}}
+    assert reply.content == http.post("/pipelines/voice", json=same).content
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status", "param", "message"),
+    [
+        ("transcriptions", {"data": {"model": "speech"}}, 400, "file", "'file' is a text, not a file"),
+        ("transcriptions", {"json": {}}, 415, None, "The body is application/json; send a form (multipart/form-data)"),
+        (
+            "transcriptions",
+            {"data": {"model": "letters", "stream": "true"}},
+            400,
+            "stream",
+            "Pipeline letters does not",
+        ),
+        ("transcriptions", {"data": {"model": "speech", "language": "xx"}}, 400, None, "Parameter language is 'xx'"),
+        ("translations", {"data": {"model": "letters"}}, 400, "model", "The model of pipeline letters does not transl"),
+        ("speech", {"json": {"model": "voice", "input": "a", "voice": "9"}}, 400, None, "Parameter speaker_id is 9;"),
+        ("speech", {"json": {"model": "voice"}}, 400, "input", "There is no 'input'; send an object such as"),
+    ],
+    ids=range(7),
+)
+def test_what_is_wrong_is_said_to_openai(
+    http: httpx.Client, path: str, asked: dict[str, Any], status: int, param: str | None, message: str
+) -> None:
+    file = ("a.wav", RECORDING) if param != "file" else (None, b"text")
+    more: dict[str, Any] = {} if "json" in asked else {"files": {"file": file}}
+    reply = http.post(f"/v1/audio/{path}", **asked, **more)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (status, param)
+    assert error["message"].startswith(message)
 
 
 def test_speech_in_a_frame(server: Web) -> None:

@@ -26,7 +26,7 @@ class OpenAIDialect:
         Completions(),
         Embeddings(),
         Transcriptions("/v1/audio/transcriptions"),
-        Transcriptions("/v1/audio/translations", {"task": "translate"}),
+        Transcriptions("/v1/audio/translations", "translate"),
         Speech(),
     )
     resources: tuple[Resource, ...] = (

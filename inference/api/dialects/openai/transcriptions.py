@@ -1,9 +1,7 @@
 """``POST /v1/audio/transcriptions`` and ``/v1/audio/translations``: what is said in a recording."""
 
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
-from typing import Any
+from typing import Literal
 
 from inference.api.dialects.base import Head, Reply, Writer
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
@@ -36,12 +34,13 @@ from inference.tasks.parameters import Choice
 LARGE = 2**16
 """Bytes of a form that is read on another thread. One of 8 MB takes 30 ms."""
 TIMES = "timestamp_granularities"
-TIMES_PARAMETER = "return_timestamps"
+TIMES_PARAMETER, TASK_PARAMETER = "return_timestamps", "task"
+TRANSCRIBE: Literal["transcribe"] = "transcribe"
 
 _TEXTS = ("model", "language", "prompt", "response_format")
 _FIELDS = (FILE, *_TEXTS, "temperature", TIMES, "stream", "chunking_strategy")
 _ONLY = {"temperature": (0,), "prompt": (), "chunking_strategy": ("auto",)}
-_NOT_TAKEN = frozenset({TIMES_PARAMETER, "task"})
+_NOT_TAKEN = frozenset({TIMES_PARAMETER, TASK_PARAMETER})
 """Parameters of the task that follow from other fields, or from the path."""
 _GRANULARITY = Choice((PHRASES, WORDS))
 
@@ -49,16 +48,16 @@ _GRANULARITY = Choice((PHRASES, WORDS))
 class Transcriptions(DeadlineInHeader):
     """
     Args:
-        parameters: of the task, which do what the path says.
+        what: whether what is said is to be written, or its translation to English.
     """
 
     method = "POST"
     pipeline_in_body = True
     aside_from = LARGE
 
-    def __init__(self, path: str, parameters: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, path: str, what: Literal["transcribe", "translate"] = TRANSCRIBE) -> None:
         self.path = path
-        self._parameters = parameters
+        self._what = what
 
     def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
         form = read_form(body, head.header(b"content-type"))
@@ -96,17 +95,19 @@ class Transcriptions(DeadlineInHeader):
         check_known(fields, dict.fromkeys([*_FIELDS, *own]))
         parameters = {name: checked(name, fields[name], known.kind) for name, known in own.items() if name in fields}
         if query.stream and not description.streams:
-            raise UnsupportedField("stream", f"The model of pipeline {asked.pipeline} does not stream; leave it out.")
+            raise UnsupportedField("stream", f"Pipeline {asked.pipeline} does not stream; leave 'stream' out.")
         abilities = description.abilities
+        if self._what != TRANSCRIBE or LANGUAGES in (abilities or ()):  # Whisper may do either, if it is not told
+            parameters[TASK_PARAMETER] = self._what
         if abilities is not None and LANGUAGES not in abilities:
-            if self._parameters:
+            if self._what != TRANSCRIBE:
                 needed = f"{self.path} needs one that translates, such as Whisper in many languages"
                 raise InvalidField("model", f"The model of pipeline {asked.pipeline} does not translate; {needed}.")
             if "language" in fields:
                 raise UnsupportedField("language", "This model takes no language; leave 'language' out.")
         if (times := _times(asked, abilities)) is not None:
             parameters[TIMES_PARAMETER] = times
-        return query.changed(parameters=parameters | dict(self._parameters))
+        return query.changed(parameters=parameters)
 
 
 def _asked(fields: Fields, pipeline: str) -> Asked:
@@ -142,4 +143,4 @@ def _times(asked: Asked, abilities: tuple[str, ...] | None) -> bool | str | None
         return None
     field = "response_format" if asked.format in SUBTITLES else TIMES
     what = "words are spoken" if PHRASE_TIMES in known else "anything is said"
-    raise UnsupportedField(field, f"The model of pipeline {asked.pipeline} does not know when {what}; leave it out.")
+    raise UnsupportedField(field, f"Pipeline {asked.pipeline} does not know when {what}; leave '{field}' out.")

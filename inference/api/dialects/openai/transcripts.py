@@ -9,6 +9,7 @@ import msgspec
 
 from inference.messaging.messages import Heard
 from inference.serving.result import RequestResult
+from inference.tasks.abilities import PHRASE_TIMES
 from inference.tasks.parameters import Choice
 
 JSON, TEXT, VERBOSE = "json", "text", "verbose_json"
@@ -79,7 +80,7 @@ def write(result: RequestResult) -> tuple[str, bytes]:
         return JSON_TYPE, msgspec.json.encode({"text": transcript.text} | _usage(heard))
     said = list(_said(transcript.chunks, heard.seconds))
     has_words = result.query.parameters.get("return_timestamps") == "word"
-    phrases = list(_phrases(said)) if has_words else said
+    phrases = list(_phrases(said, _space(result))) if has_words else said
     if asked.format == VERBOSE:
         fields = {"task": _task(result), "language": heard.language or asked.language, "duration": heard.seconds}
         fields |= {"text": transcript.text} | _usage(heard)
@@ -113,29 +114,32 @@ def _said(chunks: Sequence[_Chunk], seconds: float) -> Iterator[Said]:
         yield Said(start, max(start, seconds if end is None else end), chunk.text)
 
 
-def _phrases(words: Sequence[Said]) -> Iterator[Said]:
+def _space(result: RequestResult) -> str:
+    """Between words: those of Whisper bring along what is before them, which is nothing in some languages."""
+    return "" if PHRASE_TIMES in (result.description.abilities or ()) else " "
+
+
+def _phrases(words: Sequence[Said], space: str) -> Iterator[Said]:
     """Words that follow each other."""
     phrase: list[Said] = []
     for word in words:
         if phrase and _ends(phrase, word):
-            yield _joined(phrase)
+            yield _joined(phrase, space)
             phrase = []
         phrase.append(word)
     if phrase:
-        yield _joined(phrase)
+        yield _joined(phrase, space)
 
 
 def _ends(phrase: Sequence[Said], following: Said) -> bool:
     return (
         following.start - phrase[-1].end >= PAUSE_S
         or following.end - phrase[0].start > LONGEST_S
-        or len(_joined([*phrase, following]).text) > LONGEST_TEXT
+        or sum(len(word.text) for word in (*phrase, following)) > LONGEST_TEXT
     )
 
 
-def _joined(words: Sequence[Said]) -> Said:
-    """Words of some models bring the space before them along."""
-    space = "" if any(word.text[:1].isspace() for word in words) else " "
+def _joined(words: Sequence[Said], space: str) -> Said:
     return Said(words[0].start, words[-1].end, space.join(word.text for word in words))
 
 
