@@ -12,6 +12,8 @@ from inference.api.dialects.openai.completions import Completions
 from inference.api.dialects.openai.embeddings import Embeddings
 from inference.api.dialects.openai.errors import write_error
 from inference.api.dialects.openai.models import ModelList, OneModel
+from inference.api.dialects.openai.responses import Responses
+from inference.api.dialects.openai.responses_socket import ResponsesSocket
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
 
@@ -19,13 +21,13 @@ from inference.serving.context import RequestContext
 class OpenAIDialect:
     name = "openai"
     prefixes = ("/v1/",)
-    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions(), Embeddings())
+    endpoints: tuple[Endpoint, ...] = (ChatCompletions(), Completions(), Embeddings(), Responses())
     resources: tuple[Resource, ...] = (
         ModelList(),
         OneModel("/v1/models/{model}"),
         OneModel("/v1/models/{owner}/{model}"),
     )
-    sockets: Mapping[str, Callable[[], Socket]] = {}
+    sockets: Mapping[str, Callable[[], Socket]] = {Responses.path: ResponsesSocket}
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         return write_error(context, error)
