@@ -103,14 +103,14 @@ class ToyFrames:
     def __init__(self, client_id: str) -> None:
         self._id = client_id
 
-    def accepted(self, served: Served) -> str:
-        return ""
+    def accepted(self, served: Served) -> Iterable[str]:
+        return ()
 
-    def started(self, event: Started) -> str:
-        return ""
+    def started(self, event: Started) -> Iterable[str]:
+        return ()
 
-    def token(self, token: Token, generation: GenerationResult) -> str:
-        return f"{self._id} + {token.index}"
+    def token(self, token: Token, generation: GenerationResult) -> Iterable[str]:
+        yield f"{self._id} + {token.index}"
 
     def end(self, result: RequestResult) -> Iterable[str]:
         yield f"{self._id} = {json_of(result)[0].decode()}"
@@ -123,13 +123,13 @@ class ToyFrames:
 
 
 class ToySocket:
-    def receive(self, frame: str, deployment: Deployment) -> Start | Cancel | Say | Rejected:
+    def receive(self, frame: str, deployment: Deployment, pipeline: str | None) -> Start | Cancel | Say | Rejected:
         client_id, _, text = frame.partition(" ")
         match text:
             case "":
                 return Rejected(client_id, Malformed("Toys want a text."))
             case "hello":
-                return Say(f"{client_id} hello")
+                return Say([f"{client_id} hello"])
             case "stop":
                 return Cancel(client_id)
             case _:

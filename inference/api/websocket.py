@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -35,7 +36,7 @@ class OpenRequest(Progress):
 
     wants_started = True
 
-    def __init__(self, start: Start, writer: SocketWriter, say: Callable[[str], None]) -> None:
+    def __init__(self, start: Start, writer: SocketWriter, say: Callable[..., None]) -> None:
         self.query: Query | None = None
         self.inputs = 0
         self.task: asyncio.Task[None] | None = None
@@ -50,14 +51,14 @@ class OpenRequest(Progress):
         return self.query
 
     def admitted(self, served: Served) -> None:
-        self._say(self.writer.accepted(served))
+        self._say(*self.writer.accepted(served))
 
     def started(self, event: Started) -> None:
-        self._say(self.writer.started(event))
+        self._say(*self.writer.started(event))
 
     def token(self, token: Token, generation: GenerationResult) -> None:
         self.generation = generation
-        self._say(self.writer.token(token, generation))
+        self._say(*self.writer.token(token, generation))
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -77,6 +78,8 @@ class SocketConsumer(AsyncConsumer):
     def __init__(self, *, make_socket: Callable[[], Socket]) -> None:
         self._socket = make_socket()
         self._open: dict[str, OpenRequest] = {}
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        """What answers the last request of each lane that has open ones."""
         self._handshake_answered = asyncio.Event()
         self._given_up = False
 
@@ -107,12 +110,12 @@ class SocketConsumer(AsyncConsumer):
     def _receive(self, message: dict[str, Any]) -> None:
         """A bad frame gets an error, never a closed socket; it is logged like any refused request."""
         try:
-            received = self._socket.receive(self._text(message), self.service)
+            received = self._socket.receive(self._text(message), self.service, self.scope.get("pipeline"))
         except InferenceError as refused:
             received = Rejected(None, refused)
         match received:
-            case Say(frame):
-                self._say(frame)
+            case Say(frames):
+                self._say(*frames)
             case Rejected(client_id, error):
                 self._refuse(client_id, error)
             case Cancel(client_id):
@@ -158,9 +161,12 @@ class SocketConsumer(AsyncConsumer):
     def _start(self, start: Start) -> None:
         context = websocket_context(self.scope, start.traceparent)
         request = self._open[start.id] = OpenRequest(start, self._socket.writer(start.id, context), self._say)
+        before = None if start.lane is None else self._lanes.get(start.lane)
 
         async def answer() -> None:
             try:
+                if before is not None:
+                    await asyncio.wait([before])
                 result = await self.service.answer(
                     context, lambda: self._read(request), request, self.scope.get("pipeline")
                 )
@@ -173,10 +179,16 @@ class SocketConsumer(AsyncConsumer):
                 frames = [request.writer.error(log_bug(unexpected, context.id, context.traceparent))]
             finally:
                 del self._open[start.id]
-            for frame in frames:
-                self._say(frame)
+            self._say(*frames)
 
         request.task = asyncio.create_task(answer())
+        if start.lane is not None:
+            self._lanes[start.lane] = request.task
+            request.task.add_done_callback(partial(self._leave, start.lane))
+
+    def _leave(self, lane: str, task: asyncio.Task[None]) -> None:
+        if self._lanes[lane] is task:
+            del self._lanes[lane]
 
     def _read(self, request: OpenRequest) -> Query:
         """The query, if this socket may have so many inputs open. Raises ``Overloaded``, and as ``Start.read`` does."""
@@ -195,8 +207,8 @@ class SocketConsumer(AsyncConsumer):
             retry_after_s=self.service.admission(self.scope.get("pipeline")).seconds_until_answered(inputs),
         )
 
-    def _say(self, frame: str) -> None:
-        if frame:
+    def _say(self, *frames: str) -> None:
+        for frame in frames:
             self._outgoing.say(frame)
 
     def _cut_off(self, untaken: int) -> None:

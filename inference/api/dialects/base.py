@@ -141,6 +141,8 @@ class Start:
     read: Callable[[], Query]
     """Raises as ``Endpoint.read``."""
     traceparent: object = None
+    lane: str | None = None
+    """Requests of one lane are answered one after the other; each is read when its turn comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,9 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A frame that is answered at once, such as a ping."""
+    """The answer to a frame that needs no pipeline's work, such as a ping."""
 
-    frame: str
+    frames: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +166,11 @@ class Rejected:
 
 
 class SocketWriter(Protocol):
-    """Writes the frames of one request. An empty text is no frame."""
+    """Writes the frames of one request."""
 
-    def accepted(self, served: Served) -> str: ...
-    def started(self, event: Started) -> str: ...
-    def token(self, token: Token, generation: GenerationResult) -> str:
+    def accepted(self, served: Served) -> Iterable[str]: ...
+    def started(self, event: Started) -> Iterable[str]: ...
+    def token(self, token: Token, generation: GenerationResult) -> Iterable[str]:
         """The last one of a text is in the result."""
         ...
 
@@ -183,7 +185,10 @@ class SocketWriter(Protocol):
 class Socket(Protocol):
     """One WebSocket connection."""
 
-    def receive(self, frame: str, deployment: Deployment) -> Start | Cancel | Say | Rejected: ...
+    def receive(self, frame: str, deployment: Deployment, pipeline: str | None) -> Start | Cancel | Say | Rejected:
+        """``pipeline`` is the name of the one that the path means; ``None`` where the frame says it."""
+        ...
+
     def writer(self, client_id: str, context: RequestContext) -> SocketWriter: ...
 
     def error(self, client_id: str | None, context: RequestContext, error: InferenceError) -> str:

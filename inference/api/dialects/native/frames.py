@@ -24,11 +24,11 @@ KINDS = ("infer", "cancel", "ping")
 class NativeSocket:
     """It keeps nothing between frames."""
 
-    def receive(self, frame: str, deployment: Deployment) -> Start | Cancel | Say | Rejected:
+    def receive(self, frame: str, deployment: Deployment, pipeline: str | None) -> Start | Cancel | Say | Rejected:
         try:
             fields = read_frame(frame)
             if fields["type"] == "ping":
-                return Say(write("pong", read_id(fields) if "id" in fields else None))
+                return Say([write("pong", read_id(fields) if "id" in fields else None)])
             client_id = read_id(fields)
         except InferenceError as error:
             return Rejected(None, error)
@@ -50,9 +50,9 @@ class FrameWriter:
         self._id = client_id
         self._context = context
 
-    def accepted(self, served: Served) -> str:
+    def accepted(self, served: Served) -> list[str]:
         context = self._context
-        return write(
+        frame = write(
             "accepted",
             self._id,
             request_id=context.id,
@@ -60,12 +60,13 @@ class FrameWriter:
             model_version=served.version,
             traceparent=context.traceparent or None,
         )
+        return [frame]
 
-    def started(self, event: Started) -> str:
-        return write("started", self._id, batch_size=event.batch_size)
+    def started(self, event: Started) -> list[str]:
+        return [write("started", self._id, batch_size=event.batch_size)]
 
-    def token(self, token: Token, generation: GenerationResult) -> str:
-        return self._token(token)
+    def token(self, token: Token, generation: GenerationResult) -> list[str]:
+        return [self._token(token)]
 
     def _token(self, token: Token) -> str:
         return write("token", self._id, index=token.index, token=token.token, text=token.text)

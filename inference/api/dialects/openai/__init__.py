@@ -12,6 +12,8 @@ from inference.api.dialects.openai.completions import Completions
 from inference.api.dialects.openai.embeddings import Embeddings
 from inference.api.dialects.openai.errors import write_error
 from inference.api.dialects.openai.models import ModelList, OneModel
+from inference.api.dialects.openai.responses import Responses
+from inference.api.dialects.openai.responses_socket import ResponsesSocket
 from inference.api.dialects.openai.speech import Speech
 from inference.api.dialects.openai.transcriptions import Transcriptions
 from inference.errors import InferenceError
@@ -25,6 +27,7 @@ class OpenAIDialect:
         ChatCompletions(),
         Completions(),
         Embeddings(),
+        Responses(),
         Transcriptions("/v1/audio/transcriptions"),
         Transcriptions("/v1/audio/translations", "translate"),
         Speech(),
@@ -34,7 +37,7 @@ class OpenAIDialect:
         OneModel("/v1/models/{model}"),
         OneModel("/v1/models/{owner}/{model}"),
     )
-    sockets: Mapping[str, Callable[[], Socket]] = {}
+    sockets: Mapping[str, Callable[[], Socket]] = {Responses.path: ResponsesSocket}
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         return write_error(context, error)

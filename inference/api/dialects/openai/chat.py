@@ -55,16 +55,7 @@ class ChatCompletions(GeneratingEndpoint):
         return None
 
     def suited(self, query: Query, description: Description) -> Query:
-        form, pipeline = TASKS[description.task].input, query.state.pipeline
-        if TASKS[description.task].output == "text":
-            if isinstance(form, ImageChatInput):
-                return query
-            if form.chats and description.chat:
-                return query.changed(inputs=[only_texts(query.inputs[0], pipeline)])
-            if form.chats:
-                sentence = f"The model of pipeline {pipeline} has no chat template; send a text to /v1/completions."
-                raise InvalidField("model", sentence)
-        raise unsuited(pipeline, description, self.path, "that answers chats")
+        return suited_chat(query, description, self.path, "messages")
 
     def more_parameters(self, fields: Fields, task: Task) -> dict[str, Any]:
         return structured.read_format(fields, task)
@@ -85,6 +76,20 @@ class ChatCompletions(GeneratingEndpoint):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return ChatChunks(context, query.state)
+
+
+def suited_chat(query: Query, description: Description, path: str, field: str) -> Query:
+    """``field`` has the chat. Raises ``InvalidField``."""
+    form, pipeline = TASKS[description.task].input, query.state.pipeline
+    if TASKS[description.task].output == "text":
+        if isinstance(form, ImageChatInput):
+            return query
+        if form.chats and description.chat:
+            return query.changed(inputs=[only_texts(query.inputs[0], pipeline, field)])
+        if form.chats:
+            sentence = f"The model of pipeline {pipeline} has no chat template; send a text to /v1/completions."
+            raise InvalidField("model", sentence)
+    raise unsuited(pipeline, description, path, "that answers chats")
 
 
 class ChatChunks(ChunkWriter):

@@ -21,6 +21,15 @@ from inference.serving.result import RequestResult
 END = b"data: [DONE]\n\n"
 
 
+def stream_headers(context: RequestContext) -> Headers:
+    return [
+        (b"content-type", b"text/event-stream"),
+        (b"x-request-id", context.id.encode()),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
+    ]
+
+
 class ChunkWriter(ABC):
     """A choice has a chunk for each token, and one for the reason why it ended."""
 
@@ -29,12 +38,7 @@ class ChunkWriter(ABC):
     """Of its id."""
 
     def __init__(self, context: RequestContext, asked: Asked) -> None:
-        self.headers: Headers = [
-            (b"content-type", b"text/event-stream"),
-            (b"x-request-id", context.id.encode()),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
-        ]
+        self.headers = stream_headers(context)
         self.asked = asked
         self._context = context
         self._texts: defaultdict[int, UntilStop] = defaultdict(lambda: UntilStop(asked.stop))

@@ -31,6 +31,13 @@ class UnsupportedField(InvalidField):
     code = "unsupported_parameter"
 
 
+class PreviousResponseNotFound(InvalidField):
+    code = "previous_response_not_found"
+
+    def __init__(self, message: str) -> None:
+        super().__init__("previous_response_id", message)
+
+
 class ModelNotFound(NotFound):
     code = "model_not_found"
     param = "model"

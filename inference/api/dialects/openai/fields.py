@@ -26,7 +26,10 @@ Fields = Mapping[str, Any]
 
 def read_fields(body: bytes, example: str) -> Fields:
     """Those that are given. Raises ``Malformed``."""
-    fields = decode_object(body, example=example)
+    return only_given(decode_object(body, example=example))
+
+
+def only_given(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value not in (None, NEUTRAL.get(name))}
 
 

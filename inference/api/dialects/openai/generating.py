@@ -26,6 +26,8 @@ class Asked:
     """What the answer to a request depends on: the ``state`` of its query."""
 
     pipeline: str
+    fields: Fields
+    """Those that were given."""
     stop: list[str]
     """The text ends before one of these."""
     include_usage: bool
@@ -47,12 +49,16 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
     """Of a continuation, where the request does not say how many."""
 
     def read(self, head: Head, body: bytes, deployment: Deployment) -> Query:
-        fields = read_fields(body, self.example)
+        return self.query(read_fields(body, self.example), head, deployment)
+
+    def query(self, fields: Fields, head: Head, deployment: Deployment) -> Query:
+        """Raises as ``Endpoint.read``."""
         pipeline = asked_pipeline(head, fields.get("model"), deployment).name
         self.check(fields)
         inputs, top_logprobs = self.inputs(fields), self.top_logprobs(fields)
         asked = Asked(
             pipeline=pipeline,
+            fields=fields,
             stop=texts(fields.get("stop", [])),  # checked with the task's parameters
             include_usage=read_include_usage(fields),
             top_logprobs=top_logprobs,

@@ -24,9 +24,9 @@ def read_messages(fields: Fields) -> list[dict[str, Any]]:
     return [_message(f"messages[{number}]", message) for number, message in enumerate(messages)]
 
 
-def only_texts(messages: list[dict[str, Any]], pipeline: str) -> list[dict[str, Any]]:
-    """With a text as each content. Raises ``InvalidField`` for an image."""
-    return [message | {"content": _text(message["content"], pipeline)} for message in messages]
+def only_texts(messages: list[dict[str, Any]], pipeline: str, field: str = "messages") -> list[dict[str, Any]]:
+    """With a text as each content. Raises ``InvalidField`` for an image; ``field`` has the messages."""
+    return [message | {"content": _text(message["content"], pipeline, field)} for message in messages]
 
 
 def _message(where: str, message: Any) -> dict[str, Any]:
@@ -56,9 +56,9 @@ def _part(where: str, part: Any) -> dict[str, Any]:
     raise InvalidField("messages", f"{where} has the part {shown(part)}; it must be like {PARTS}.")
 
 
-def _text(content: str | list[dict[str, Any]], pipeline: str) -> str:
+def _text(content: str | list[dict[str, Any]], pipeline: str, field: str) -> str:
     if isinstance(content, str):
         return content
     if any(part["type"] != "text" for part in content):
-        raise InvalidField("messages", f"'messages' has an image, and pipeline {pipeline} takes only texts.")
+        raise InvalidField(field, f"'{field}' has an image, and pipeline {pipeline} takes only texts.")
     return BETWEEN_PARTS.join(part["text"] for part in content)

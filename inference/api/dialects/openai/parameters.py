@@ -13,7 +13,7 @@ LEAST_TOP_P = 0.001
 SEEDS = 2**31
 SAMPLING = ("temperature", "top_p", "top_k")
 """Whoever says one of them wants tokens to be drawn."""
-_LENGTHS = dict.fromkeys(("max_tokens", "max_completion_tokens"), "max_new_tokens")
+_LENGTHS = dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), "max_new_tokens")
 """OpenAI's names for a parameter; the last one that is given counts."""
 _OF_OTHER_FIELDS = frozenset({"return_full_text", "top_n_tokens"})
 """Parameters that are not taken under their own names."""

@@ -526,7 +526,7 @@ def test_the_outputs_of_a_list_are_joined_in_a_frame():
 
 
 def test_a_token_frame():
-    written = WRITER.token(token(2, "é"), make_generation())
+    [written] = WRITER.token(token(2, "é"), make_generation())
     assert json.loads(written) == {"type": "token", "id": "a", "index": 2, "token": 102, "text": "é"}
 
 

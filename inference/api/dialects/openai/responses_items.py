@@ -1,0 +1,59 @@
+"""The items of a response's input, as the messages of a chat."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
+from inference.api.dialects.openai.fields import Fields, shown
+from inference.api.dialects.openai.messages import ROLES
+
+EXAMPLE = '{"input": "a text"}'
+ITEM = '{"type": "message", "role": "user", "content": "a text"}'
+PARTS = '{"type": "input_text", "text": "a text"} or {"type": "input_image", "image_url": "data:image/png;base64,…"}'
+
+_USED = ("type", "role", "content", "id", "status", "phase")
+"""The last three belong to items of answers that come back; they say nothing to a model."""
+
+Messages = list[dict[str, Any]]
+
+
+def read_items(fields: Fields) -> Messages:
+    """A text counts as a message of the user; nothing is no message. Raises ``InvalidField``."""
+    given = fields.get("input", [])
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list):
+        raise InvalidField("input", f"'input' is {shown(given)}; it must be a text, or a list of items such as {ITEM}.")
+    return [_message(f"input[{number}]", item) for number, item in enumerate(given)]
+
+
+def _message(where: str, item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise InvalidField("input", f"{where} is {shown(item)}; it must be an item such as {ITEM}.")
+    if (kind := item.get("type", "message")) != "message":
+        raise UnsupportedField("input", f"{where} has the type {shown(kind)}; only messages are read here: {ITEM}.")
+    for name, value in item.items():
+        if name not in _USED and value not in (None, [], ""):
+            raise UnsupportedField(
+                "input", f"{where} has {name[:60]!r}, which is not supported; send 'type', 'role' and 'content'."
+            )
+    role, content = item.get("role"), item.get("content")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidField("input", f"{where} has the role {shown(role)}; it must be one of {', '.join(ROLES)}.")
+    if isinstance(content, list):
+        return {"role": ROLES[role], "content": [_part(where, part) for part in content]}
+    if not isinstance(content, str):
+        raise InvalidField("input", f"{where} has the content {shown(content)}; it must be a text or a list.")
+    return {"role": ROLES[role], "content": content}
+
+
+def _part(where: str, part: Any) -> dict[str, Any]:
+    match part:
+        case {"type": "input_text" | "output_text" | "text", "text": str(text)} | {
+            "type": "refusal",
+            "refusal": str(text),
+        }:
+            return {"type": "text", "text": text}
+        case {"type": "input_image", "image_url": str(url)}:
+            return {"type": "image_url", "image_url": {"url": url}}
+    raise InvalidField("input", f"{where} has the part {shown(part)}; it must be like {PARTS}.")
