@@ -13,6 +13,7 @@ from inference.api.routing import Application, http_routes, websocket_routes
 from inference.api.scope import is_below, path_of
 from inference.loops import run_here, run_on
 from inference.messaging.layer import configured
+from inference.pages.docs_page import DocsPage
 from inference.pages.front_page import FrontPage
 from inference.process import single, web
 from inference.server import hooks
@@ -32,7 +33,7 @@ class InferenceApplication:
         self._application = application
         self._prefix = prefix
         others = NotFoundConsumer.as_asgi() if prefix else application
-        self._http = complete_http(http_routes(others, {"/": FrontPage.as_asgi()}))
+        self._http = complete_http(http_routes(others, {"/": FrontPage.as_asgi(), "/docs": DocsPage.as_asgi()}))
         self._websocket = complete_websocket(websocket_routes())
         hooks.install(_start, _drain, prefix)
 

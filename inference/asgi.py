@@ -12,10 +12,10 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 def wrap(application: Application, prefix: str = "") -> Application:
     """Serve inference below ``prefix``, and ``application`` everywhere else.
 
-    Without a prefix, ours are ``/``, ``/ws/``, ``/health/…``, ``/metrics`` and the paths of the dialects; every other
-    HTTP request is for ``application``. The web process starts with the server: through Daphne's reactor, through
-    ASGI's lifespan where a server has one, and with the first connection wherever neither exists. ``application`` gets
-    the lifespan as well, if it has one.
+    Without a prefix, ours are ``/``, ``/ws/``, ``/health/…``, ``/metrics``, ``/openapi.json``, ``/docs`` and the paths
+    of the dialects; every other HTTP request is for ``application``. The web process starts with the server: through
+    Daphne's reactor, through ASGI's lifespan where a server has one, and with the first connection wherever neither
+    exists. ``application`` gets the lifespan as well, if it has one.
 
     Args:
         application: the project's complete ASGI application, of ``get_asgi_application()`` for example.

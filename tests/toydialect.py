@@ -3,12 +3,13 @@
 ``POST /toy/`` takes a text and answers in lines that begin with ``=``; a text that begins with ``?stream`` is answered
 with a line per token, two texts of it at once with ``?stream ?two``. Errors are lines that begin with ``!``.
 ``/toy/of/{pipeline}`` is the same for one pipeline, ``/toy/list`` and ``/toy/list/{pipeline}`` are resources, and
-``/toy/ws/`` has frames of ``<id> <text>``.
+``/toy/ws/`` has frames of ``<id> <text>``. Only pipelines that generate texts are documented.
 """
 
 from collections.abc import Iterable
 
 from inference.api.dialects.base import Cancel, Head, Headers, Rejected, Reply, Say, Start
+from inference.api.dialects.doc import Body, Doc
 from inference.errors import Cancelled, InferenceError, Malformed
 from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
@@ -16,9 +17,11 @@ from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served
+from inference.tasks.base import Task
 
 STREAM, TWO = "?stream ", "?two "
-TEXT: Headers = [(b"content-type", b"text/x-toy")]
+TYPE = "text/x-toy"
+TEXT: Headers = [(b"content-type", TYPE.encode())]
 
 
 def written(error: InferenceError) -> str:
@@ -81,6 +84,13 @@ class ToyEndpoint:
     def writer(self, context: RequestContext, query: Query) -> ToyWriter:
         return ToyWriter()
 
+    def doc(self, task: Task | None) -> Doc | None:
+        if task is not None and task.output != "text":
+            return None
+        return Doc(
+            summary="Play", bodies={"text/plain": Body({"type": "string"}, "Once")}, answers={TYPE: {"type": "string"}}
+        )
+
 
 class ToyList:
     methods = ("GET",)
@@ -91,6 +101,9 @@ class ToyList:
     def answer(self, head: Head, deployment: Deployment) -> Reply:
         names = [head.pipeline] if head.pipeline else deployment.catalog.names
         return Reply(200, [*TEXT], " ".join(names).encode())
+
+    def doc(self, task: Task | None) -> Doc:
+        return Doc(summary="Say the names", answers={TYPE: {"type": "string"}})
 
 
 def json_of(result: RequestResult) -> list[bytes]:
@@ -149,6 +162,7 @@ class ToyDialect:
     resources = (ToyList("/toy/list"), ToyList("/toy/list/{pipeline}"))
 
     def __init__(self) -> None:
+        self.error_schema = {"type": "string", "pattern": "^! "}
         self.sockets = {"/toy/ws/": ToySocket}
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:

@@ -8,6 +8,7 @@ from inference.api import health
 from inference.api.dialects import registry
 from inference.api.endpoint import EndpointConsumer
 from inference.api.http import SAFE_METHODS, UnknownPipelineConsumer
+from inference.api.openapi.consumer import OpenApi
 from inference.api.paths import PIPELINE, Paths, without_slash
 from inference.api.resource import ResourceConsumer
 from inference.api.scope import PIPELINES, path_of
@@ -22,6 +23,7 @@ MONITORING = {
     "/health/ready": health.Ready,
     "/info": health.Info,
     "/metrics": health.MetricsExport,
+    "/openapi.json": OpenApi,
 }
 OF_PIPELINE = ("/health", "/health/live", "/health/ready", "/info")
 """Those that are also below ``/pipelines/{name}``."""

@@ -32,7 +32,7 @@ OUTPUTS: Mapping[Output, Schema] = {
         "aggregator", answer=STRING, coordinates=items(items(WHOLE)), cells=items(STRING), aggregator=STRING
     ),
     "boxes": items(fields(score=NUMBER, label=STRING, box=_box)),
-    "masks": items(fields(score=one_of(NUMBER, {"type": "null"}), label=STRING, mask=BASE64)),
+    "masks": items(fields("score", score=NUMBER, label=STRING, mask=BASE64)),
     "depth": {"type": "object", "properties": {"depth": BASE64}},
     "media": {},
     "transcript": {

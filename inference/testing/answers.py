@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from inference import tasks
+from inference.errors import Invalid
 from inference.messaging.messages import Description
 from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING, Media
 
 Answer = Callable[[Any, dict[str, Any]], Any]
 WORD = "word"
 LABEL = "LABEL_0"
+CRITERIA = {"choice": "an object with an option for each answer", "score": "a list of levels"}
 
 
 def default_answer(description: Description) -> Answer:
@@ -91,7 +93,9 @@ def _decisions(given: dict[str, Any], parameters: dict[str, Any]) -> Any:
 def _decision(question: dict[str, Any]) -> Any:
     if question["type"] == "noul":
         return {"type": "noul", "noul": 1.0}
-    criteria = question["criteria"]
+    criteria, kind = question.get("criteria"), dict if question["type"] == "choice" else list
+    if not criteria or not isinstance(criteria, kind):
+        raise Invalid(f"A {question['type']} question needs criteria: {CRITERIA[question['type']]}.")
     options = list(criteria) if question["type"] == "choice" else [str(level) for level in range(len(criteria))]
     probabilities = {option: float(number == 0) for number, option in enumerate(options)}
     if question["type"] == "choice":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from inference.api.dialects.doc import Doc
 from inference.errors import InferenceError
 from inference.messaging.messages import Started, Token
 from inference.serving.context import RequestContext
@@ -14,6 +15,8 @@ from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult, Served
+from inference.tasks.base import Task
+from inference.tasks.schemas import Schema
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -104,6 +107,14 @@ class Endpoint(Protocol):
         """For a query with ``stream``, as it was read."""
         ...
 
+    def doc(self, task: Task | None) -> Doc | None:
+        """For the OpenAPI document; ``None`` if there is nothing for pipelines of this task.
+
+        Args:
+            task: ``None`` for what holds for pipelines of any task that it serves.
+        """
+        ...
+
 
 @runtime_checkable
 class ReadAside(Protocol):
@@ -130,6 +141,10 @@ class Resource(Protocol):
 
     def answer(self, head: Head, deployment: Deployment) -> Reply:
         """Raises an ``InferenceError``."""
+        ...
+
+    def doc(self, task: Task | None) -> Doc | None:
+        """As ``Endpoint.doc``."""
         ...
 
 
@@ -214,3 +229,8 @@ class Dialect(Protocol):
         ...
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply: ...
+
+    @property
+    def error_schema(self) -> Schema:
+        """Of the bodies of ``error``."""
+        ...

@@ -12,6 +12,8 @@ from inference.api.dialects.json_endpoint import json_headers, status_of
 from inference.api.dialects.rerank import RerankEndpoint
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
+from inference.tasks.outputs import STRING
+from inference.tasks.schemas import fields
 
 
 class CohereDialect:
@@ -20,6 +22,7 @@ class CohereDialect:
     endpoints: tuple[Endpoint, ...] = (RerankEndpoint("/v2/rerank", documents=False),)
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {}
+    error_schema = fields(id=STRING, message=STRING)
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         body = msgspec.json.encode({"id": context.id, "message": error.message})

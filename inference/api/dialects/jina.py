@@ -12,6 +12,8 @@ from inference.api.dialects.json_endpoint import json_headers, status_of
 from inference.api.dialects.rerank import RerankEndpoint
 from inference.errors import InferenceError
 from inference.serving.context import RequestContext
+from inference.tasks.outputs import STRING
+from inference.tasks.schemas import fields
 
 
 class JinaDialect:
@@ -20,6 +22,7 @@ class JinaDialect:
     endpoints: tuple[Endpoint, ...] = (RerankEndpoint("/v1/rerank", documents=True),)
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {}
+    error_schema = fields(detail=STRING)
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         body = msgspec.json.encode({"detail": error.message})

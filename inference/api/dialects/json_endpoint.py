@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from inference.api.dialects.base import Head, Headers, Writer
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.reading import DeadlineInHeader, decode_object
 from inference.errors import InferenceError, Invalid, Malformed, Overloaded
 from inference.messaging.messages import Description
@@ -62,6 +63,13 @@ class JsonEndpoint(DeadlineInHeader):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         raise NotImplementedError("no query of this endpoint streams")
+
+    def doc(self, task: Task | None) -> Doc | None:
+        return self.described() if task is None or self.serves(task) else None
+
+    def described(self) -> Doc:
+        """``json_docs`` has one for each of these endpoints."""
+        raise NotImplementedError
 
 
 def asked_pipeline(head: Head, model: Any, deployment: Deployment) -> str | None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from inference.api.dialects import json_docs
 from inference.api.dialects.base import Reply
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.json_endpoint import JsonEndpoint, given, json_headers, json_of, tokens_of
 from inference.errors import EmptyInput, Invalid
 from inference.messaging.messages import Description
@@ -90,6 +92,9 @@ class RerankEndpoint(JsonEndpoint):
             "meta": {"tokens": {"input_tokens": tokens}},
         }
         return Reply(200, json_headers(context), msgspec.json.encode(answer))
+
+    def described(self) -> Doc:
+        return json_docs.rank_documents(self)
 
 
 def _written(ranked: Ranked, texts: list[str] | None) -> dict[str, Any]:

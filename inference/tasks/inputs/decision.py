@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.errors import EmptyInput, Invalid
 from inference.tasks.inputs.base import InputForm, Model, check_characters, check_fields, part_of
-from inference.tasks.schemas import Schema, fields
+from inference.tasks.schemas import Schema, fields, items, one_of
 from inference.tasks.values import json_type
 
 QUESTION = '{"type": "noul", "instructions": "Is a refund requested?"}'
@@ -47,9 +47,15 @@ class DecisionInput(InputForm):
         return value
 
     def schema(self) -> Schema:
-        question = {"type": "object", "properties": {"type": {"enum": list(TYPES)}}, "required": ["type"]}
+        content = one_of({"type": "string"}, {"type": "object"}, {"type": "array"})
+        options = {"type": "object", "additionalProperties": one_of(content, {"type": "null"})}
+        question = one_of(
+            fields("instructions", type={"const": "choice"}, instructions=content, criteria=options),
+            fields("instructions", type={"const": "score"}, instructions=content, criteria=items(content, 1)),
+            fields("instructions", "criteria", type={"const": "noul"}, instructions=content, criteria=options),
+        )
         questions = {"type": "object", "additionalProperties": question, "maxProperties": MOST_QUESTIONS}
-        return fields(state={}, questions=questions)
+        return fields(state={}, questions=questions | {"minProperties": 1})
 
     def texts(self, value: Any) -> Sequence[str]:
         """None: a worker makes prompts of it."""

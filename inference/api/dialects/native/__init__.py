@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from inference.api.dialects.base import Endpoint, Reply, Resource, Socket
 from inference.api.dialects.native.answers import write_error, write_headers
+from inference.api.dialects.native.docs import ERROR
 from inference.api.dialects.native.frames import NativeSocket
 from inference.api.dialects.native.http import NativeEndpoint
 from inference.errors import InferenceError
@@ -21,6 +22,7 @@ class NativeDialect:
     endpoints: tuple[Endpoint, ...] = (NativeEndpoint(),)
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {"/ws/": NativeSocket}
+    error_schema = ERROR
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         times = Times(total_ms=context.elapsed_ms())

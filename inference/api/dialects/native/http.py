@@ -10,9 +10,11 @@ https://huggingface.co/docs/transformers/pipeline_webserver
 from urllib.parse import parse_qs
 
 from inference.api.dialects.base import Head, Reply, Writer
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.native.answers import as_it_is, write_details, write_headers, write_outcomes
 from inference.api.dialects.native.client_answers import client_shape
 from inference.api.dialects.native.client_requests import JAVASCRIPT, Client, adapt, read_client_query
+from inference.api.dialects.native.docs import describe
 from inference.api.dialects.native.event_stream import EventWriter
 from inference.api.dialects.native.requests import read_query
 from inference.api.dialects.reading import EXAMPLE, DeadlineInHeader, decode_object
@@ -22,6 +24,7 @@ from inference.serving.deployment import Deployment
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
+from inference.tasks.base import Task
 from inference.tasks.inputs.base import check_utf8
 from inference.tasks.media import Media
 
@@ -58,6 +61,9 @@ class NativeEndpoint(DeadlineInHeader):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return EventWriter(context)
+
+    def doc(self, task: Task | None) -> Doc:
+        return describe(task)
 
 
 def _preferences(head: Head) -> set[str]:

@@ -7,6 +7,7 @@ https://github.com/kserve/open-inference-protocol
 from collections.abc import Callable, Mapping
 
 from inference.api.dialects.base import Reply, Socket
+from inference.api.dialects.open_inference.docs import ERROR
 from inference.api.dialects.open_inference.http import ENDPOINTS
 from inference.api.dialects.open_inference.replies import write_error
 from inference.api.dialects.open_inference.resources import RESOURCES
@@ -20,6 +21,7 @@ class OpenInferenceDialect:
     endpoints = ENDPOINTS
     resources = RESOURCES
     sockets: Mapping[str, Callable[[], Socket]] = {}
+    error_schema = ERROR
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         return write_error(context, error)

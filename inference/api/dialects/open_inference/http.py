@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Endpoint, Head, Headers, Reply, Writer
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.open_inference import docs
 from inference.api.dialects.open_inference.adapting import Asked
 from inference.api.dialects.open_inference.elements import BYTES
 from inference.api.dialects.open_inference.generate import read_generate, text_of
@@ -20,6 +22,7 @@ from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
+from inference.tasks.base import Task
 
 
 class InferEndpoint(DeadlineInHeader):
@@ -39,6 +42,9 @@ class InferEndpoint(DeadlineInHeader):
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return EventWriter(context, query.state)
 
+    def doc(self, task: Task | None) -> Doc | None:
+        return docs.in_version(docs.infer(task, stream=self._stream), self.path)
+
     def _deadline_s(self, head: Head, deployment: Deployment) -> float | None:
         return self.deadline_s(head.header(self.deadline_header), deployment.conf.max_deadline_s)
 
@@ -52,6 +58,9 @@ class GenerateEndpoint(InferEndpoint):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return GenerateWriter(context, query.state)
+
+    def doc(self, task: Task | None) -> Doc | None:
+        return docs.in_version(docs.generate(task, stream=self._stream), self.path)
 
 
 class EventWriter:

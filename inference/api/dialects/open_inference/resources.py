@@ -8,11 +8,14 @@ import msgspec
 
 import inference
 from inference.api.dialects.base import Head, Reply, Resource
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.open_inference import docs
 from inference.api.dialects.open_inference.adapting import ONLY_VERSION, check_version
 from inference.api.dialects.open_inference.metadata import tensors_of
 from inference.errors import Invalid, NotFound
 from inference.serving.deployment import Deployment
 from inference.serving.pipeline_state import PipelineState
+from inference.tasks.base import Task
 
 NAME, PLATFORM = "django-inference-server", "transformers"
 EXTENSIONS = ("binary_tensor_data", "generate", "model_repository", "parameters")
@@ -28,11 +31,16 @@ class JsonResource:
     path: str
     make: Callable[[Head, Deployment], Answer]
     """Status and JSON value."""
+    told: Doc | None
+    """For the OpenAPI document."""
     methods: tuple[str, ...] = ("GET",)
 
     def answer(self, head: Head, deployment: Deployment) -> Reply:
         status, value = self.make(head, deployment)
         return Reply(status, [(b"content-type", b"application/json")], msgspec.json.encode(value))
+
+    def doc(self, task: Task | None) -> Doc | None:
+        return docs.in_version(self.told, self.path)
 
 
 def _server(head: Head, deployment: Deployment) -> Answer:
@@ -95,12 +103,15 @@ def _state(head: Head, deployment: Deployment) -> PipelineState:
 
 
 RESOURCES: tuple[Resource, ...] = (
-    JsonResource("/v2", _server),
-    JsonResource("/v2/health/live", _live),
-    JsonResource("/v2/health/ready", _ready),
-    *(JsonResource(path, _model) for path in (MODEL, VERSION)),
-    *(JsonResource(f"{path}/ready", _model_ready) for path in (MODEL, VERSION)),
-    *(JsonResource(f"{path}/{what}", _unserved) for path in (MODEL, VERSION) for what in ("config", "stats")),
-    JsonResource("/v2/repository/index", _index, ("GET", "POST")),
-    *(JsonResource(f"/v2/repository/models/{{pipeline}}/{verb}", _managed, ("POST",)) for verb in ("load", "unload")),
+    JsonResource("/v2", _server, docs.SERVER),
+    JsonResource("/v2/health/live", _live, docs.LIVE),
+    JsonResource("/v2/health/ready", _ready, docs.READY),
+    *(JsonResource(path, _model, docs.MODEL) for path in (MODEL, VERSION)),
+    *(JsonResource(f"{path}/ready", _model_ready, docs.MODEL_READY) for path in (MODEL, VERSION)),
+    *(JsonResource(f"{path}/{what}", _unserved, None) for path in (MODEL, VERSION) for what in ("config", "stats")),
+    JsonResource("/v2/repository/index", _index, docs.INDEX, ("GET", "POST")),
+    *(
+        JsonResource(f"/v2/repository/models/{{pipeline}}/{verb}", _managed, None, ("POST",))
+        for verb in ("load", "unload")
+    ),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from inference.api.dialects.base import Endpoint, Reply, Resource, Socket
 from inference.api.dialects.openai.chat import ChatCompletions
 from inference.api.dialects.openai.completions import Completions
+from inference.api.dialects.openai.docs import ERROR
 from inference.api.dialects.openai.embeddings import Embeddings
 from inference.api.dialects.openai.errors import write_error
 from inference.api.dialects.openai.models import ModelList, OneModel
@@ -38,6 +39,7 @@ class OpenAIDialect:
         OneModel("/v1/models/{owner}/{model}"),
     )
     sockets: Mapping[str, Callable[[], Socket]] = {Responses.path: ResponsesSocket}
+    error_schema = ERROR
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         return write_error(context, error)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from inference.api.dialects.base import Reply, Writer
-from inference.api.dialects.openai import answers, logprobs, structured
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.openai import answers, docs, logprobs, structured
 from inference.api.dialects.openai.chunks import ChunkWriter
 from inference.api.dialects.openai.errors import InvalidField
 from inference.api.dialects.openai.fields import Fields, check_only, read, read_flag, unsuited
@@ -76,6 +77,14 @@ class ChatCompletions(GeneratingEndpoint):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return ChatChunks(context, query.state)
+
+    def doc(self, task: Task | None) -> Doc | None:
+        if task is not None and (
+            task.output != "text" or not (task.input.chats or isinstance(task.input, ImageChatInput))
+        ):
+            return None
+        logprobs = {"logprobs": docs.FLAG, "top_logprobs": Whole(0, MOST_TOP_LOGPROBS).schema()}
+        return docs.chat(task, self.example, docs.schemas(self.fields, TOOLS | ONLY) | logprobs)
 
 
 def suited_chat(query: Query, description: Description, path: str, field: str) -> Query:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from inference.api.dialects.base import Reply, Writer
-from inference.api.dialects.openai import answers, logprobs
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.openai import answers, docs, logprobs
 from inference.api.dialects.openai.chunks import ChunkWriter
 from inference.api.dialects.openai.errors import InvalidField
 from inference.api.dialects.openai.fields import Fields, check_only, read, required, shown, unsuited
@@ -16,6 +17,7 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
+from inference.tasks.base import Task
 from inference.tasks.parameters import Whole
 
 MOST_LOGPROBS = 20
@@ -43,7 +45,7 @@ class Completions(GeneratingEndpoint):
 
     def suited(self, query: Query, description: Description) -> Query:
         task, asked = TASKS[description.task], query.state
-        if task.output != "text" or task.input.media or not task.input.plain:
+        if not _writes_on(task):
             raise unsuited(asked.pipeline, description, self.path, "that writes a text about a text")
         only_texts = all(isinstance(prompt, str) for prompt in query.inputs)
         if not (task.continues or only_texts):
@@ -69,6 +71,12 @@ class Completions(GeneratingEndpoint):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return CompletionChunks(context, query.state)
+
+    def doc(self, task: Task | None) -> Doc | None:
+        if task is not None and not _writes_on(task):
+            return None
+        logprobs = {"logprobs": Whole(0, MOST_LOGPROBS).schema()}
+        return docs.completion(task, self.example, docs.schemas(self.fields, ONLY) | logprobs)
 
 
 class CompletionChunks(ChunkWriter):
@@ -104,6 +112,10 @@ def read_prompts(prompt: Any) -> list[Any]:
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _writes_on(task: Task) -> bool:
+    return task.output == "text" and task.input.plain and not task.input.media
 
 
 def _check_echo(asked: Asked, *, continues: bool, only_texts: bool) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Head, Reply, Writer
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.json_endpoint import tokens_of
-from inference.api.dialects.openai import answers
+from inference.api.dialects.openai import answers, docs
 from inference.api.dialects.openai.errors import InvalidField
 from inference.api.dialects.openai.fields import Fields, check_known, read, read_fields, required, shown, unsuited
 from inference.api.dialects.openai.models import asked_pipeline
@@ -21,6 +22,7 @@ from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
 from inference.tasks.arrays import Array
+from inference.tasks.base import Task
 from inference.tasks.parameters import Choice
 
 PATH = "/v1/embeddings"
@@ -67,6 +69,9 @@ class Embeddings(DeadlineInHeader):
     def writer(self, context: RequestContext, query: Query) -> Writer:
         raise NotImplementedError("no query of this endpoint streams")
 
+    def doc(self, task: Task | None) -> Doc | None:
+        return docs.embeddings(task, EXAMPLE, _FORMAT) if task is None or _makes_vectors(task) else None
+
 
 def read_texts(given: Any) -> list[str]:
     """Raises ``InvalidField``."""
@@ -82,9 +87,13 @@ def read_texts(given: Any) -> list[str]:
     return texts
 
 
+def _makes_vectors(task: Task) -> bool:
+    return task.output == "vectors" and not task.input.media
+
+
 def _adapted(fields: Fields, pipeline: str, query: Query, description: Description) -> Query:
     task = TASKS[description.task]
-    if task.output != "vectors" or task.input.media:
+    if not _makes_vectors(task):
         raise unsuited(pipeline, description, PATH, "that makes vectors of texts")
     check_known(fields, (*_FIELDS, *task.parameters))
     given = {name: read(fields, name, known.kind) for name, known in task.parameters.items() if name in fields}

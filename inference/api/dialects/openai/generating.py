@@ -9,7 +9,7 @@ from inference.api.dialects.base import Head
 from inference.api.dialects.openai.errors import UnsupportedField
 from inference.api.dialects.openai.fields import Fields, check_known, read, read_fields, read_flag, read_include_usage
 from inference.api.dialects.openai.models import asked_pipeline
-from inference.api.dialects.openai.parameters import names_of, parameters_for, texts
+from inference.api.dialects.openai.parameters import MOST_CHOICES, names_of, parameters_for, texts
 from inference.api.dialects.reading import DeadlineInHeader
 from inference.messaging.messages import Description
 from inference.serving.deployment import Deployment
@@ -17,8 +17,6 @@ from inference.serving.query import Query
 from inference.tasks import TASKS
 from inference.tasks.base import Task
 from inference.tasks.parameters import Whole
-
-MOST_CHOICES = 128
 
 
 @dataclass(slots=True, kw_only=True)

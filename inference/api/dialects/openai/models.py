@@ -6,9 +6,12 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Head, Reply
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.openai import docs
 from inference.api.dialects.openai.errors import InvalidField, ModelNotFound
 from inference.catalog import PipelineSpec
 from inference.serving.deployment import Deployment
+from inference.tasks.base import Task
 from inference.tasks.values import json_type
 
 ANY = "dummy"
@@ -47,6 +50,9 @@ class ModelList:
         only = head.pipeline
         return _reply({"object": "list", "data": _cards(s for s in deployment.catalog if only in (None, s.name))})
 
+    def doc(self, task: Task | None) -> Doc:
+        return docs.MODELS
+
 
 class OneModel:
     """A pipeline by what ``model`` may be, which may have a slash in it."""
@@ -58,6 +64,9 @@ class OneModel:
 
     def answer(self, head: Head, deployment: Deployment) -> Reply:
         return _reply(_cards([asked_pipeline(head, "/".join(head.arguments.values()), deployment)])[0])
+
+    def doc(self, task: Task | None) -> Doc:
+        return docs.MODEL
 
 
 def _cards(specs: Iterable[PipelineSpec]) -> list[dict[str, Any]]:

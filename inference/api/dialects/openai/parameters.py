@@ -6,7 +6,9 @@ from inference.api.dialects.openai.errors import UnsupportedField
 from inference.api.dialects.openai.fields import Fields, checked
 from inference.tasks.base import Task
 from inference.tasks.parameters import Kind, Number, Whole
+from inference.tasks.schemas import TEXT, Schema, one_of
 
+MOST_CHOICES = 128
 GREEDY = 0.01
 """A temperature below it is none: the likeliest token is taken."""
 LEAST_TOP_P = 0.001
@@ -25,6 +27,16 @@ def names_of(task: Task) -> dict[str, str]:
     """The task's parameters by the fields that mean them."""
     names = {name: name for name in task.parameters if name not in _OF_OTHER_FIELDS}
     return names | (_LENGTHS if "max_new_tokens" in names else {})
+
+
+def field_schemas(task: Task) -> dict[str, Schema]:
+    """Of the fields that ``names_of`` has."""
+    schemas = {}
+    for name, parameter in names_of(task).items():
+        known = task.parameters[parameter]
+        schema = _KINDS.get(name, known.kind).schema()
+        schemas[name] = (one_of(TEXT, schema) if name == "stop" else schema) | {"description": known.meaning}
+    return schemas
 
 
 def parameters_for(task: Task, fields: Fields, top_logprobs: int | None) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from functools import partial
 from typing import Any
 
 from inference.api.dialects.base import Head, Reply, Writer
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.openai import audio_docs
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import (
     Fields,
@@ -66,6 +68,9 @@ class Speech(DeadlineInHeader):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         raise NotImplementedError("no query of this endpoint streams")
+
+    def doc(self, task: Task | None) -> Doc | None:
+        return audio_docs.speech(task, EXAMPLE, _ONLY) if task is None or task.output == "media" else None
 
 
 def _adapted(fields: Fields, pipeline: str, query: Query, description: Description) -> Query:

@@ -4,6 +4,8 @@ from functools import partial
 from typing import Literal
 
 from inference.api.dialects.base import Head, Reply, Writer
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.openai import audio_docs
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, check_known, check_only, checked, read, read_flag, unsuited
 from inference.api.dialects.openai.forms import FILE, plain, read_form
@@ -28,6 +30,7 @@ from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks import TASKS
 from inference.tasks.abilities import LANGUAGES, PHRASE_TIMES, WORD_TIMES
+from inference.tasks.base import Task
 from inference.tasks.media import Media
 from inference.tasks.parameters import Choice
 
@@ -86,6 +89,11 @@ class Transcriptions(DeadlineInHeader):
 
     def writer(self, context: RequestContext, query: Query) -> Writer:
         return TranscriptWriter(context)
+
+    def doc(self, task: Task | None) -> Doc | None:
+        if task is not None and task.output != "transcript":
+            return None
+        return audio_docs.transcription(task, FORMAT, _GRANULARITY, _NOT_TAKEN)
 
     def _adapted(self, fields: Fields, query: Query, description: Description) -> Query:
         task, asked = TASKS[description.task], query.state

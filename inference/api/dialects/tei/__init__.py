@@ -16,6 +16,8 @@ from inference.api.dialects.tei.rerank import Rerank
 from inference.api.dialects.tei.similarity import Similarity
 from inference.errors import EmptyInput, InferenceError, InferenceFailed, Overloaded
 from inference.serving.context import RequestContext
+from inference.tasks.outputs import STRING
+from inference.tasks.schemas import fields
 
 BACKEND_FAILED = 424
 
@@ -26,6 +28,7 @@ class TEIDialect:
     endpoints: tuple[Endpoint, ...] = (Embed(), Predict(), Similarity(), Rerank())
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {}
+    error_schema = fields(error=STRING, error_type=STRING)
 
     def error(self, context: RequestContext, error: InferenceError) -> Reply:
         status = BACKEND_FAILED if isinstance(error, InferenceFailed) else status_of(error)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from inference.api.dialects import json_docs
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.json_endpoint import given
 from inference.api.dialects.tei.endpoint import TRUNCATION, TEIEndpoint, truncation
 from inference.serving.query import Query
@@ -23,3 +25,6 @@ class Embed(TEIEndpoint):
         parameters = {"normalize": True} | given(fields, ("normalize", "dimensions", "prompt_name"))
         query = Query.of(fields["inputs"], parameters={"pooling": "auto"} | parameters | truncation(fields))
         return query.changed(many=True)
+
+    def described(self) -> Doc:
+        return json_docs.embed(self)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from inference.api.dialects import json_docs
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.tei.endpoint import TRUNCATION, TEIEndpoint, truncation
 from inference.errors import Invalid
 from inference.serving.query import Query
@@ -31,6 +33,9 @@ class Predict(TEIEndpoint):
         if isinstance(inputs, list) and any(isinstance(each, list) for each in inputs):
             return Query(inputs=[_read(each) for each in inputs], many=True, parameters=parameters)
         return Query(inputs=[_read(inputs)], many=False, parameters=parameters)
+
+    def described(self) -> Doc:
+        return json_docs.predict(self)
 
 
 def _read(given: Any) -> Any:

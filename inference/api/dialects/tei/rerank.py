@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from inference.api.dialects import json_docs
 from inference.api.dialects.base import Head, Reply
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.json_endpoint import given
 from inference.api.dialects.rerank import RerankEndpoint
 from inference.api.dialects.tei.endpoint import TRUNCATION, TEIEndpoint, truncation
@@ -41,3 +43,6 @@ class Rerank(TEIEndpoint):
         if result.query.state is not None:
             return self._of_documents.reply(context, result)
         return super().reply(context, result)
+
+    def described(self) -> Doc:
+        return json_docs.rank_texts(self)

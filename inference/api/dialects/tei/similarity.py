@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from inference.api.dialects import json_docs
+from inference.api.dialects.doc import Doc
 from inference.api.dialects.tei.endpoint import TEIEndpoint, truncation
 from inference.serving.query import Query
 from inference.tasks.base import Task
@@ -22,3 +24,6 @@ class Similarity(TEIEndpoint):
         if isinstance(parameters, dict):
             parameters = parameters | truncation(parameters)
         return Query(inputs=[fields["inputs"]], many=False, parameters=parameters)
+
+    def described(self) -> Doc:
+        return json_docs.similarity(self)
