@@ -34,7 +34,8 @@ RECORDING, OTHER = sound(1.0), sound(1.3, pitch=0.2, kind="FLAC")
 IMAGE = base64.b64decode(EXAMPLE_IMAGE)
 LONG = base64.b64encode(sound(9.0, pitch=0.4)).decode()
 FORMATS = "WAV, FLAC, Ogg or MP3"
-GREEDY = {"num_beams": 1}
+GREEDY: dict[str, Any] = {"num_beams": 1}
+OF_WORDS: dict[str, Any] = {"timestamp_granularities[]": "word"}
 
 
 def in_base64(data: bytes) -> str:
@@ -341,7 +342,7 @@ def test_transcripts_for_openai_are_those_of_the_pipelines(http: httpx.Client, a
     detected = transcribe(http, model="speech", response_format="verbose_json")["language"]
     assert transcribe(http, model="speech", language=detected)["text"] == spoken["text"].lstrip()
     words = ask(http, "letters", given, return_timestamps="word")["chunks"]
-    told = transcribe(http, model="letters", response_format="verbose_json", **{"timestamp_granularities[]": "word"})
+    told = transcribe(http, model="letters", response_format="verbose_json", **OF_WORDS)
     assert [(each["word"], each["end"]) for each in told["words"]] == [(w["text"], w["timestamp"][1]) for w in words]
     assert told["language"] == ""
     assert transcribe(http, model="letters", response_format="vtt").startswith("WEBVTT\n\n00:00:00.")

@@ -44,6 +44,8 @@ _FIELDS: Mapping[str, Schema] = {
 _COMMON = {"id": STRING, "object": STRING, "created": WHOLE, "model": STRING, "system_fingerprint": STRING}
 _USAGE = fields(prompt_tokens=WHOLE, completion_tokens=WHOLE, total_tokens=WHOLE)
 _OF_CHOICE = {"index": WHOLE, "logprobs": {}, "finish_reason": one_of(STRING, NULL)}
+_OF_RESPONSE = {"id": STRING, "object": {"const": "response"}, "status": STRING, "output": items({"type": "object"})}
+_RESPONSE = {"type": "object", "properties": _OF_RESPONSE, "required": [*_OF_RESPONSE]}
 _CARD = fields(id=STRING, object={"const": "model"}, created=WHOLE, owned_by=STRING)
 
 MODELS = Doc(summary="The pipelines", answers={JSON: fields(object={"const": "list"}, data=items(_CARD))})
@@ -63,6 +65,18 @@ def chat(task: Task | None, example: str, schemas: dict[str, Schema]) -> Doc:
 
 def completion(task: Task | None, example: str, schemas: dict[str, Schema]) -> Doc:
     return _generated("Continue a text", task, example, schemas, text=STRING)
+
+
+def response(task: Task | None, example: str, schemas: dict[str, Schema]) -> Doc:
+    for each in tasks_of(task, "text"):
+        schemas = schemas | field_schemas(each)
+    return Doc(
+        summary="Answer, as Open Responses has it",
+        description="Over a WebSocket at the same path, responses are kept for as long as it is open.",
+        bodies={JSON: _body(example, schemas)},
+        answers={JSON: _RESPONSE, EVENTS: fields("event", data=STRING, event=STRING)},
+        pipeline_field="model",
+    )
 
 
 def embeddings(task: Task | None, example: str, encoding_format: Choice) -> Doc:

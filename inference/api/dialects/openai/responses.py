@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Head, Reply
-from inference.api.dialects.openai import answers
+from inference.api.dialects.doc import Doc
+from inference.api.dialects.openai import answers, docs
 from inference.api.dialects.openai.chat import MOST_TOP_LOGPROBS, suited_chat
 from inference.api.dialects.openai.chunks import END, stream_headers
 from inference.api.dialects.openai.errors import InvalidField, PreviousResponseNotFound
@@ -23,6 +24,7 @@ from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
+from inference.tasks.base import Task
 from inference.tasks.parameters import Whole
 
 LOGPROBS = "message.output_text.logprobs"
@@ -88,6 +90,11 @@ class Responses(GeneratingEndpoint):
 
     def writer(self, context: RequestContext, query: Query) -> "ResponseWriter":
         return ResponseWriter(context, query.state)
+
+    def doc(self, task: Task | None) -> Doc | None:
+        if task is not None and not (task.output == "text" and task.input.chats):
+            return None
+        return docs.response(task, self.example, docs.schemas(self.fields, TOOLS | ONLY))
 
 
 def _instructions(fields: Fields) -> Messages:

@@ -16,7 +16,9 @@ CONTEXT = RequestContext(transport="http", id="r1")
 
 def reply(*generations: Generation | None, stop: list[str] | None = None) -> Any:
     """Of a chat with as many choices."""
-    asked = Asked(pipeline="chat", stop=stop or [], include_usage=False, top_logprobs=None, echo=False, version="v1")
+    asked = Asked(
+        fields={}, pipeline="chat", stop=stop or [], include_usage=False, top_logprobs=None, echo=False, version="v1"
+    )
     output = json.dumps([{"generated_text": "once upon"}]).encode()
     result = RequestResult(
         query=Query(inputs=[[]], many=False, choices=len(generations), state=asked),
