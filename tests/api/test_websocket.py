@@ -72,7 +72,7 @@ class SlowService(Service):
 
     async def answer(self, context: RequestContext, read: Callable[[], Query], *_: Any) -> RequestResult:
         read()
-        for _ in range(5):
+        for _turn in range(5):
             await asyncio.sleep(0)
         return make_result(QUERY, [b"1"])
 

@@ -83,6 +83,10 @@ def test_fields_mean_parameters(ask: Ask, fields: dict[str, Any], parameters: di
         ({"include": LOGPROBS}, "include", f"'include' is '{LOGPROBS}'; it must be a list such as"),
         ({"metadata": {"a": 1}}, "metadata", "'metadata' is {'a': 1}; it must be an object with texts."),
         ({"user": 1}, "user", "'user' is 1; it must be a text."),
+        ({"text": 1}, "text", "'text' is 1; it must be like"),
+        ({"text": {"format": "json"}}, "text.format", "'text.format' is 'json'; it must be like"),
+        ({"text": {"format": {"type": "json_schema"}}}, "text.format", "'text.format' is {'type': 'json_schema'"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format", "'text.format' is {'type': 'xml'}; it must be like"),
     ],
 )
 def test_a_refusal_names_the_field_and_what_would_be_right(ask: Ask, fields: dict[str, Any], param: str, sentence: str):
@@ -97,7 +101,7 @@ def test_a_refusal_names_the_field_and_what_would_be_right(ask: Ask, fields: dic
     [
         {"tools": [{"type": "function"}]},
         {"tool_choice": "required"},
-        {"text": {"format": {"type": "json_object"}}},
+        {"text": {"verbosity": "low"}},
         {"reasoning": {"effort": "low"}},
         {"truncation": "auto"},
         {"background": True},
@@ -113,6 +117,16 @@ def test_what_would_change_the_answer_and_is_not_supported_is_refused(ask: Ask, 
     with pytest.raises(UnsupportedField) as refused:
         ask(**fields)
     assert refused.value.param in fields
+
+
+def test_a_format_is_a_grammar_and_is_told(ask: Ask):
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    query = ask(text={"format": {"type": "json_schema", "name": "n", "schema": schema, "strict": True}})
+    assert query.parameters["grammar"] == {"type": "json", "value": schema}
+    result = make_result(query, [b'[{"generated_text": "{}"}]'], description=DESCRIPTION)
+    told = json.loads(Responses().reply(CONTEXT, result).body)["text"]["format"]
+    assert told == {"type": "json_schema", "name": "n", "description": None, "schema": schema, "strict": True}
+    assert ask(text={"format": {"type": "json_object"}}).parameters["grammar"] == {"type": "json_object"}
 
 
 def test_no_response_is_kept_over_http(ask: Ask):
