@@ -1,7 +1,8 @@
 """The WebSocket consumer with a dialect that fails."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from inference import conf
@@ -28,7 +29,7 @@ class FailingWriter:
 
 
 class FailingSocket:
-    def receive(self, frame: str, longest_s: float) -> Start:
+    def receive(self, frame: str, deployment: Any, pipeline: str | None) -> Start:
         return Start(frame, lambda: QUERY)
 
     def writer(self, client_id: str, context: RequestContext) -> FailingWriter:
@@ -47,6 +48,53 @@ class Service:
 
     async def answer(self, *_: Any) -> RequestResult:
         return make_result(QUERY, [b"1"])
+
+
+class LaneSocket(FailingSocket):
+    """A frame is the name of a lane, and a number."""
+
+    def __init__(self, course: list[str]) -> None:
+        self._course = course
+
+    def receive(self, frame: str, deployment: Any, pipeline: str | None) -> Start:
+        def read() -> Query:
+            self._course.append(f"{frame} read")
+            return QUERY
+
+        return Start(frame, read, lane=frame[0])
+
+    def writer(self, client_id: str, context: RequestContext) -> Any:
+        return SimpleNamespace(end=lambda result: [client_id], error=lambda error: error.code)
+
+
+class SlowService(Service):
+    """Answers after a few turns of the loop."""
+
+    async def answer(self, context: RequestContext, read: Callable[[], Query], *_: Any) -> RequestResult:
+        read()
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        return make_result(QUERY, [b"1"])
+
+
+async def test_requests_of_a_lane_are_read_and_answered_one_after_the_other(settings: Any):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    course: list[str] = []
+    events, sent = asyncio.Queue[dict[str, Any]](), asyncio.Queue[dict[str, Any]]()
+    scope = {"type": "websocket", "headers": [(b"host", b"localhost")], "service": SlowService()}
+    consumer: Any = SocketConsumer.as_asgi(make_socket=lambda: LaneSocket(course))
+    serving = asyncio.ensure_future(consumer(scope, events.get, sent.put))
+    events.put_nowait({"type": "websocket.connect"})
+    assert (await sent.get())["type"] == "websocket.accept"
+    frames = ["a1", "a2", "b1", "a3"]
+    for frame in frames:
+        events.put_nowait({"type": "websocket.receive", "text": frame})
+    for _ in frames:
+        course.append((await sent.get())["text"])
+    assert [step for step in course if step.startswith("a")] == ["a1 read", "a1", "a2 read", "a2", "a3 read", "a3"]
+    assert course.index("b1 read") < course.index("a1")
+    events.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    await serving
 
 
 async def test_a_request_whose_last_frame_cannot_be_written_ends_in_an_error(settings: Any, caplog: Any):

@@ -1,4 +1,4 @@
-"""``PYTHON tests/clients/responses.py PIPELINE URL``: responses by OpenAI's client, also over the WebSocket.
+"""``python -m tests.clients responses.py``: responses by OpenAI's client, also over the WebSocket.
 
 The pipeline's model has a chat template. PYTHON has openai[realtime] 3.57.0, which comes with websockets.
 """
@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 from openai.lib.responses_websocket import ResponsesWebSocketLimits, ResponsesWebSocketSession
+from pydantic import BaseModel
 
-PIPELINE, URL = sys.argv[1:]
+PIPELINE, URL = "chat", sys.argv[-1]
 BASES = (f"{URL}/v1", f"{URL}/pipelines/{PIPELINE}/v1")
 GREEDY: dict[str, Any] = {"model": PIPELINE, "temperature": 0, "max_output_tokens": 8}
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
@@ -63,6 +64,18 @@ def streamed(base: str) -> None:
     with client.responses.stream(input="once upon a time", include=LOGPROBS, **GREEDY) as stream:
         deltas = joined(stream)
     assert deltas == expected
+
+
+def structured(base: str) -> None:
+    class Boat(BaseModel):
+        kind: Literal["raft", "ferry"]
+        large: bool
+
+    how: Any = {"model": PIPELINE, "input": "a boat", "text_format": Boat}
+    told = strict(base).responses.parse(**how)
+    assert isinstance(told.output_parsed, Boat)
+    with strict(base).responses.stream(**how) as stream:
+        assert isinstance(stream.get_final_response().output_parsed, Boat)
 
 
 def joined(events: Iterable[Any]) -> str:
@@ -154,6 +167,6 @@ async def at_once() -> None:
 
 
 for base in BASES:
-    for check in (whole, streamed, refusals, socket, lanes):
+    for check in (whole, streamed, structured, refusals, socket, lanes):
         check(base)
 asyncio.run(at_once())

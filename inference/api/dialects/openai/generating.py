@@ -1,7 +1,7 @@
 """What chats and completions ask alike of a pipeline that generates texts."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ class Asked:
     """What the answer to a request depends on: the ``state`` of its query."""
 
     pipeline: str
-    fields: Fields
+    fields: Fields = field(default_factory=dict)
     """Those that were given."""
     stop: list[str]
     """The text ends before one of these."""

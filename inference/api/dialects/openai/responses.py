@@ -14,7 +14,7 @@ from inference.api.dialects.openai.errors import InvalidField, PreviousResponseN
 from inference.api.dialects.openai.fields import Fields, check_only, read, shown
 from inference.api.dialects.openai.generating import Asked, GeneratingEndpoint
 from inference.api.dialects.openai.responses_events import Event, ResponseEvents
-from inference.api.dialects.openai.responses_fields import ECHOED, ONLY, TOOLS, check_echoed
+from inference.api.dialects.openai.responses_fields import ECHOED, ONLY, TOOLS, check_echoed, format_parameters
 from inference.api.dialects.openai.responses_items import EXAMPLE, Messages, read_items
 from inference.api.dialects.openai.responses_resource import item, part, resource, used
 from inference.errors import InferenceError
@@ -25,6 +25,7 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks.base import Task
+from inference.tasks.inputs import ImageChatInput
 from inference.tasks.parameters import Whole
 
 LOGPROBS = "message.output_text.logprobs"
@@ -42,7 +43,7 @@ class Responses(GeneratingEndpoint):
     example = EXAMPLE
     fields = (
         *("input", "model", "instructions", "stream", "stream_options", "include", "top_logprobs"),
-        *("previous_response_id", *ECHOED, *TOOLS, *ONLY),
+        *("previous_response_id", *ECHOED, *TOOLS, *ONLY, "text"),
     )
 
     def __init__(self, before: Sequence[dict[str, Any]] | None = None) -> None:
@@ -81,6 +82,9 @@ class Responses(GeneratingEndpoint):
     def suited(self, query: Query, description: Description) -> Query:
         return suited_chat(query, description, self.path, "input")
 
+    def more_parameters(self, fields: Fields, task: Task) -> dict[str, Any]:
+        return format_parameters(fields, task)
+
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         asked: Asked = result.query.state
         (choice,) = answers.choices(result, asked)
@@ -92,7 +96,9 @@ class Responses(GeneratingEndpoint):
         return ResponseWriter(context, query.state)
 
     def doc(self, task: Task | None) -> Doc | None:
-        if task is not None and not (task.output == "text" and task.input.chats):
+        if task is not None and (
+            task.output != "text" or not (task.input.chats or isinstance(task.input, ImageChatInput))
+        ):
             return None
         return docs.response(task, self.example, docs.schemas(self.fields, TOOLS | ONLY))
 

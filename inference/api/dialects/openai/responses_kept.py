@@ -38,6 +38,10 @@ class KeptConversations:
             _, oldest = self._kept.popitem(last=False)
             self._size -= oldest.size
 
+    def drop(self, response_id: Any) -> None:
+        if isinstance(response_id, str) and (dropped := self._kept.pop(response_id, None)) is not None:
+            self._size -= dropped.size
+
     def before(self, response_id: Any) -> Conversation:
         """What ``previous_response_id`` means; nothing for ``None``. Raises ``InvalidField``."""
         if response_id is None:

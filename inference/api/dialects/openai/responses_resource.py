@@ -8,6 +8,7 @@ import msgspec
 
 from inference.api.dialects.openai import answers, logprobs
 from inference.api.dialects.openai.generating import Asked
+from inference.api.dialects.openai.responses_fields import told_format
 from inference.api.dialects.openai.until_stop import Placed
 from inference.serving.context import RequestContext
 from inference.serving.result import RequestResult
@@ -34,7 +35,7 @@ def resource(context: RequestContext, asked: Asked, status: str, **fields: Any) 
         "tool_choice": given.get("tool_choice", "auto"),
         "parallel_tool_calls": given.get("parallel_tool_calls", True),
         "truncation": "disabled",
-        "text": {"format": {"type": "text"}},
+        "text": {"format": told_format(given)},
         "reasoning": None,
         "temperature": given.get("temperature", 1.0),
         "top_p": given.get("top_p", 1.0),

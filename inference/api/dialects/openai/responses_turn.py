@@ -63,6 +63,8 @@ class Turn:
         return msgspec.json.encode(named).decode()
 
     def error_frame(self, error: InferenceError) -> str:
+        """After it, the response before this one cannot be continued any more: the specification asks for that."""
+        self._kept.drop(self._fields.get("previous_response_id"))
         fields = error_fields(error)["error"]
         if error.retry_after_s is not None:
             fields["headers"] = {"retry-after": str(error.retry_after_s)}
@@ -87,7 +89,7 @@ def _whole_if_need_be(adapt: Any, query: Query, description: Description) -> Que
 
 
 class TurnWriter:
-    """Exactly one of its frames ends the turn: a completed, incomplete or failed response, or an error before one."""
+    """Exactly one of its frames ends the turn: a completed or incomplete response, or an error."""
 
     def __init__(self, turn: Turn, context: RequestContext) -> None:
         self._turn = turn
@@ -112,7 +114,7 @@ class TurnWriter:
         return frames
 
     def error(self, error: InferenceError) -> str:
-        return self._turn.error_frame(error) if self._events is None else self._turn.frame(self._events.failed(error))
+        return self._turn.error_frame(error)
 
     def cancelled(self, query: Query | None, generation: GenerationResult | None) -> str:
         return self.error(Cancelled("The connection was closed."))

@@ -1,4 +1,4 @@
-"""``response_format``: the grammar that an answer follows."""
+"""``response_format``, and the format of a response's ``text``: the grammar that an answer follows."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ FIELD, PARAMETER = "response_format", "grammar"
 EXAMPLE = '{"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}'
 
 
-def read_format(fields: Fields, task: Task) -> dict[str, Any]:
-    """The parameter that it means, if it means one.
+def read_format(fields: Fields, task: Task, field: str = FIELD, example: str = EXAMPLE) -> dict[str, Any]:
+    """The parameter that the field means, if it means one.
 
     ``huggingface_hub`` and text-generation-inference have the schema in ``value``, other servers in ``schema``.
 
     Raises:
-        InvalidField: not like ``EXAMPLE``, or beyond the bounds of the parameter.
+        InvalidField: not like ``example``, or beyond the bounds of the parameter.
         UnsupportedField: texts of this task follow no grammar.
     """
-    given = fields.get(FIELD)
+    given = fields.get(field)
     match given:
         case None | {"type": "text"}:
             return {}
@@ -35,11 +35,11 @@ def read_format(fields: Fields, task: Task) -> dict[str, Any]:
             grammar = {"type": "regex", "value": expression}
         case _:
             raise InvalidField(
-                FIELD, f'\'{FIELD}\' is {shown(given)}; it must be like {EXAMPLE} or {{"type": "json_object"}}.'
+                field, f'\'{field}\' is {shown(given)}; it must be like {example} or {{"type": "json_object"}}.'
             )
     if PARAMETER not in task.parameters:
-        raise UnsupportedField(FIELD, f"'{FIELD}' is not supported for {task.name}; leave it out.")
+        raise UnsupportedField(field, f"'{field}' is not supported for {task.name}; leave it out.")
     kind = task.parameters[PARAMETER].kind
     if not kind.accepts(grammar):
-        raise InvalidField(FIELD, f"'{FIELD}' is {shown(given)}; it must make {kind}.")
+        raise InvalidField(field, f"'{field}' is {shown(given)}; it must make {kind}.")
     return {PARAMETER: grammar}
