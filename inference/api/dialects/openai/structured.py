@@ -37,9 +37,14 @@ def read_format(fields: Fields, task: Task) -> dict[str, Any]:
             raise InvalidField(
                 FIELD, f'\'{FIELD}\' is {shown(given)}; it must be like {EXAMPLE} or {{"type": "json_object"}}.'
             )
+    return as_parameter(FIELD, grammar, task)
+
+
+def as_parameter(field: str, grammar: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Raises ``InvalidField``; ``UnsupportedField`` where texts of the task follow no grammar."""
     if PARAMETER not in task.parameters:
-        raise UnsupportedField(FIELD, f"'{FIELD}' is not supported for {task.name}; leave it out.")
+        raise UnsupportedField(field, f"'{field}' is not supported for {task.name}; leave it out.")
     kind = task.parameters[PARAMETER].kind
     if not kind.accepts(grammar):
-        raise InvalidField(FIELD, f"'{FIELD}' is {shown(given)}; it must make {kind}.")
+        raise InvalidField(field, f"'{field}' means {shown(grammar)}; it must be {kind}.")
     return {PARAMETER: grammar}
