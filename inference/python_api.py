@@ -83,7 +83,7 @@ async def stream(
         with suppress(RuntimeError):  # the caller's loop is closed
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-    work = _generate(process.service, put, _query(inputs, parameters, deadline_s, pipeline, stream=True))
+    work = _generate(process.service, put, lambda: _query(inputs, parameters, deadline_s, pipeline, stream=True))
     working = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
     try:
         while (piece := await pieces.get()) is not None:
@@ -105,10 +105,10 @@ class _Pieces(Progress):
         self._put(token.text)
 
 
-async def _generate(service: Service, put: Callable[[str | None], None], query: Query) -> None:
+async def _generate(service: Service, put: Callable[[str | None], None], read: Callable[[], Query]) -> None:
     """Put all texts, and ``None`` at the end, also after an error."""
     try:
-        result = await service.answer(_context(), lambda: query, _Pieces(put))
+        result = await service.answer(_context(), read, _Pieces(put))
         if result.generation is not None:
             put(result.generation.tokens[-1].text)
     finally:

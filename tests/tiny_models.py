@@ -18,7 +18,10 @@ LONGEST = 48
 """Tokens that the models take."""
 POISON = "zebra"
 """A word that ``poisonable`` models fail on: its token has no embedding."""
-CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+CHAT_TEMPLATE = (
+    "{% if tools %}{{ tools | tojson }}\n{% endif %}"
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+)
 SHAPE = {
     "hidden_size": 24,
     "intermediate_size": 32,

@@ -64,7 +64,7 @@ class Grammar:
     def _is_bounded(self, schema: dict[str, Any]) -> bool:
         characters = conditions = 0
         multiple = parts = 1
-        for values, (level, value) in enumerate(_walk(schema), start=1):
+        for values, (level, value) in enumerate(walk(schema), start=1):
             if isinstance(value, str):
                 characters += len(value)
             elif isinstance(value, dict):
@@ -78,7 +78,7 @@ class Grammar:
                 or level > self.deepest
                 or conditions > self.most_conditions
                 or multiple * parts > self.largest_multiple
-                or not _is_sendable(value)
+                or not is_sendable(value)
             ):
                 return False
         return True
@@ -94,7 +94,7 @@ def schema_of(grammar: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _walk(value: Any) -> Iterator[tuple[int, Any]]:
+def walk(value: Any) -> Iterator[tuple[int, Any]]:
     """Each value with its depth, without recursion, as nobody has counted the levels yet."""
     waiting = [(0, value)]
     while waiting:
@@ -116,7 +116,8 @@ def _multiple(number: Any) -> Fraction:
     return Fraction(repr(number))
 
 
-def _is_sendable(value: Any) -> bool:
+def is_sendable(value: Any) -> bool:
+    """Whether it can be put into a message, and read from it as it is."""
     if isinstance(value, str):
         return is_encodable(value)
     if isinstance(value, dict):

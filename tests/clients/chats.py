@@ -12,7 +12,7 @@ from typing import Any, Literal
 from huggingface_hub import InferenceClient
 from langchain_openai import ChatOpenAI
 from langchain_openai import OpenAI as LangChainCompletions
-from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI, pydantic_function_tool
 from pydantic import BaseModel
 
 PIPELINE, URL = "chat", sys.argv[-1]
@@ -99,6 +99,27 @@ def structured_of_openai() -> None:
     )
 
 
+def tools_of_openai() -> None:
+    client = OpenAI(base_url=V1, api_key="any", max_retries=0, _strict_response_validation=True)
+    tool = pydantic_function_tool(City)
+    how: dict[str, Any] = {"model": PIPELINE, "max_tokens": 200, "seed": 1, "tools": [tool]}
+    for choice in ("required", {"type": "function", "function": {"name": "City"}}):
+        whole = client.chat.completions.parse(messages=CHAT, tool_choice=choice, **how).choices[0]
+        assert (whole.finish_reason, whole.message.content) == ("tool_calls", None)
+        (call,) = whole.message.tool_calls
+        assert isinstance(call.function.parsed_arguments, City)
+        with client.chat.completions.stream(messages=CHAT, tool_choice=choice, **how) as stream:
+            streamed = stream.get_final_completion().choices[0]
+        assert streamed.message.tool_calls[0].function.arguments == call.function.arguments
+    answer = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+    assert client.chat.completions.create(messages=[*CHAT, whole.message, answer], **how).choices
+    bound = ChatOpenAI(base_url=V1, api_key="any", model=PIPELINE, seed=1).bind_tools([City], tool_choice="any")
+    assert bound.invoke("a city").tool_calls[0]["name"] == "City"
+    hub = InferenceClient(base_url=URL)
+    called = hub.chat_completion(CHAT, tools=[tool], tool_choice="required", max_tokens=200, seed=1).choices[0]
+    assert called.message.tool_calls[0].function.name == "City"
+
+
 def refusals_of_openai() -> None:
     client = OpenAI(base_url=V1, api_key="any")
     ask = partial(client.chat.completions.create, **GREEDY)
@@ -138,6 +159,14 @@ def hub() -> None:
         assert joined(client.chat_completion(CHAT, stream=True, **how)) == whole.choices[0].message.content
 
 
-for check in (chats_of_openai, completions_of_openai, structured_of_openai, refusals_of_openai, langchain, hub):
+for check in (
+    chats_of_openai,
+    completions_of_openai,
+    structured_of_openai,
+    tools_of_openai,
+    refusals_of_openai,
+    langchain,
+    hub,
+):
     check()
 asyncio.run(openai_async())

@@ -342,7 +342,7 @@ def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client, method: str, 
     assert reply.headers["allow"] == allow
 
 
-@pytest.mark.parametrize("path", ["/predict", "/ws", "/ws/", "/health//", "/%00", "/..%2fetc/passwd"])
+@pytest.mark.parametrize("path", ["/predictions", "/ws", "/ws/", "/health//", "/%00", "/..%2fetc/passwd"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_paths(http: httpx.Client, method: str, path: str) -> None:
     reply = http.request(method, path)

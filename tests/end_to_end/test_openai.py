@@ -192,6 +192,27 @@ def test_an_answer_follows_its_schema(http: httpx.Client):
     jsonschema.validate(json.loads(native_answer["generated_text"]), schema)
 
 
+def test_a_tool_that_must_be_called_is(http: httpx.Client):
+    parameters = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "weather", "description": "now", "parameters": parameters}}
+    how: dict[str, Any] = {"tools": [tool], "tool_choice": "required", "temperature": 1, "seed": 3, "max_tokens": 300}
+
+    (choice,) = chat(http, **how)["choices"]
+    lines = http.post("/v1/chat/completions", json={"messages": CHAT, "stream": True} | how).text.splitlines()
+
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", None)
+    (call,) = choice["message"]["tool_calls"]
+    assert (call["type"], call["function"]["name"]) == ("function", "weather")
+    assert json.loads(call["function"]["arguments"])["city"] in ("Oslo", "Rome")
+    pieces = [json.loads(line[6:])["choices"][0] for line in lines if line.startswith("data: {")]
+    assert [piece["finish_reason"] for piece in pieces][-1] == "tool_calls"
+    (streamed,) = (piece["delta"]["tool_calls"][0] for piece in pieces if "tool_calls" in piece["delta"])
+    assert streamed["function"] == call["function"]
+    answered = [*CHAT, choice["message"], {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]
+    more = ask(http, "/v1/chat/completions", messages=answered, tools=[tool], max_tokens=5)
+    assert more["usage"]["prompt_tokens"] > chat(http, tools=[tool], max_tokens=5)["usage"]["prompt_tokens"]
+
+
 @pytest.mark.parametrize("prefix", ["", "/pipelines/default"])
 def test_models_are_the_pipelines(http: httpx.Client, prefix: str):
     (card,) = http.get(f"{prefix}/v1/models").json()["data"]
@@ -212,7 +233,7 @@ def test_models_are_the_pipelines(http: httpx.Client, prefix: str):
             {"messages": CHAT, "tools": [{}]},
             400,
             "tools",
-            "'tools' is not supported here unless it is []",
+            "tools[0] is {}; it must be like",
         ),
         ("completions", {"prompt": " "}, 400, None, "The input is empty"),
         ("completions", {"prompt": "a", "max_tokens": 0}, 400, "max_tokens", "a whole number from 1 to 4096"),

@@ -133,6 +133,8 @@ class UnbatchedTextGeneration(Unbatched):
             return super()._tokens(given)
         if (tokens := token_ids(given)) is not None:
             return tokens
+        if isinstance(given, dict):
+            raise Invalid("This model generates texts as a whole, which cannot call tools; leave tools out.")
         try:
             chat: list[int] = self._tokenizer.apply_chat_template(given, return_dict=True)["input_ids"]
         except TemplateError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.errors import EmptyInput, Invalid
+from inference.tasks.inputs import tool_chat
 from inference.tasks.inputs.base import InputForm, Model, check_characters, check_fields, check_text, part_of
 from inference.tasks.schemas import TEXT, Schema, fields, items, one_of, text_schema
 from inference.tasks.values import json_type
@@ -26,12 +27,12 @@ def is_chat(value: Any) -> bool:
 
 def token_ids(value: Any) -> list[int] | None:
     """Of a valid input such as ``TOKENISED``; ``None`` for all others."""
-    return value["token_ids"] if isinstance(value, dict) else None
+    return value.get("token_ids") if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
 class ChatOrTextInput(InputForm):
-    """A text, or a list of messages such as ``MESSAGE``, or an object such as ``TOKENISED``.
+    """A text, or a list of messages such as ``MESSAGE``, or an object such as ``TOKENISED``; or a chat with tools.
 
     Of token ids, the model reads just these, without special ones before them. The prompt in an answer is their text.
     """
@@ -41,6 +42,8 @@ class ChatOrTextInput(InputForm):
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:
         if isinstance(value, dict) and "token_ids" in value:
             _check_token_ids(where, value, model)
+        elif tool_chat.is_tool_chat(value):
+            tool_chat.check_tool_chat(where, value, model, MOST_MESSAGES, cut=cut)
         elif not is_chat(value):
             check_text(where, value, model, cut=cut)
         elif model.chat:
@@ -52,18 +55,18 @@ class ChatOrTextInput(InputForm):
     def schema(self) -> Schema:
         message = fields(role=text_schema(LONGEST_ROLE), content={"type": "string"})
         tokenised = fields(token_ids=items({"type": "integer", "minimum": 0}, 1))
-        return one_of(TEXT, items(message, 1, MOST_MESSAGES), tokenised)
+        return one_of(TEXT, items(message, 1, MOST_MESSAGES), tokenised, tool_chat.schema())
 
     def texts(self, value: Any) -> Sequence[str]:
         if isinstance(value, dict):
-            return []
+            return [*tool_chat.texts(value)] if tool_chat.is_tool_chat(value) else []
         return [value] if isinstance(value, str) else [text for message in value for text in message.values()]
 
     def changed(self, value: Any, change: Callable[[str], str]) -> Any:
         if isinstance(value, str):
             return change(value)
         if isinstance(value, dict):
-            return value
+            return tool_chat.changed(value, change) if tool_chat.is_tool_chat(value) else value
         return [message | {"content": change(message["content"])} for message in value]
 
 

@@ -360,8 +360,8 @@ def test_text_classification_is_served(classifier: Web, models: Any, folder_of: 
     pipe = direct(folder_of(models.text_classification), "text-classification")
     texts = ["a boat", "the long winters end too late", "bread"]
     with client(classifier) as http:
-        whole = http.post("/", json={"inputs": texts}).json()
-        one = http.post("/", json={"inputs": texts[0], "parameters": {"top_k": 3}}).json()
+        whole = http.post("/?format=pipeline", json={"inputs": texts}).json()
+        one = http.post("/?format=pipeline", json={"inputs": texts[0], "parameters": {"top_k": 3}}).json()
         wrong = http.post("/", json={"inputs": texts[0], "parameters": {"targets": ["x"]}})
         too_long = http.post("/", content=TOO_LONG)
 

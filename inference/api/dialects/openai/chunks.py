@@ -49,15 +49,15 @@ class ChunkWriter(ABC):
         text, tokens = self._texts[generation.index].push(token, last=last)
         if not (first or text or (tokens and self.asked.top_logprobs is not None)):
             return b""
-        return self._chunk([self.choice(generation, text, tokens, first=first) | {"finish_reason": None}])
+        return self.chunk([self.choice(generation, text, tokens, first=first) | {"finish_reason": None}])
 
     def finished(self, generation: GenerationResult) -> bytes:
         last = self.token(generation.tokens[-1], generation, last=True)
         end = self.choice(generation, "", [], first=False)
-        return last + self._chunk([end | {"finish_reason": finish_reason(generation.finish_reason)}])
+        return last + self.chunk([end | {"finish_reason": finish_reason(generation.finish_reason)}])
 
     def end(self, result: RequestResult) -> bytes:
-        return (self._chunk([], usage(result)) if self.asked.include_usage else b"") + END
+        return (self.chunk([], usage(result)) if self.asked.include_usage else b"") + END
 
     def error(self, error: InferenceError) -> bytes:
         return _event(error_fields(error))
@@ -68,7 +68,7 @@ class ChunkWriter(ABC):
     ) -> dict[str, Any]:
         """A piece of one, perhaps without any text."""
 
-    def _chunk(self, choices: list[dict[str, Any]], used: dict[str, Any] | None = None) -> bytes:
+    def chunk(self, choices: list[dict[str, Any]], used: dict[str, Any] | None = None) -> bytes:
         fields = common_fields(self._context, self.asked, self.kind, self.prefix) | {"choices": choices}
         return _event(fields | {"usage": used} if self.asked.include_usage else fields)
 

@@ -8,6 +8,8 @@ from inference.api.dialects.doc import EVENTS, JSON, Body, Doc, parameter_schema
 from inference.api.dialects.openai.fields import IGNORED
 from inference.api.dialects.openai.messages import ROLES
 from inference.api.dialects.openai.parameters import MOST_CHOICES, field_schemas
+from inference.api.dialects.openai.tools import CHOICES as TOOL_CHOICES
+from inference.api.dialects.openai.tools import MOST as MOST_TOOLS
 from inference.tasks import TASKS
 from inference.tasks.base import Output, Task
 from inference.tasks.outputs import STRING, WHOLE
@@ -21,7 +23,16 @@ ERROR = fields(error=fields(message=STRING, type=STRING, param=one_of(STRING, NU
 MODEL_FIELD: Schema = STRING | {"description": "name of the pipeline; by default the default one"}
 _IMAGE = fields(type={"const": "image_url"}, image_url=fields(url=STRING))
 _PARTS = items(one_of(fields(type={"const": "text"}, text=STRING), _IMAGE), 1)
-_MESSAGE = fields("name", role={"enum": [*ROLES]}, content=one_of(STRING, _PARTS), name=STRING)
+_CALL = fields(id=STRING, type={"const": "function"}, function=fields(name=STRING, arguments=STRING))
+_MESSAGE = fields(
+    *("content", "name", "tool_calls", "tool_call_id"),
+    role={"enum": [*ROLES]},
+    content=one_of(STRING, _PARTS, NULL) | {"description": "it may be null beside tool_calls alone"},
+    name=STRING,
+    tool_calls=items(_CALL),
+    tool_call_id=STRING,
+)
+_FUNCTION = fields("description", "parameters", name=STRING, description=STRING, parameters={"type": "object"})
 _IDS = items(WHOLE | {"minimum": 0}, 1)
 _FIELDS: Mapping[str, Schema] = {
     "messages": items(_MESSAGE, 1),
@@ -38,6 +49,8 @@ _FIELDS: Mapping[str, Schema] = {
         "required": ["type"],
         "description": "the answer is JSON, by a schema in json_schema, or follows a regular expression in value",
     },
+    "tools": items(fields(type={"const": "function"}, function=_FUNCTION), 0, MOST_TOOLS),
+    "tool_choice": one_of({"enum": [*TOOL_CHOICES]}, fields(type={"const": "function"}, function=fields(name=STRING))),
     "parallel_tool_calls": FLAG | {"description": "has no effect"},
 }
 
@@ -59,7 +72,11 @@ def schemas(names: Iterable[str], only: Mapping[str, Sequence[Any]]) -> dict[str
 
 def chat(task: Task | None, example: str, schemas: dict[str, Schema]) -> Doc:
     return _generated(
-        "Answer a chat", task, example, schemas, message=fields(role=STRING, content=one_of(STRING, NULL))
+        "Answer a chat",
+        task,
+        example,
+        schemas,
+        message=fields("tool_calls", role=STRING, content=one_of(STRING, NULL), tool_calls=items(_CALL, 1)),
     )
 
 

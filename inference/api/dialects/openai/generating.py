@@ -10,6 +10,7 @@ from inference.api.dialects.openai.errors import UnsupportedField
 from inference.api.dialects.openai.fields import Fields, check_known, read, read_fields, read_flag, read_include_usage
 from inference.api.dialects.openai.models import asked_pipeline
 from inference.api.dialects.openai.parameters import MOST_CHOICES, names_of, parameters_for, texts
+from inference.api.dialects.openai.tools import Tools
 from inference.api.dialects.reading import DeadlineInHeader
 from inference.messaging.messages import Description
 from inference.serving.deployment import Deployment
@@ -33,6 +34,8 @@ class Asked:
     """Likeliest tokens that are told beside each one; ``None``: nothing is told of single tokens."""
     echo: bool
     """The prompt comes before the text."""
+    tools: Tools | None = None
+    """What the model may call."""
     version: str = ""
     """Of the model; empty until it is known what is served."""
 
@@ -61,6 +64,7 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
             include_usage=read_include_usage(fields),
             top_logprobs=top_logprobs,
             echo=read_flag(fields, "echo") | read_flag(fields, "return_full_text"),
+            tools=self.tools(fields),
         )
         return Query(
             inputs=inputs,
@@ -90,7 +94,11 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
     def suited(self, query: Query, description: Description) -> Query:
         """With inputs as the pipeline takes them. Raises ``InvalidField``."""
 
-    def more_parameters(self, fields: Fields, task: Task) -> dict[str, Any]:
+    def tools(self, fields: Fields) -> Tools | None:
+        """Of ``Asked``. Raises ``InvalidField``."""
+        return None
+
+    def more_parameters(self, fields: Fields, task: Task, asked: Asked) -> dict[str, Any]:
         """What fields mean that are no parameters by themselves. Raises ``InvalidField``."""
         return {}
 
@@ -100,7 +108,7 @@ class GeneratingEndpoint(ABC, DeadlineInHeader):
         if (field := query.tokens_for) and not description.streams:
             raise UnsupportedField(field, f"Pipeline {asked.pipeline} tells no single tokens; leave '{field}' out.")
         asked.version = description.version
-        parameters = parameters_for(task, fields, asked.top_logprobs) | self.more_parameters(fields, task)
+        parameters = parameters_for(task, fields, asked.top_logprobs) | self.more_parameters(fields, task, asked)
         if task.continues and self.new_tokens:
             parameters.setdefault("max_new_tokens", self.new_tokens)
         return query.changed(parameters=parameters)

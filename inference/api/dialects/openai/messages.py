@@ -1,19 +1,24 @@
 """The messages of a chat."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, required, shown
 
 EXAMPLE = '{"messages": [{"role": "user", "content": "a text"}]}'
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 """Roles of OpenAI's, and what chat templates call them."""
 PARTS = '{"type": "text", "text": "a text"} or {"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}'
+CALL = '{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}'
 BETWEEN_PARTS = "\n"
 
 _USED = ("role", "content", "name")
 """``name`` is accepted: few templates know it."""
+_OF_TOOLS = ("tool_calls", "tool_call_id")
 
 
 def read_messages(fields: Fields) -> list[dict[str, Any]]:
@@ -33,18 +38,50 @@ def _message(where: str, message: Any) -> dict[str, Any]:
     if not isinstance(message, Mapping):
         raise InvalidField("messages", f"{where} is {shown(message)}; it must be like a message in {EXAMPLE}.")
     for name, value in message.items():
-        if name not in _USED and value not in (None, [], ""):  # a message of an answer has fields that are empty
+        if name not in _USED + _OF_TOOLS and value not in (
+            None,
+            [],
+            "",
+        ):  # a message of an answer has fields that are empty
             raise UnsupportedField(
                 "messages", f"{where} has {name[:60]!r}, which is not supported; send 'role' and 'content'."
             )
-    role, content = message.get("role"), message.get("content")
+    role, content, calling = message.get("role"), message.get("content"), _calling(where, message)
+    if content is None and "tool_calls" in calling:
+        content = ""
     if not isinstance(role, str) or role not in ROLES:
         raise InvalidField("messages", f"{where} has the role {shown(role)}; it must be one of {', '.join(ROLES)}.")
     if isinstance(content, list):
-        return {"role": ROLES[role], "content": [_part(where, part) for part in content]}
+        return {"role": ROLES[role], "content": [_part(where, part) for part in content]} | calling
     if not isinstance(content, str):
         raise InvalidField("messages", f"{where} has the content {shown(content)}; it must be a text or a list.")
-    return {"role": ROLES[role], "content": content}
+    return {"role": ROLES[role], "content": content} | calling
+
+
+def _calling(where: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields by which messages call tools and answer, as chat templates take them: arguments are objects there."""
+    made: dict[str, Any] = {}
+    if (answered := message.get("tool_call_id")) is not None:
+        if not isinstance(answered, str):
+            raise InvalidField("messages", f"{where} has the tool_call_id {shown(answered)}; it must be a text.")
+        made["tool_call_id"] = answered
+        if isinstance(name := message.get("name"), str):
+            made["name"] = name
+    if calls := message.get("tool_calls"):
+        if not isinstance(calls, list):
+            raise InvalidField("messages", f"{where} has the tool_calls {shown(calls)}; they must be a list.")
+        made["tool_calls"] = [_call(where, call) for call in calls]
+    return made
+
+
+def _call(where: str, call: Any) -> dict[str, Any]:
+    match call:
+        case {"function": {"name": str(name), "arguments": str(written)}, **more}:
+            with suppress(ValueError, RecursionError):
+                arguments = msgspec.json.decode(written or "{}")
+                if isinstance(arguments, dict) and isinstance(own := more.get("id", ""), str):
+                    return {"type": "function", "id": own, "function": {"name": name, "arguments": arguments}}
+    raise InvalidField("messages", f"{where} has the tool call {shown(call)}; it must be like {CALL}.")
 
 
 def _part(where: str, part: Any) -> dict[str, Any]:

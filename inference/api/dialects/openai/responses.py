@@ -82,7 +82,7 @@ class Responses(GeneratingEndpoint):
     def suited(self, query: Query, description: Description) -> Query:
         return suited_chat(query, description, self.path, "input")
 
-    def more_parameters(self, fields: Fields, task: Task) -> dict[str, Any]:
+    def more_parameters(self, fields: Fields, task: Task, asked: Asked) -> dict[str, Any]:
         return format_parameters(fields, task)
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:

@@ -37,9 +37,14 @@ def read_format(fields: Fields, task: Task, field: str = FIELD, example: str = E
             raise InvalidField(
                 field, f'\'{field}\' is {shown(given)}; it must be like {example} or {{"type": "json_object"}}.'
             )
+    return as_parameter(field, grammar, task)
+
+
+def as_parameter(field: str, grammar: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Raises ``InvalidField``; ``UnsupportedField`` where texts of the task follow no grammar."""
     if PARAMETER not in task.parameters:
         raise UnsupportedField(field, f"'{field}' is not supported for {task.name}; leave it out.")
     kind = task.parameters[PARAMETER].kind
     if not kind.accepts(grammar):
-        raise InvalidField(field, f"'{field}' is {shown(given)}; it must make {kind}.")
+        raise InvalidField(field, f"'{field}' means {shown(grammar)}; it must be {kind}.")
     return {PARAMETER: grammar}

@@ -70,8 +70,8 @@ class TextPreparation:
     def text(self, job: Job) -> Text:
         """Raises ``Invalid``."""
         if (tokenised := token_ids(job.input)) is None:
-            prompt = self._chat(job.input) if isinstance(job.input, list) else job.input
-            ids = self._tokens(prompt)
+            prompt, more = self._prompt(job.input)
+            ids = self._tokens(prompt, more)
         else:
             prompt, ids = whole(self._pipe.tokenizer, tokenised), [*tokenised]
         check_length(len(ids), self._description.longest_input)
@@ -88,15 +88,27 @@ class TextPreparation:
             sampling=self._sampling(job, len(ids), config, stop_conditions.end_tokens),
             pieces=self._pieces(),
             capacity=self._capacity(len(ids) + stop_conditions.new_tokens),
-            postprocess=self._pipe._sanitize_parameters(return_full_text=job.parameters.get("return_full_text"))[2],
+            postprocess=self._pipe._sanitize_parameters(return_full_text=_full_text(job))[2],
         )
         text.resume(job.resume)
         return text
 
-    def _tokens(self, prompt: Any) -> list[int]:
+    def _prompt(self, given: Any) -> tuple[Any, dict[str, Any]]:
+        """What the pipeline calls a prompt, and what it wants to know with it. Raises ``Invalid``."""
+        if isinstance(given, str):
+            return given, {}
+        if isinstance(given, list):
+            return self._chat(given), {}
+        if not (tools := given["tools"]):
+            return self._chat(given["messages"]), {}
+        if "tools" not in self._pipe.tokenizer.get_chat_template(tools=tools):
+            raise Invalid("This model's chat template knows no tools; leave tools out, or ask another model.")
+        return self._chat(given["messages"]), {"tools": tools}
+
+    def _tokens(self, prompt: Any, more: dict[str, Any]) -> list[int]:
         try:
-            encoded = self._pipe.preprocess(prompt, **self._pipe._preprocess_params)
-        except TemplateError as error:
+            encoded = self._pipe.preprocess(prompt, **self._pipe._preprocess_params | more)
+        except (TemplateError, TypeError) as error:  # a template may also add what cannot be added
             raise Invalid(f"The model's chat template does not take these messages: {error}.") from error
         ids: list[int] = encoded["input_ids"][0].tolist()
         if not ids:
@@ -146,6 +158,13 @@ class TextPreparation:
         if cleans:
             return Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True), cleans=True)
         return Detokenizer(lambda ids: backend.decode(ids, skip_special_tokens=True))
+
+
+def _full_text(job: Job) -> bool | None:
+    """Whether the answer has the prompt; of an object, it has the text alone."""
+    if isinstance(job.input, dict) and token_ids(job.input) is None:
+        return False
+    return job.parameters.get("return_full_text")
 
 
 def _ends(config: Any) -> frozenset[int]:

@@ -84,7 +84,8 @@ def sample(logits: torch.Tensor, texts: Sequence[SamplingInput]) -> list[Sampled
         best, ids = logits[told].topk(min(max(texts[row].sampling.top_n_tokens for row in told), logits.shape[-1]))
         best -= everything[told, None]
         for row, *top in zip(told, ids.tolist(), best.tolist(), strict=True):
-            sampled[row] = sampled[row]._replace(top=[*zip(*top, strict=True)][: texts[row].sampling.top_n_tokens])
+            likeliest = [*zip(*top, strict=True)][: texts[row].sampling.top_n_tokens]
+            sampled[row] = SampledToken(sampled[row].token, sampled[row].logprob, likeliest)
     return sampled
 
 

@@ -44,8 +44,11 @@ def test_a_format_means_a_grammar(given: Any, parameters: dict[str, Any]) -> Non
         ({"type": "json_schema", "json_schema": {"name": "x"}}, "'response_format' is"),
         ({"type": "json_schema", "json_schema": {"schema": "{}"}}, "'response_format' is"),
         ({"type": "json_object", "value": "x"}, "'response_format' is"),
-        ({"type": "regex", "value": ""}, "'response_format' is {'type': 'regex', 'value': ''}; it must make an object"),
-        ({"type": "json", "value": {"multipleOf": 10**6}}, "'response_format' is"),
+        (
+            {"type": "regex", "value": ""},
+            "'response_format' means {'type': 'regex', 'value': ''}; it must be an object",
+        ),
+        ({"type": "json", "value": {"multipleOf": 10**6}}, "'response_format' means"),
     ],
 )
 def test_other_formats_are_refused(given: Any, sentence: str) -> None:
