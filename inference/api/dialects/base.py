@@ -216,7 +216,10 @@ class Dialect(Protocol):
     def name(self) -> str: ...
     @property
     def prefixes(self) -> Sequence[str]:
-        """Of paths whose errors this dialect writes, also where nothing is found; the longest one of all counts."""
+        """Of paths whose errors this dialect writes, also where nothing is found; the longest one of all counts.
+
+        Each ends with a slash, which may be missing in the path: ``/embed/`` is that of ``/embed``, not of ``/embedded``.
+        """
         ...
 
     @property

@@ -18,7 +18,7 @@ from inference.tasks.schemas import fields
 
 class CohereDialect:
     name = "cohere"
-    prefixes = ("/v2/rerank",)
+    prefixes = ("/v2/rerank/",)
     endpoints: tuple[Endpoint, ...] = (RerankEndpoint("/v2/rerank", documents=False),)
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {}

@@ -18,7 +18,7 @@ from inference.tasks.schemas import fields
 
 class JinaDialect:
     name = "jina"
-    prefixes = ("/v1/rerank",)
+    prefixes = ("/v1/rerank/",)
     endpoints: tuple[Endpoint, ...] = (RerankEndpoint("/v1/rerank", documents=True),)
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {}

@@ -17,7 +17,7 @@ from inference.serving.context import RequestContext
 
 class OpenInferenceDialect:
     name = "open-inference"
-    prefixes = ("/v2",)
+    prefixes = ("/v2/",)
     endpoints = ENDPOINTS
     resources = RESOURCES
     sockets: Mapping[str, Callable[[], Socket]] = {}

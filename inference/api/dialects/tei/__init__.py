@@ -24,7 +24,7 @@ BACKEND_FAILED = 424
 
 class TEIDialect:
     name = "tei"
-    prefixes = ("/embed", "/predict", "/similarity", "/rerank")
+    prefixes = ("/embed/", "/predict/", "/similarity/", "/rerank/")
     endpoints: tuple[Endpoint, ...] = (Embed(), Predict(), Similarity(), Rerank())
     resources: tuple[Resource, ...] = ()
     sockets: Mapping[str, Callable[[], Socket]] = {}
