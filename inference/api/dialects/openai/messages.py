@@ -10,7 +10,8 @@ from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, required, shown
 
 EXAMPLE = '{"messages": [{"role": "user", "content": "a text"}]}'
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+SPEAKERS = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+ROLES = SPEAKERS | {"tool": "tool"}
 """Roles of OpenAI's, and what chat templates call them."""
 PARTS = '{"type": "text", "text": "a text"} or {"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}'
 CALL = '{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}'
