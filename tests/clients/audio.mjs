@@ -1,9 +1,9 @@
-// node tests/clients/audio.mjs TRANSCRIBING SPEAKING URL
-// Recordings by openai 6.49.0; the model of TRANSCRIBING is a Whisper that knows several languages.
+// python -m tests.clients audio.mjs
+// Recordings by openai 6.49.0; the model is a Whisper that knows several languages.
 import assert from "node:assert/strict";
 import OpenAI, { toFile } from "openai";
 
-const [model, speaking, url] = process.argv.slice(2);
+const [model, speaking, url] = ["automatic-speech-recognition", "text-to-speech", process.argv.at(-1)];
 const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0 });
 const { transcriptions, translations, speech } = openai.audio;
 

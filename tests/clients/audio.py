@@ -1,6 +1,6 @@
-"""``PYTHON tests/clients/audio.py TRANSCRIBING SPEAKING URL``: recordings by OpenAI's client.
+"""``python -m tests.clients audio.py``: recordings by OpenAI's client.
 
-The model of the pipeline TRANSCRIBING is a Whisper that knows several languages. PYTHON has openai 3.57.0.
+The model is a Whisper that knows several languages. PYTHON has openai 3.57.0.
 """
 
 import asyncio

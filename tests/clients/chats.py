@@ -90,7 +90,7 @@ def structured_of_openai() -> None:
     assert ChatOpenAI(base_url=V1, api_key="any", **how).with_structured_output(City).invoke("a city")
     schema = City.model_json_schema()
     asked = {"type": "json_schema", "json_schema": {"name": "City", "schema": schema, "strict": True}}
-    hub = InferenceClient(base_url=URL)
+    hub = InferenceClient(base_url=f"{URL}/pipelines/{PIPELINE}")
     answer = hub.chat_completion(CHAT, response_format=asked, max_tokens=100, seed=1).choices[0].message.content
     assert City.model_validate_json(answer)
     of_text = {"max_new_tokens": 100, "return_full_text": False, "grammar": {"type": "json", "value": schema}}
@@ -115,7 +115,7 @@ def tools_of_openai() -> None:
     assert client.chat.completions.create(messages=[*CHAT, whole.message, answer], **how).choices
     bound = ChatOpenAI(base_url=V1, api_key="any", model=PIPELINE, seed=1).bind_tools([City], tool_choice="any")
     assert bound.invoke("a city").tool_calls[0]["name"] == "City"
-    hub = InferenceClient(base_url=URL)
+    hub = InferenceClient(base_url=f"{URL}/pipelines/{PIPELINE}")
     called = hub.chat_completion(CHAT, tools=[tool], tool_choice="required", max_tokens=200, seed=1).choices[0]
     assert called.message.tool_calls[0].function.name == "City"
 
