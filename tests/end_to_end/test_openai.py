@@ -205,7 +205,7 @@ def test_a_tool_that_must_be_called_is(http: httpx.Client):
     assert (call["type"], call["function"]["name"]) == ("function", "weather")
     assert json.loads(call["function"]["arguments"])["city"] in ("Oslo", "Rome")
     pieces = [json.loads(line[6:])["choices"][0] for line in lines if line.startswith("data: {")]
-    assert [piece["finish_reason"] for piece in pieces][-1] == "tool_calls"
+    assert [piece["finish_reason"] for piece in pieces] == [None, None, "tool_calls"]
     (streamed,) = (piece["delta"]["tool_calls"][0] for piece in pieces if "tool_calls" in piece["delta"])
     assert streamed["function"] == call["function"]
     answered = [*CHAT, choice["message"], {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]

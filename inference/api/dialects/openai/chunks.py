@@ -49,7 +49,10 @@ class ChunkWriter(ABC):
         text, tokens = self._texts[generation.index].push(token, last=last)
         if not (first or text or (tokens and self.asked.top_logprobs is not None)):
             return b""
-        return self.chunk([self.choice(generation, text, tokens, first=first) | {"finish_reason": None}])
+        choice = self.choice(generation, text, tokens, first=first)
+        if choice["logprobs"] is None and choice.get("delta") == {}:  # the text may be a call, and is held back
+            return b""
+        return self.chunk([choice | {"finish_reason": None}])
 
     def finished(self, generation: GenerationResult) -> bytes:
         last = self.token(generation.tokens[-1], generation, last=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from inference.api.dialects.doc import EVENTS, JSON, Body, Doc, parameter_schema
 from inference.api.dialects.openai.fields import IGNORED
-from inference.api.dialects.openai.messages import ROLES
+from inference.api.dialects.openai.messages import ROLES_OF_CHATS
 from inference.api.dialects.openai.parameters import MOST_CHOICES, field_schemas
 from inference.api.dialects.openai.tools import CHOICES as TOOL_CHOICES
 from inference.api.dialects.openai.tools import MOST as MOST_TOOLS
@@ -26,7 +26,7 @@ _PARTS = items(one_of(fields(type={"const": "text"}, text=STRING), _IMAGE), 1)
 _CALL = fields(id=STRING, type={"const": "function"}, function=fields(name=STRING, arguments=STRING))
 _MESSAGE = fields(
     *("content", "name", "tool_calls", "tool_call_id"),
-    role={"enum": [*ROLES]},
+    role={"enum": [*ROLES_OF_CHATS]},
     content=one_of(STRING, _PARTS, NULL) | {"description": "it may be null beside tool_calls alone"},
     name=STRING,
     tool_calls=items(_CALL),

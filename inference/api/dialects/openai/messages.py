@@ -10,9 +10,9 @@ from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, required, shown
 
 EXAMPLE = '{"messages": [{"role": "user", "content": "a text"}]}'
-SPEAKERS = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-ROLES = SPEAKERS | {"tool": "tool"}
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 """Roles of OpenAI's, and what chat templates call them."""
+ROLES_OF_CHATS = ROLES | {"tool": "tool"}
 PARTS = '{"type": "text", "text": "a text"} or {"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}'
 CALL = '{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}'
 BETWEEN_PARTS = "\n"
@@ -50,13 +50,15 @@ def _message(where: str, message: Any) -> dict[str, Any]:
     role, content, calling = message.get("role"), message.get("content"), _calling(where, message)
     if content is None and "tool_calls" in calling:
         content = ""
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidField("messages", f"{where} has the role {shown(role)}; it must be one of {', '.join(ROLES)}.")
+    if not isinstance(role, str) or role not in ROLES_OF_CHATS:
+        raise InvalidField(
+            "messages", f"{where} has the role {shown(role)}; it must be one of {', '.join(ROLES_OF_CHATS)}."
+        )
     if isinstance(content, list):
-        return {"role": ROLES[role], "content": [_part(where, part) for part in content]} | calling
+        return {"role": ROLES_OF_CHATS[role], "content": [_part(where, part) for part in content]} | calling
     if not isinstance(content, str):
         raise InvalidField("messages", f"{where} has the content {shown(content)}; it must be a text or a list.")
-    return {"role": ROLES[role], "content": content} | calling
+    return {"role": ROLES_OF_CHATS[role], "content": content} | calling
 
 
 def _calling(where: str, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, shown
-from inference.api.dialects.openai.messages import SPEAKERS
+from inference.api.dialects.openai.messages import ROLES
 
 EXAMPLE = '{"input": "a text"}'
 ITEM = '{"type": "message", "role": "user", "content": "a text"}'
@@ -38,13 +38,13 @@ def _message(where: str, item: Any) -> dict[str, Any]:
                 "input", f"{where} has {name[:60]!r}, which is not supported; send 'type', 'role' and 'content'."
             )
     role, content = item.get("role"), item.get("content")
-    if not isinstance(role, str) or role not in SPEAKERS:
-        raise InvalidField("input", f"{where} has the role {shown(role)}; it must be one of {', '.join(SPEAKERS)}.")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidField("input", f"{where} has the role {shown(role)}; it must be one of {', '.join(ROLES)}.")
     if isinstance(content, list):
-        return {"role": SPEAKERS[role], "content": [_part(where, part) for part in content]}
+        return {"role": ROLES[role], "content": [_part(where, part) for part in content]}
     if not isinstance(content, str):
         raise InvalidField("input", f"{where} has the content {shown(content)}; it must be a text or a list.")
-    return {"role": SPEAKERS[role], "content": content}
+    return {"role": ROLES[role], "content": content}
 
 
 def _part(where: str, part: Any) -> dict[str, Any]:
