@@ -5,12 +5,13 @@ from typing import Any
 
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, shown
-from inference.api.dialects.openai.messages import ROLES
 
 EXAMPLE = '{"input": "a text"}'
 ITEM = '{"type": "message", "role": "user", "content": "a text"}'
 PARTS = '{"type": "input_text", "text": "a text"} or {"type": "input_image", "image_url": "data:image/png;base64,…"}'
 
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""Roles of messages, and what chat templates call them."""
 _USED = ("type", "role", "content", "id", "status", "phase")
 """The last three belong to items of answers that come back; they say nothing to a model."""
 
