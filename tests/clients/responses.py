@@ -78,6 +78,19 @@ def structured(base: str) -> None:
         assert isinstance(stream.get_final_response().output_parsed, Boat)
 
 
+def tools(base: str) -> None:
+    """A random model calls something only if it must."""
+    parameters = {"type": "object", "properties": {"kind": {"enum": ["raft"]}}, "required": ["kind"]}
+    tool: Any = {"type": "function", "name": "find", "parameters": parameters | {"additionalProperties": False}}
+    how: Any = {"model": PIPELINE, "temperature": 0, "tools": [tool], "tool_choice": "required"}
+    call: Any = strict(base).responses.create(input="a boat", **how).output[0]
+    assert (call.type, call.name, call.arguments) == ("function_call", "find", '{"kind":"raft"}')
+    with strict(base).responses.stream(input="a boat", **how) as stream:
+        assert [each.arguments for each in stream.get_final_response().output] == [call.arguments]
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "found"}
+    assert strict(base).responses.create(input=[call, output], **GREEDY).output_text
+
+
 def joined(events: Iterable[Any]) -> str:
     return "".join(event.delta for event in events if event.type == "response.output_text.delta")
 
@@ -167,6 +180,6 @@ async def at_once() -> None:
 
 
 for base in BASES:
-    for check in (whole, streamed, structured, refusals, socket, lanes):
+    for check in (whole, streamed, structured, tools, refusals, socket, lanes):
         check(base)
 asyncio.run(at_once())

@@ -14,9 +14,12 @@ from inference.api.dialects.openai.errors import InvalidField, PreviousResponseN
 from inference.api.dialects.openai.fields import Fields, check_only, read, shown
 from inference.api.dialects.openai.generating import Asked, GeneratingEndpoint
 from inference.api.dialects.openai.responses_events import Event, ResponseEvents
-from inference.api.dialects.openai.responses_fields import ECHOED, ONLY, TOOLS, check_echoed, format_parameters
+from inference.api.dialects.openai.responses_fields import ECHOED, ONLY, check_echoed, format_parameters
 from inference.api.dialects.openai.responses_items import EXAMPLE, Messages, read_items
-from inference.api.dialects.openai.responses_resource import item, part, resource, used
+from inference.api.dialects.openai.responses_resource import items, resource, used
+from inference.api.dialects.openai.responses_tools import tools_of
+from inference.api.dialects.openai.structured import as_parameter
+from inference.api.dialects.openai.tools import Tools
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, Token
 from inference.serving.context import RequestContext
@@ -43,7 +46,7 @@ class Responses(GeneratingEndpoint):
     example = EXAMPLE
     fields = (
         *("input", "model", "instructions", "stream", "stream_options", "include", "top_logprobs"),
-        *("previous_response_id", *ECHOED, *TOOLS, *ONLY, "text"),
+        *("previous_response_id", *ECHOED, *ONLY, "text", "tools", "tool_choice"),
     )
 
     def __init__(self, before: Sequence[dict[str, Any]] | None = None) -> None:
@@ -54,7 +57,7 @@ class Responses(GeneratingEndpoint):
         return query.changed(tokens_for="include") if query.tokens_for == "logprobs" else query
 
     def check(self, fields: Fields) -> None:
-        check_only(fields, ONLY if fields.get("tool_choice") == "none" else TOOLS | ONLY)
+        check_only(fields, ONLY)
         check_echoed(fields)
 
     def inputs(self, fields: Fields) -> list[Any]:
@@ -63,7 +66,7 @@ class Responses(GeneratingEndpoint):
                 "Responses are not kept over HTTP; send the whole conversation in 'input', or use the WebSocket "
                 f"{self.path}, which keeps those of its connection."
             )
-        messages = [*_instructions(fields), *(self._before or ()), *read_items(fields)]
+        messages = [*_instructions(fields), *read_items(fields, self._before or ())]
         if not messages:
             raise InvalidField("input", f"There is nothing in 'input'; send an object such as {EXAMPLE}.")
         return [messages]
@@ -82,14 +85,20 @@ class Responses(GeneratingEndpoint):
     def suited(self, query: Query, description: Description) -> Query:
         return suited_chat(query, description, self.path, "input")
 
+    def tools(self, fields: Fields) -> Tools | None:
+        return tools_of(fields)
+
     def more_parameters(self, fields: Fields, task: Task, asked: Asked) -> dict[str, Any]:
-        return format_parameters(fields, task)
+        wanted = format_parameters(fields, task)
+        if asked.tools and asked.tools.must:
+            return as_parameter("tools", asked.tools.grammar(), task)
+        return wanted
 
     def reply(self, context: RequestContext, result: RequestResult) -> Reply:
         asked: Asked = result.query.state
         (choice,) = answers.choices(result, asked)
         status = "incomplete" if choice.finish_reason == "length" else "completed"
-        output = [item(context, status, [part(choice.text, choice.tokens)])]
+        output = items(context, asked, status, choice)
         return answers.reply(context, resource(context, asked, status, output=output, usage=used(result)))
 
     def writer(self, context: RequestContext, query: Query) -> "ResponseWriter":
@@ -100,7 +109,7 @@ class Responses(GeneratingEndpoint):
             task.output != "text" or not (task.input.chats or isinstance(task.input, ImageChatInput))
         ):
             return None
-        return docs.response(task, self.example, docs.schemas(self.fields, TOOLS | ONLY))
+        return docs.response(task, self.example, docs.schemas(self.fields, ONLY))
 
 
 def _instructions(fields: Fields) -> Messages:

@@ -9,9 +9,7 @@ from inference.api.dialects.openai.structured import read_format
 from inference.tasks.base import Task
 from inference.tasks.parameters import Whole
 
-TOOLS: dict[str, Sequence[Any]] = {"tools": ([],)}
 ONLY: dict[str, Sequence[Any]] = {
-    "tool_choice": ("none", "auto"),
     "reasoning": ({}, {"effort": "none"}),
     "truncation": ("disabled",),
     "background": (False,),

@@ -1,37 +1,60 @@
 """The items of a response's input, as the messages of a chat."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inference.api.dialects.openai.errors import InvalidField, UnsupportedField
 from inference.api.dialects.openai.fields import Fields, shown
-from inference.api.dialects.openai.messages import ROLES
+from inference.api.dialects.openai.responses_tools import read_call, read_output
 
 EXAMPLE = '{"input": "a text"}'
 ITEM = '{"type": "message", "role": "user", "content": "a text"}'
 PARTS = '{"type": "input_text", "text": "a text"} or {"type": "input_image", "image_url": "data:image/png;base64,…"}'
 
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""Roles of messages, and what chat templates call them."""
 _USED = ("type", "role", "content", "id", "status", "phase")
 """The last three belong to items of answers that come back; they say nothing to a model."""
 
 Messages = list[dict[str, Any]]
 
 
-def read_items(fields: Fields) -> Messages:
-    """A text counts as a message of the user; nothing is no message. Raises ``InvalidField``."""
+def read_items(fields: Fields, before: Sequence[dict[str, Any]] = ()) -> Messages:
+    """The messages before and those of the input. A text counts as one of the user. Raises ``InvalidField``."""
+    messages = list(before)
     given = fields.get("input", [])
     if isinstance(given, str):
-        return [{"role": "user", "content": given}]
+        return [*messages, {"role": "user", "content": given}]
     if not isinstance(given, list):
         raise InvalidField("input", f"'input' is {shown(given)}; it must be a text, or a list of items such as {ITEM}.")
-    return [_message(f"input[{number}]", item) for number, item in enumerate(given)]
+    for number, item in enumerate(given):
+        _add(messages, f"input[{number}]", item)
+    return messages
+
+
+def _add(messages: Messages, where: str, item: Any) -> None:
+    """Calls of one answer are in one message."""
+    match item:
+        case {"type": "function_call"}:
+            made = read_call(where, item)
+            if messages and messages[-1]["role"] == "assistant":
+                last = messages.pop()
+                made = last | {"tool_calls": [*last.get("tool_calls", ()), *made["tool_calls"]]}
+            messages.append(made)
+        case {"type": "function_call_output"}:
+            messages.append(read_output(where, item, messages))
+        case _:
+            messages.append(_message(where, item))
 
 
 def _message(where: str, item: Any) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise InvalidField("input", f"{where} is {shown(item)}; it must be an item such as {ITEM}.")
     if (kind := item.get("type", "message")) != "message":
-        raise UnsupportedField("input", f"{where} has the type {shown(kind)}; only messages are read here: {ITEM}.")
+        raise UnsupportedField(
+            "input",
+            f"{where} has the type {shown(kind)}; only messages, function_call and function_call_output are read.",
+        )
     for name, value in item.items():
         if name not in _USED and value not in (None, [], ""):
             raise UnsupportedField(

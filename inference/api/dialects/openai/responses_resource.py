@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.openai import answers, logprobs
+from inference.api.dialects.openai.calls import parsed
 from inference.api.dialects.openai.generating import Asked
 from inference.api.dialects.openai.responses_fields import told_format
+from inference.api.dialects.openai.responses_tools import told_tools
 from inference.api.dialects.openai.until_stop import Placed
 from inference.serving.context import RequestContext
 from inference.serving.result import RequestResult
@@ -31,7 +33,7 @@ def resource(context: RequestContext, asked: Asked, status: str, **fields: Any) 
         **{name: given.get(name) for name in (*echoed, "safety_identifier", "prompt_cache_key")},
         "output": [],
         "error": None,
-        "tools": [],
+        "tools": told_tools(asked.tools),
         "tool_choice": given.get("tool_choice", "auto"),
         "parallel_tool_calls": given.get("parallel_tool_calls", True),
         "truncation": "disabled",
@@ -67,6 +69,32 @@ def item(context: RequestContext, status: str, content: Sequence[dict[str, Any]]
         "role": "assistant",
         "content": content,
     }
+
+
+def call_item(context: RequestContext, number: int, call: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"fc_{context.id}_{number}",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": call["id"],
+        **call["function"],
+    }
+
+
+def calls_in(context: RequestContext, asked: Asked, text: str) -> tuple[str, list[dict[str, Any]]]:
+    """The text before calls, and the calls."""
+    return parsed(text, asked.tools.names, f"call_{context.id}_") if asked.tools else (text, [])
+
+
+def items(context: RequestContext, asked: Asked, status: str, choice: answers.Choice) -> list[dict[str, Any]]:
+    """A message, unless there are only calls, and the calls."""
+    if asked.tools is None:
+        return [item(context, status, [part(choice.text, choice.tokens)])]
+    text = choice.text if isinstance(choice.text, str) else msgspec.json.decode(choice.text, type=str)
+    text, calls = calls_in(context, asked, text)
+    message = item(context, "completed" if calls else status, [part(text, [] if calls else choice.tokens)])
+    made = [call_item(context, number, call) for number, call in enumerate(calls)]
+    return [message, *made] if text or not calls else made
 
 
 def part(text: str | msgspec.Raw, tokens: Sequence[Placed]) -> dict[str, Any]:

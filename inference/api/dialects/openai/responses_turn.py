@@ -51,11 +51,11 @@ class Turn:
         assert self._query is not None  # noqa: S101
         return self._query
 
-    def keep(self, context: RequestContext, text: str | None) -> None:
+    def keep(self, context: RequestContext, said: dict[str, Any] | None) -> None:
         """The conversation up to here, with the answer if there is one."""
         messages = self.query.inputs[0]["instructions" in self._fields :]
-        answer = [] if text is None else [{"role": "assistant", "content": text}]
-        size = self._before.size + self._size + len((text or "").encode())
+        answer = [] if said is None else [said]
+        size = self._before.size + self._size + len(msgspec.json.encode(said))
         self._kept.keep(response_id(context), Conversation([*messages, *answer], size))
 
     def frame(self, event: Event) -> str:
@@ -110,7 +110,7 @@ class TurnWriter:
     def end(self, result: RequestResult) -> Iterable[str]:
         assert self._events is not None  # noqa: S101
         frames = self._frames(self._events.end(result))
-        self._turn.keep(self._context, self._events.text)
+        self._turn.keep(self._context, self._events.said)
         return frames
 
     def error(self, error: InferenceError) -> str:

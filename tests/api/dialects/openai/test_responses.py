@@ -27,6 +27,9 @@ URL = "data:image/png;base64,AAAA"
 DESCRIPTION = FakePipeline("text-generation").description
 CONTEXT = RequestContext(transport="http", id="r1")
 CHAT = [{"role": "user", "content": "a text"}]
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a": 1}'}
+OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "warm"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def ask(deployment: Any, head: Callable[..., Head]) -> Ask:
         ({"include": [LOGPROBS], "top_logprobs": 3}, {"top_n_tokens": 3}),
         ({"include": ["reasoning.encrypted_content"], "stream_options": {"include_obfuscation": False}}, {}),
         ({"text": {"format": {"type": "text"}}, "tools": [], "tool_choice": "auto", "truncation": "disabled"}, {}),
-        ({"tools": [{"type": "function"}], "tool_choice": "none", "background": False, "reasoning": None}, {}),
+        ({"tools": [TOOL], "tool_choice": "none", "background": False, "reasoning": None}, {}),
         ({"metadata": {"a": "b"}, "store": True, "user": "u", "service_tier": "auto", "prompt_cache_key": "k"}, {}),
     ],
 )
@@ -83,6 +86,11 @@ def test_fields_mean_parameters(ask: Ask, fields: dict[str, Any], parameters: di
         ({"include": LOGPROBS}, "include", f"'include' is '{LOGPROBS}'; it must be a list such as"),
         ({"metadata": {"a": 1}}, "metadata", "'metadata' is {'a': 1}; it must be an object with texts."),
         ({"user": 1}, "user", "'user' is 1; it must be a text."),
+        ({"tools": [{"type": "function"}]}, "tools", "tools[0] is {'type': 'function', 'function': {}}; it must be"),
+        ({"tool_choice": "required"}, "tool_choice", "'tool_choice' is 'required', but there are no 'tools'"),
+        ({"input": [CALL | {"arguments": "x"}]}, "input", "input[0] is {'type': 'function_call'"),
+        ({"input": [OUTPUT]}, "input", "input[0] answers 'c1'; no function_call before it has that call_id."),
+        ({"input": [CALL, OUTPUT | {"output": 5}]}, "input", "input[1] is {'type': 'function_call_output'"),
         ({"text": 1}, "text", "'text' is 1; it must be like"),
         ({"text": {"format": "json"}}, "text.format", "'text.format' is 'json'; it must be like"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format", "'text.format' is {'type': 'json_schema'"),
@@ -99,8 +107,7 @@ def test_a_refusal_names_the_field_and_what_would_be_right(ask: Ask, fields: dic
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": [{"type": "function"}]},
-        {"tool_choice": "required"},
+        {"tools": [{"type": "web_search"}]},
         {"text": {"verbosity": "low"}},
         {"reasoning": {"effort": "low"}},
         {"truncation": "auto"},
@@ -109,7 +116,7 @@ def test_a_refusal_names_the_field_and_what_would_be_right(ask: Ask, fields: dic
         {"prompt": {"id": "p"}},
         {"n": 2},
         {"generate": False},
-        {"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]},
+        {"input": [{"type": "item_reference", "id": "1"}]},
         {"input": [{"role": "user", "content": "a", "tool_calls": [1]}]},
     ],
 )
@@ -127,6 +134,61 @@ def test_a_format_is_a_grammar_and_is_told(ask: Ask):
     told = json.loads(Responses().reply(CONTEXT, result).body)["text"]["format"]
     assert told == {"type": "json_schema", "name": "n", "description": None, "schema": schema, "strict": True}
     assert ask(text={"format": {"type": "json_object"}}).parameters["grammar"] == {"type": "json_object"}
+
+
+def test_calls_and_what_they_gave_are_messages(ask: Ask):
+    said = {"role": "assistant", "content": [{"type": "output_text", "text": "let me see"}]}
+    (given,) = ask(input=[*CHAT, said, CALL, CALL | {"call_id": "c2"}, OUTPUT], tools=[TOOL]).inputs
+    _, calling, answer = given["messages"]
+    assert (calling["role"], calling["content"]) == ("assistant", "let me see")
+    assert [call["id"] for call in calling["tool_calls"]] == ["c1", "c2"]
+    assert calling["tool_calls"][0]["function"] == {"name": "f", "arguments": {"a": 1}}
+    assert answer == {"role": "tool", "tool_call_id": "c1", "name": "f", "content": "warm"}
+    assert given["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+
+def test_a_tool_that_must_be_called_makes_a_grammar(ask: Ask):
+    query = ask(tools=[TOOL], tool_choice={"type": "function", "name": "f"})
+    assert query.parameters["grammar"] == query.state.tools.grammar()
+
+
+@pytest.mark.parametrize("text", ["let me see", ""])
+def test_calls_are_items(ask: Ask, text: str):
+    query = ask(stream=True, tools=[TOOL])
+    pieces = [text, "<tool", '_call>{"name": "f", ', '"arguments": {"a":1}}</tool_call>']
+    writer, generation = ResponseWriter(CONTEXT, query.state), GenerationResult(given=CHAT, began=0.0)
+    told = [event for piece in pieces[:-1] for event in events(writer.token(take(generation, piece), generation))]
+    take(generation, pieces[-1])
+    generation.finish_reason = "eos_token"
+    output = json.dumps([{"generated_text": "".join(pieces)}]).encode()
+    result = make_result(query, [output], generation=generation, description=DESCRIPTION)
+    told += events(writer.end(result))
+    response = told[-1]["response"]
+    *before, call = response["output"]
+    assert [each["content"][0]["text"] for each in before] == ([text] if text else [])
+    assert call == {
+        "id": "fc_r1_0",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": "call_r1_0",
+        "name": "f",
+        "arguments": '{"a":1}',
+    }
+    called = ["output_item.added", "function_call_arguments.delta", "function_call_arguments.done", "output_item.done"]
+    assert kinds(told[-5:]) == [*called, "completed"]
+    assert {event["output_index"] for event in told[-5:-1]} == {len(before)}
+    whole = json.loads(Responses().reply(CONTEXT, result).body)
+    assert whole["output"] == response["output"]
+    assert whole["tools"] == [TOOL | {"description": None, "strict": False}]
+
+
+def test_a_text_that_only_begins_like_a_call_is_told(ask: Ask):
+    query = ask(stream=True, tools=[TOOL])
+    writer, generation = ResponseWriter(CONTEXT, query.state), GenerationResult(given=CHAT, began=0.0)
+    take(generation, '{"name": "g"}')
+    generation.finish_reason = "eos_token"
+    told = events(writer.end(make_result(query, generation=generation)))
+    assert [each["content"][0]["text"] for each in told[-1]["response"]["output"]] == ['{"name": "g"}']
 
 
 def test_no_response_is_kept_over_http(ask: Ask):

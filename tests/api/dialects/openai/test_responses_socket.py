@@ -99,6 +99,16 @@ def test_a_response_continues_one_before_it_without_its_instructions(client: Cli
     assert query.inputs == [[*chat, {"role": "assistant", "content": "d"}, {"role": "user", "content": "e"}]]
 
 
+def test_a_response_gives_what_a_call_before_it_asked_for(client: Client):
+    tool = {"type": "function", "name": "f"}
+    _, frames = client.turn('{"name": "f", "arguments": {}}', "", tools=[tool])
+    (call,) = frames[-1]["response"]["output"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "warm"}
+    query, _ = client.turn("c", input=[output], previous_response_id="resp_r1")
+    _, calling, answer = query.inputs[0]["messages"]
+    assert (calling["tool_calls"][0]["function"], answer["content"]) == ({"name": "f", "arguments": {}}, "warm")
+
+
 def test_nothing_is_generated_where_that_is_not_wanted(client: Client):
     said = client.send(generate=False, stream_id="a", instructions="be short")
     assert isinstance(said, Say)
@@ -137,7 +147,7 @@ def test_a_pipeline_that_tells_no_tokens_answers_in_the_same_events(client: Clie
         ({"type": "infer"}, "type", "'type' is 'infer'; send a frame such as"),
         ({"type": None}, "type", "'type' is None; send a frame such as"),
         ({"generate": 1}, "generate", "'generate' is 1; it must be true or false."),
-        ({"generate": False, "tools": [1]}, "tools", "'tools' is not supported here unless it is []"),
+        ({"generate": False, "tools": [1]}, "tools", "tools[0] is 1; it must be like"),
         ({"generate": False, "made_up": 1}, "made_up", "'made_up' is not supported here; leave it out."),
         ({"generate": False, "model": "x"}, "model", "There is no model 'x' here"),
         ({"generate": False, "previous_response_id": 5}, "previous_response_id", "'previous_response_id' is 5; it"),
