@@ -218,7 +218,7 @@ class Dialect(Protocol):
     def prefixes(self) -> Sequence[str]:
         """Of paths whose errors this dialect writes, also where nothing is found; the longest one of all counts.
 
-        Each ends with a slash, which may be missing in the path: ``/embed/`` is that of ``/embed``, not of ``/embedded``.
+        Each ends with a slash, which may be missing in the path: ``/embed/`` is for ``/embed``, not for ``/embedded``.
         """
         ...
 
