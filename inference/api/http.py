@@ -19,7 +19,7 @@ from inference.serving.service import Service, no_pipeline
 
 SAFE_METHODS = ("GET", "HEAD")
 NOT_OUR_HOST = "This Host is not served here; see ALLOWED_HOSTS."
-NOTHING_HERE = "There is nothing at this path; the model answers POST /."
+NOTHING_HERE = "There is nothing at this path; the page /docs lists what there is."
 
 
 class HttpConsumer(AsyncHttpConsumer):
