@@ -10,17 +10,17 @@ from typing import Any
 from inference.catalog import Catalog
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
-from inference.messaging.messages import Description, Result, Token
+from inference.messaging.messages import Description
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
-from inference.scheduling.calls import Answer, Events, Peer, Superseded, Work, seed_of
+from inference.scheduling.calls import Answer, Peer, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.versions import describe
 from inference.serving import validation
 from inference.serving.bug import log_bug
 from inference.serving.context import RequestContext
-from inference.serving.generation_result import GenerationResult
+from inference.serving.events import events_of, generations_of
 from inference.serving.metrics import read_metrics
 from inference.serving.pipeline_state import PipelineState, state_of
 from inference.serving.progress import Progress
@@ -28,7 +28,6 @@ from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
 from inference.serving.result import Outcome, RequestResult, Served
 from inference.tasks import TASKS
-from inference.tasks.base import Task
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +242,7 @@ class Service:
         while True:
             checked, work = await self._validated(record, query, admitted_at, deadline_at)
             record.served = Served(record.pipeline, work.version)
-            events = _events(record, query, progress, None if admitted else progress.admitted)
+            events = events_of(record, query, progress, None if admitted else progress.admitted)
             admitted = True
             try:
                 answers = iter(await self.dispatcher.run(work, events)) if work.inputs else iter(())
@@ -273,7 +272,7 @@ class Service:
         )
         if query.tokens_for is not None:
             validation.validate_tokens(description, query.tokens_for)
-            record.generations = _generations(query, parameters, TASKS[description.task], context)
+            record.generations = generations_of(query, parameters, TASKS[description.task], context)
         work = Work(
             request_id=context.id,
             inputs=[value for value in checked if not isinstance(value, InferenceError)],
@@ -299,46 +298,3 @@ class Service:
 def no_pipeline(catalog: Catalog, name: str) -> str:
     """What to tell a client that asks for a pipeline that there is not."""
     return f"There is no pipeline {name[:60]!r} here; known are {', '.join(catalog.names)}."
-
-
-def _events(
-    record: RequestRecord, query: Query, progress: Progress, admitted: Callable[[Served], None] | None
-) -> Events:
-    generations, served = record.generations, record.served
-    tell = None if admitted is None else lambda: admitted(served)
-    started = progress.started if progress.wants_started else None
-    if not generations:
-        return Events(tell, started)
-
-    def take(index: int, token: Token) -> None:
-        generations[index].take(token)
-        if query.stream:
-            progress.token(token, generations[index])
-
-    def finish(index: int, result: Result) -> None:
-        if result.generation is not None:
-            generations[index].finish(result.generation)
-            if query.stream:
-                progress.finished(generations[index])
-
-    return Events(tell, started, take, finish)
-
-
-def _generations(
-    query: Query, parameters: dict[str, Any], task: Task, context: RequestContext
-) -> list[GenerationResult]:
-    """One per answer; choices have seeds of their own."""
-    seed = parameters.get("seed")
-    return [
-        GenerationResult(
-            given=given,
-            index=number * query.choices + choice,
-            began=context.started_at,
-            text_field=task.text_field,
-            continues=task.continues,
-            in_list=task.output != "transcript",
-            seed=None if seed is None else seed_of(seed, choice),
-        )
-        for number, given in enumerate(query.inputs)
-        for choice in range(query.choices)
-    ]
