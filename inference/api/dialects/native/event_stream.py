@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import msgspec
 
-from inference.api.dialects.base import Headers
 from inference.api.dialects.native.answers import error_fields, token_fields, top_fields
+from inference.api.dialects.server_sent_events import stream_headers, write_event
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.context import RequestContext
@@ -21,12 +21,7 @@ class EventWriter:
     """One event per token. The headers have no times, which are not known when they are sent."""
 
     def __init__(self, context: RequestContext) -> None:
-        self.headers: Headers = [
-            (b"content-type", b"text/event-stream"),
-            (b"x-request-id", context.id.encode()),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
-        ]
+        self.headers = stream_headers(context)
 
     def token(self, token: Token, generation: GenerationResult) -> bytes:
         return write_token(token)
@@ -50,7 +45,7 @@ class EventWriter:
         return write_token(generation.tokens[-1], generated_text=text, details=details)
 
     def error(self, error: InferenceError) -> bytes:
-        return _event(error_fields(error))
+        return write_event(error_fields(error))
 
 
 def _whole(result: RequestResult, generation: GenerationResult) -> Any:
@@ -63,8 +58,4 @@ def _whole(result: RequestResult, generation: GenerationResult) -> Any:
 def write_token(token: Token, **end: Any) -> bytes:
     """An event; that of the last token has the ``end`` as well."""
     fields = {"index": token.index + 1, "token": token_fields(token), "generated_text": None, "details": None, **end}
-    return _event(fields | {"top_tokens": top_fields(token)} if token.top else fields)
-
-
-def _event(fields: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(fields) + b"\n\n"
+    return write_event(fields | {"top_tokens": top_fields(token)} if token.top else fields)

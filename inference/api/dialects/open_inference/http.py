@@ -2,19 +2,18 @@
 
 from typing import Any
 
-import msgspec
-
-from inference.api.dialects.base import Endpoint, Head, Headers, Reply, Writer
+from inference.api.dialects.base import Endpoint, Head, Reply, Writer
 from inference.api.dialects.doc import Doc
 from inference.api.dialects.open_inference import docs
 from inference.api.dialects.open_inference.adapting import Asked
 from inference.api.dialects.open_inference.elements import BYTES
 from inference.api.dialects.open_inference.generate import read_generate, text_of
-from inference.api.dialects.open_inference.replies import served_fields, write_headers, write_json, write_result
+from inference.api.dialects.open_inference.replies import served_fields, write_json, write_result
 from inference.api.dialects.open_inference.requests import read_infer
 from inference.api.dialects.open_inference.resources import MODEL, VERSION
 from inference.api.dialects.open_inference.tensors import OUTPUT
 from inference.api.dialects.reading import DeadlineInHeader
+from inference.api.dialects.server_sent_events import stream_headers, write_event
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.context import RequestContext
@@ -67,16 +66,12 @@ class EventWriter:
     """Server-sent events: an answer to ``…/infer_stream`` for each token, as MLServer has it."""
 
     def __init__(self, context: RequestContext, asked: Asked) -> None:
-        self.headers: Headers = [
-            *write_headers(context, "text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
-        ]
+        self.headers = stream_headers(context, b"text/event-stream; charset=utf-8")
         self._id = context.id
         self._asked = asked
 
     def token(self, token: Token, generation: GenerationResult) -> bytes:
-        return _event(served_fields(self._asked, self._id) | self._text(token.text))
+        return write_event(served_fields(self._asked, self._id) | self._text(token.text))
 
     def finished(self, generation: GenerationResult) -> bytes:
         return self.token(generation.tokens[-1], generation)
@@ -85,7 +80,7 @@ class EventWriter:
         return b""
 
     def error(self, error: InferenceError) -> bytes:
-        return _event({"error": error.message})
+        return write_event({"error": error.message})
 
     def _text(self, text: str) -> dict[str, Any]:
         return {"outputs": [{"name": OUTPUT, "datatype": BYTES, "shape": [1, 1], "data": [text]}]}
@@ -96,10 +91,6 @@ class GenerateWriter(EventWriter):
 
     def _text(self, text: str) -> dict[str, Any]:
         return {"text_output": text}
-
-
-def _event(fields: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(

@@ -5,13 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import msgspec
-
-from inference.api.dialects.base import Headers
 from inference.api.dialects.openai.answers import common_fields, finish_reason, usage
 from inference.api.dialects.openai.errors import error_fields
 from inference.api.dialects.openai.generating import Asked
 from inference.api.dialects.openai.until_stop import Placed, UntilStop
+from inference.api.dialects.server_sent_events import stream_headers, write_event
 from inference.errors import InferenceError
 from inference.messaging.messages import Token
 from inference.serving.context import RequestContext
@@ -19,15 +17,6 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.result import RequestResult
 
 END = b"data: [DONE]\n\n"
-
-
-def stream_headers(context: RequestContext) -> Headers:
-    return [
-        (b"content-type", b"text/event-stream"),
-        (b"x-request-id", context.id.encode()),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),  # a proxy such as nginx would collect tokens
-    ]
 
 
 class ChunkWriter(ABC):
@@ -63,7 +52,7 @@ class ChunkWriter(ABC):
         return (self.chunk([], usage(result)) if self.asked.include_usage else b"") + END
 
     def error(self, error: InferenceError) -> bytes:
-        return _event(error_fields(error))
+        return write_event(error_fields(error))
 
     @abstractmethod
     def choice(
@@ -73,8 +62,4 @@ class ChunkWriter(ABC):
 
     def chunk(self, choices: list[dict[str, Any]], used: dict[str, Any] | None = None) -> bytes:
         fields = common_fields(self._context, self.asked, self.kind, self.prefix) | {"choices": choices}
-        return _event(fields | {"usage": used} if self.asked.include_usage else fields)
-
-
-def _event(fields: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(fields) + b"\n\n"
+        return write_event(fields | {"usage": used} if self.asked.include_usage else fields)

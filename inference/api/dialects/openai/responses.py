@@ -9,7 +9,7 @@ from inference.api.dialects.base import Head, Reply
 from inference.api.dialects.doc import Doc
 from inference.api.dialects.openai import answers, docs
 from inference.api.dialects.openai.chat import MOST_TOP_LOGPROBS, suited_chat
-from inference.api.dialects.openai.chunks import END, stream_headers
+from inference.api.dialects.openai.chunks import END
 from inference.api.dialects.openai.errors import InvalidField, PreviousResponseNotFound
 from inference.api.dialects.openai.fields import Fields, check_only, read, shown
 from inference.api.dialects.openai.generating import Asked, GeneratingEndpoint
@@ -20,6 +20,7 @@ from inference.api.dialects.openai.responses_resource import items, resource, us
 from inference.api.dialects.openai.responses_tools import tools_of
 from inference.api.dialects.openai.structured import as_parameter
 from inference.api.dialects.openai.tools import Tools
+from inference.api.dialects.server_sent_events import stream_headers
 from inference.errors import InferenceError
 from inference.messaging.messages import Description, Token
 from inference.serving.context import RequestContext
