@@ -23,10 +23,14 @@ from inference.serving.query import Query
 from inference.serving.result import RequestResult
 from inference.tasks.base import Task
 
+ASIDE_FROM = 1024
+"""Bytes of a body that is read on another thread: compressed, it may have become a thousand times as many."""
+
 
 class InferEndpoint(DeadlineInHeader):
     method = "POST"
     pipeline_in_body = False
+    aside_from = ASIDE_FROM
 
     def __init__(self, path: str, *, stream: bool = False) -> None:
         self.path = path
