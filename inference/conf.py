@@ -143,6 +143,7 @@ class Conf:
     cors_origins: tuple[str, ...] = option(
         (), "web pages of other hosts that may use the server, over HTTP and WebSocket", Origins(), shown_default="none"
     )
+    access: str = option("open", "who may ask: anybody, or callers with a key", ("open", "keys"))
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))

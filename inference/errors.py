@@ -55,8 +55,15 @@ class UnsupportedMediaType(InferenceError):
     refusal = True
 
 
+class Unauthorized(InferenceError):
+    """No key, an unknown, expired or revoked one, or two different ones."""
+
+    code, status = "unauthorized", 401
+    refusal = True
+
+
 class Forbidden(InferenceError):
-    """The ``Origin`` of a browser's request is not an allowed host."""
+    """The ``Origin`` of a browser's request is not an allowed host, or its key may not do this."""
 
     code, status = "forbidden", 403
     refusal = True
@@ -86,6 +93,13 @@ class HeadersTooLarge(InferenceError):
 
 class Overloaded(InferenceError):
     code, status, retryable = "overloaded", 503, True
+    refusal = True
+
+
+class LimitReached(InferenceError):
+    """A limit of the key; nothing was done for the request."""
+
+    code, status, retryable = "limit_reached", 429, True
     refusal = True
 
 

@@ -15,6 +15,8 @@ HTTP = [
     ("Draining", 503, "draining", True),
     ("Loading", 503, "loading", True),
     ("NotLoaded", 503, "not_loaded", True),
+    ("Unauthorized", 401, "unauthorized", False),
+    ("LimitReached", 429, "limit_reached", True),
     ("Forbidden", 403, "forbidden", False),
     ("UploadTooSlow", 408, "request_timeout", True),
     ("HeadersTooLarge", 431, "headers_too_large", False),
@@ -24,7 +26,7 @@ HTTP = [
     ("Internal", 500, "internal", False),
     ("Cancelled", 499, "cancelled", False),
 ]
-"""Class, status, code, and whether a client may retry: only 503, 504 and, on a new connection, 408."""
+"""Class, status, code, and whether a client may retry: only 429, 503, 504 and, on a new connection, 408."""
 
 REFUSALS = {
     "Malformed",
@@ -38,6 +40,8 @@ REFUSALS = {
     "Draining",
     "Loading",
     "NotLoaded",
+    "Unauthorized",
+    "LimitReached",
     "Forbidden",
     "UploadTooSlow",
     "HeadersTooLarge",

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from inference.access.principal import ANYONE, Principal
 from inference.observability import tracing
 from inference.scheduling.calls import LOCAL, Peer
 
@@ -16,6 +17,7 @@ class RequestContext:
     client: str | None = None
     """Address, for the request log."""
     peer: Peer = LOCAL
+    principal: Principal = ANYONE
     id: str = field(default_factory=tracing.new_request_id)
     traceparent: str = ""
     """Of this request's span, in the trace of a client that sent one."""

@@ -1,4 +1,4 @@
-"""Database models: the request log."""
+"""The request log."""
 
 from typing import ClassVar
 

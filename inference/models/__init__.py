@@ -1,0 +1,6 @@
+"""Database models. Loaded in every process; read and written in web processes and by commands."""
+
+from inference.models.api_key import ApiKey
+from inference.models.inference_request import InferenceRequest
+
+__all__ = ["ApiKey", "InferenceRequest"]
