@@ -100,8 +100,8 @@ class Conf:
     device: str = option("auto", "`auto`, `cpu`, `cuda`, `cuda:1`, `mps`", per_pipeline=True)
     dtype: str = option(
         "auto",
-        "`auto` is float32 on a CPU and the checkpoint's own elsewhere",
-        ("auto", "float32", "bfloat16", "float16"),
+        "`auto` is float32 on a CPU and the checkpoint's own elsewhere; `int8` is for CPUs, see docs/performance.md",
+        ("auto", "float32", "bfloat16", "float16", "int8"),
         per_pipeline=True,
     )
     threads: int = option(

@@ -36,6 +36,7 @@ def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> Bat
         compat.check(compat.PIPELINES)
     except compat.Missing as error:
         raise LoadFailed(str(error)) from error
+    from inference.backends.transformers.linear_layers import check_quantized
     from inference.backends.transformers.loading import load_pipeline
     from inference.backends.transformers.selection import select_pipeline
     from inference.backends.transformers.warm_up import measure
@@ -45,6 +46,7 @@ def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> Bat
     report("warming up")
     try:
         pipeline = select_pipeline(loaded, conf, report)
+        check_quantized(loaded)
         pipeline.warm_up_costs = measure(pipeline, turn)
     except LoadFailed:
         raise

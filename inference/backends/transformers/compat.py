@@ -15,6 +15,7 @@ TESTED = {"torch": "2.13.0", "transformers": "5.23.0"}
 PIPELINES = "pipelines"
 HALF_PRECISION = "half precision on a CPU"
 PACKED_LAYERS = "packed linear layers"
+QUANTIZED_LAYERS = "linear layers with weights of 8 bits"
 NO_PADDING = "batches without padding"
 DECISIONS = "decisions in batches"
 CONTINUOUS_BATCHING = "continuous batching of generated texts"
@@ -35,6 +36,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "torch.ops.mkldnn._reorder_linear_weight",
         "torch.ops.mkldnn._linear_pointwise",
         "transformers.activations.GELUActivation",
+        "transformers.pytorch_utils.Conv1D",
+    ),
+    QUANTIZED_LAYERS: (
+        "torch.cpu.get_capabilities",
+        "torch.ops.quantized.linear_prepack",
+        "torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32",
         "transformers.pytorch_utils.Conv1D",
     ),
     NO_PADDING: _ATTENTION,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from inference.backends.transformers.devices import QUANTIZED
 from inference.backends.transformers.loaded import Loaded
 from inference.messaging.messages import Description
 
@@ -25,7 +26,7 @@ def describe(loaded: Loaded, *, streams: bool = False, most_tokens: int = NO_LIM
         model=loaded.name,
         revision=loaded.revision,
         device=loaded.device,
-        dtype=loaded.dtype,
+        dtype=QUANTIZED if loaded.quantized else loaded.dtype,
         threads=loaded.threads,
         vocabulary=getattr(config, "vocab_size", 0) or (len(tokenizer) if tokenizer else 0),
         mask_token=(tokenizer.mask_token or "") if form.masked else "",

@@ -13,6 +13,8 @@ NATIVE = {
 }
 """Processor features, as ``torch.cpu.get_capabilities`` names them, that make a half precision fast."""
 
+QUANTIZED = "int8"
+
 
 def choose_device(wanted: str) -> str:
     """Raises ``LoadFailed`` for a device that does not exist."""
@@ -33,14 +35,18 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_dtype(wanted: str, device: str) -> Any:
-    """What ``from_pretrained`` takes. On a CPU ``auto`` is float32.
+    """What ``from_pretrained`` takes. On a CPU ``auto`` is float32; what is quantised is loaded as float32.
 
     Raises:
-        LoadFailed: a half precision that the processor only emulates.
+        LoadFailed: a half precision that the processor only emulates, or 8 bits on another device.
         compat.Missing: PyTorch does not say which ones it emulates.
     """
     if wanted == "auto":
         return torch.float32 if device == "cpu" else "auto"
+    if wanted == QUANTIZED:
+        if device != "cpu":
+            raise LoadFailed(f"INFERENCE_DTYPE is int8, which is for CPUs; this pipeline runs on {device}: use auto.")
+        return torch.float32
     needed = NATIVE.get(wanted, ())
     if device == "cpu" and needed:
         compat.check(compat.HALF_PRECISION)

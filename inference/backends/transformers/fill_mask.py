@@ -43,7 +43,7 @@ class PlainFillMask(Encoder):
         wanted = loaded.turn(lambda: _answers(self))
         fast = FillMask(loaded, conf)
         try:
-            tolerance = 1e-4 if loaded.dtype == "float32" else 0.05
+            tolerance = 1e-4 if loaded.exact else 0.05
             if all(
                 _alike(mine, theirs, tolerance)
                 for mine, theirs in zip(loaded.turn(lambda: _answers(fast)), wanted, strict=True)

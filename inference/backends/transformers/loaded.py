@@ -37,3 +37,10 @@ class Loaded:
     """Names of optional weights that the checkpoint lacks, so that they are random."""
     turn: Turn = at_once
     """For checks and measurements while it is loaded."""
+    quantized: bool = False
+    """Its linear layers get weights of 8 bits; ``dtype`` is that of all else."""
+
+    @property
+    def exact(self) -> bool:
+        """Two ways to compute the same differ in the last digits of float32 only."""
+        return self.dtype == "float32" and not self.quantized

@@ -20,7 +20,7 @@ from inference.backends.transformers import compat, cores, memory
 from inference.backends.transformers.checkpoint import identity
 from inference.backends.transformers.checkpoint_checks import check_tokenizer, check_weights
 from inference.backends.transformers.checkpoint_task import task_of
-from inference.backends.transformers.devices import choose_device, choose_dtype
+from inference.backends.transformers.devices import QUANTIZED, choose_device, choose_dtype
 from inference.backends.transformers.load_errors import explain
 from inference.backends.transformers.loaded import Loaded, Parts
 from inference.backends.transformers.task import Report, TransformersTask, auto_class
@@ -64,6 +64,7 @@ def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
         threads=threads,
         missing=missing,
         turn=turn,
+        quantized=conf.dtype == QUANTIZED,
     )
 
 

@@ -7,8 +7,8 @@ import torch
 
 from inference.backends.base import BatchedPipeline
 from inference.backends.transformers.encoder import Encoder
+from inference.backends.transformers.linear_layers import prepare_linears
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.ragged import Ragged
 from inference.backends.transformers.rows import Row
 from inference.backends.transformers.stacked import Stacked
@@ -31,10 +31,7 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
         return Unbatched(loaded)
     encoder = loaded.spec.encoder(loaded, conf)
     rows = _rows(encoder, [example(encoder.description)] * 8)
-    if pack_linears(
-        loaded.pipe.model, lambda: torch.cat([tensor.flatten() for tensor in encoder.compared(rows)]), loaded.turn
-    ):
-        report("linear layers are packed for oneDNN")
+    prepare_linears(loaded, lambda: torch.cat([tensor.flatten() for tensor in encoder.compared(rows)]), report)
     encoder = encoder.faster(loaded, conf)
     if loaded.device == "cpu" and encoder.pads and _runs_without_padding(encoder, loaded):
         report("batches run without padding")
@@ -43,8 +40,7 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
 
 def _stacked(pipeline: Stacked, loaded: Loaded, report: Report) -> Stacked:
     jobs = prepared(pipeline, [example(pipeline.description, parameters=pipeline.warm_up_parameters)] * 2)
-    if pack_linears(loaded.pipe.model, lambda: pipeline.compared(jobs), loaded.turn):
-        report("linear layers are packed for oneDNN")
+    prepare_linears(loaded, lambda: pipeline.compared(jobs), report)
     return pipeline
 
 
@@ -58,7 +54,7 @@ def _runs_without_padding(encoder: Encoder, loaded: Loaded) -> bool:
     try:
         ragged.enter()
         encoder.layout = ragged
-        tolerance = 1e-4 if loaded.dtype == "float32" else 0.3
+        tolerance = 1e-4 if loaded.exact else 0.3
         pairs = zip(loaded.turn(lambda: encoder.compared(rows)), wanted, strict=True)
         if all(torch.allclose(mine, theirs, rtol=tolerance, atol=tolerance) for mine, theirs in pairs):
             return True

@@ -9,8 +9,8 @@ import torch
 from inference.backends.transformers import compat
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
+from inference.backends.transformers.linear_layers import prepare_linears
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.warm_up import example, prepared, takes
 from inference.conf import Conf
 from inference.messaging.messages import Job
@@ -39,8 +39,7 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         return None
     texts = generator.fitting(_texts(generator, [0] * TYPICAL))
     loaded.turn(lambda: generator.step(texts))
-    if pack_linears(model, lambda: generator.logits(texts), loaded.turn):
-        report("linear layers are packed for oneDNN")
+    prepare_linears(loaded, lambda: generator.logits(texts), report)
     generator.retain(())
     cache = generator.cache
     report(f"key-value cache of at most {cache.most} tokens, {cache.most_bytes / 1e6:.0f} MB")

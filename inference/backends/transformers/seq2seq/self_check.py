@@ -9,8 +9,8 @@ import torch
 from inference.backends.transformers import compat
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.generation.vocabulary import Vocabulary
+from inference.backends.transformers.linear_layers import prepare_linears
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.seq2seq.configuration import check_implemented
 from inference.backends.transformers.seq2seq.decoder import Decoder, token_encoder
 from inference.backends.transformers.seq2seq.generator import Seq2SeqGenerator
@@ -59,8 +59,7 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Seq
         return None
     texts = generator.fitting(_texts(generator, [_example(generator, 0, {"num_beams": 1})] * TYPICAL))
     loaded.turn(lambda: generator.step(texts))
-    if pack_linears(model, lambda: generator.logits(texts), loaded.turn):
-        report("linear layers are packed for oneDNN")
+    prepare_linears(loaded, lambda: generator.logits(texts), report)
     generator.retain(())
     return generator
 
