@@ -114,6 +114,15 @@ class Conf:
         Range(1, 10_000_000),
         per_pipeline=True,
     )
+    prefix_cache_mb: int = option(
+        256,
+        "MB of what prompts begin with that are kept for later ones; 0 keeps nothing",
+        Range(0, 1_000_000),
+        per_pipeline=True,
+    )
+    shared_prefixes: str = option(
+        "off", "`on`: clients with different keys share what is kept of prompts", ("off", "on"), per_pipeline=True
+    )
     batch_window_ms: float = option(
         0.0, "how long the first input of a batch waits for others", Range(0, 60_000), per_pipeline=True
     )

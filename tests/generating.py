@@ -136,13 +136,19 @@ def greedily(model: Any, prompt: Sequence[int], asked: dict[str, Any]) -> list[i
 
 
 def compare(folder: Path, prompts: int, seed: int) -> dict[str, int]:
-    """Generate from prompts of mixed length that join at random times; counts them by ``differs``."""
+    """Generate from prompts of mixed length, some with the same beginning, that join at random times.
+
+    Counts them by ``differs``.
+    """
     made, chance = generator(folder), random.Random(seed)
     room = made.description.longest_input
+    shared = " ".join(chance.choices(WORDS, k=40))
     texts = []
     for number in range(prompts):
         limit = chance.randint(1, min(40, room // 2))
         words = " ".join(chance.choices(WORDS, k=chance.choice((1, 3, 8, 40, 70)[: 2 if room < 100 else 5])))
+        if room >= 200 and chance.random() < 0.4:  # tokens of its beginning come from the prefix cache
+            words = f"{shared} {words}"
         texts.append(one(made, job(words, number, max_new_tokens=limit)))
     courses = finish(made, texts, chance)
     stock = transformers.AutoModelForCausalLM.from_pretrained(folder)

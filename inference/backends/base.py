@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from inference.conf import Conf
 from inference.errors import InferenceError
@@ -177,6 +177,28 @@ class LongSteps(Protocol):
     def computed_tokens(self) -> int:
         """What the last step has computed."""
         ...
+
+
+class PrefixFigures(NamedTuple):
+    """Of what a pipeline keeps of prompts, so that later texts that begin equally need not read it."""
+
+    bytes: int
+    """Held now."""
+    reused_tokens: int
+    """That were not read, so far."""
+    evicted: int
+    """Parts that had to go for others, so far."""
+
+
+@runtime_checkable
+class ReadsPrompts(Protocol):
+    """A ``SteppedPipeline`` that reads prompts in parts, beside running texts with a token in each step.
+
+    It keeps what texts began with. A prepared job may have ``cached_tokens``: of its prompt, those that were not read.
+    """
+
+    @property
+    def prefix_figures(self) -> PrefixFigures: ...
 
 
 class Turn(Protocol):

@@ -73,6 +73,10 @@ class Totals(msgspec.Struct, frozen=True):
     tokens: int = 0
     padded_tokens: int = 0
     """Tokens computed for them, with padding."""
+    reused_tokens: int = 0
+    """Of prompts, those that were not read because an earlier one began with them."""
+    evictions: int = 0
+    """From what is kept of prompts."""
 
     def since(self, before: "Totals") -> "Totals":
         return Totals(*(now - then for now, then in zip(_figures(self), _figures(before), strict=True)))
@@ -82,7 +86,7 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 def _figures(totals: Totals) -> tuple[int, ...]:
-    return totals.batches, totals.jobs, totals.tokens, totals.padded_tokens
+    return msgspec.structs.astuple(totals)
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -124,6 +128,10 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
     facts_n: int = 0
     """Number of its ``Facts``, which are fetched when it is new; 0 while there are none."""
+    prefix_bytes: int = 0
+    """Held of prompts, for later ones that begin equally."""
+    reading_ms: float = 0.0
+    """Model time of one token of a prompt; 0 where nothing is known."""
 
 
 class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +185,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens that an earlier worker generated and the web side has: generation continues after them."""
     arrays: bool = False
     """Vectors are wanted as float32, not as JSON."""
+    cache_scope: str = ""
+    """Whose it is: what is kept of its prompt serves only jobs with the same one. Empty: everybody's."""
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -246,6 +256,10 @@ class Generation(msgspec.Struct, frozen=True):
     """Mean time of each later token."""
     last: Token | None
     """The last token is sent here and not as an event; ``None`` if the job wants no tokens."""
+    cached_tokens: int = 0
+    """Of the prompt, those that were not read because an earlier one began with them."""
+    reading_ms: float = 0.0
+    """The model's time for the rest of the prompt; 0 where that is not known."""
 
 
 class Heard(msgspec.Struct, frozen=True):

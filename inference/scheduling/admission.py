@@ -2,14 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from inference.conf import Conf
 from inference.errors import Draining, InferenceError, Loading, NotLoaded, Overloaded, PayloadTooLarge
 from inference.scheduling.calls import LOCAL, Peer
 from inference.scheduling.permits import Permits
+from inference.scheduling.reading_estimate import NONE, Prompts
 from inference.scheduling.served_pipeline import ServedPipeline
 
 MAX_WAIT_SHARE = 0.6
@@ -51,20 +52,22 @@ class Admission:
         """Inputs admitted and not yet answered."""
         return self._permits.in_use
 
-    def predicted_wait_s(self, inputs: int = 1, peer: Peer = LOCAL) -> float:
+    def predicted_wait_s(self, inputs: int = 1, peer: Peer = LOCAL, prompts: Prompts = NONE) -> float:
         """Predicted time until ``inputs`` more of this peer are answered; 0 if the workers' speed is unknown.
 
-        Also 0 while no job waits here and no throughput was measured: what workers report may be measured on single
-        jobs, which take longer than jobs in a batch.
+        At least until these prompts have been read. While no job waits here and no throughput was measured,
+        nothing else is predicted: what workers report may be measured on single jobs, which take longer than jobs in a
+        batch.
         """
         pending, waiting = self._pipeline.pending, self._pipeline.waiting
+        reading_s = self._pipeline.reading.wait_s(prompts, self._clock()) + prompts.seconds
         if not (waiting or self._throughput_estimate.measured):
-            return 0.0
+            return reading_s
         ahead = min(pending - waiting + self._permits.inputs_until_answered(peer, inputs), pending + inputs)
-        return self._throughput_estimate.seconds_for(ahead)
+        return max(reading_s, self._throughput_estimate.seconds_for(ahead))
 
     def refusal_reason(
-        self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None
+        self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None, prompts: Prompts = NONE
     ) -> RefusalReason | None:
         """Why this request would be refused now; ``None`` if it would be admitted."""
         now, deadline_s = self._clock(), deadline_s or self._conf.deadline_s
@@ -81,17 +84,19 @@ class Admission:
             return RefusalReason(Overloaded, self._overload(inputs), seconds_for(shortfall))
         if outage_s > max(deadline_s, self._conf.deadline_s):
             return RefusalReason(Loading, f"No worker has been ready for {outage_s:.0f} s", outage.remaining_s(now))
-        wait_s = self.predicted_wait_s(inputs, peer)
-        own_s = seconds_for(inputs)
+        wait_s = self.predicted_wait_s(inputs, peer, prompts)
+        own_s = max(seconds_for(inputs), prompts.seconds)
         max_wait_s = own_s + MAX_WAIT_SHARE * (deadline_s - own_s)
         if own_s < deadline_s and max_wait_s < wait_s:  # a deadline that even an idle server misses ends in 504
             sentence = f"The predicted wait is {wait_s:.1f} s, too long for a deadline of {deadline_s:g} s"
             return RefusalReason(Overloaded, sentence, wait_s - max_wait_s)
         return None
 
-    def check(self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None) -> None:
+    def check(
+        self, inputs: int = 1, peer: Peer = LOCAL, deadline_s: float | None = None, prompts: Prompts = NONE
+    ) -> None:
         """Raises ``Overloaded``, ``Loading``, ``NotLoaded`` or ``Draining`` if the request is refused now."""
-        if (reason := self.refusal_reason(inputs, peer, deadline_s)) is None:
+        if (reason := self.refusal_reason(inputs, peer, deadline_s, prompts)) is None:
             return
         seconds = self._retry_after_s(inputs, reason.earliest_s)
         raise reason.error(f"{reason.reason}; try again in {seconds} s.", retry_after_s=seconds)
@@ -101,8 +106,14 @@ class Admission:
         return _whole_seconds(self._throughput_estimate.seconds_for(inputs))
 
     @contextmanager
-    def permits(self, inputs: int, peer: Peer = LOCAL, deadline_s: float | None = None) -> Iterator[None]:
+    def permits(
+        self, inputs: int, peer: Peer = LOCAL, deadline_s: float | None = None, values: Sequence[Any] = ()
+    ) -> Iterator[Prompts]:
         """Hold a permit for each input.
+
+        Args:
+            inputs: how many, each counted as often as it has answers.
+            values: the inputs; as prompts, they are read once.
 
         Raises:
             PayloadTooLarge: more inputs than one request may have.
@@ -110,12 +121,16 @@ class Admission:
         """
         if inputs > self._conf.max_inputs:
             raise PayloadTooLarge(f"There are {inputs} inputs; one request may have {self._conf.max_inputs}.")
-        self.check(inputs, peer, deadline_s)
+        reading = self._pipeline.reading
+        prompts = reading.of(values)
+        self.check(inputs, peer, deadline_s, prompts)
         self._permits.acquire(peer, inputs)
+        reading.add(prompts, values, self._clock())
         try:
-            yield
+            yield prompts
         finally:
             self._permits.release(peer, inputs)
+            reading.end(prompts, self._clock())
 
     def _retry_after_s(self, inputs: int, earliest_s: float) -> int:
         """Whole seconds until this request is likely to be admitted.

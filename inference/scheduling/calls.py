@@ -56,6 +56,8 @@ class Work:
     """Of the model that it was validated for: only workers that serve it get its jobs."""
     arrays: bool = False
     """Vectors are wanted as arrays. Workers of the release before return JSON all the same."""
+    cache_scope: str = ""
+    """See ``Job``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class PendingJob:
             tokens=events.token is not None,
             resume=tuple(self.tokens),
             arrays=work.arrays,
+            cache_scope=work.cache_scope,
         )
 
     def accept_token(self, token: Token) -> bool:

@@ -62,6 +62,8 @@ class WorkerView:
     share: float = 1.0
     """Part of its host's model time that it got lately."""
     weight: float = 1.0
+    prefix_bytes: int = 0
+    reading_ms: float = 0.0
     closed: bool = False
     """A send to it failed, or it returned a job: it gets no jobs until its next status."""
 
@@ -100,6 +102,7 @@ class WorkerView:
         self.state, self.reason, self.credit_limit = status.state, status.reason, status.credit
         self.credit_bytes, self.queue_depth, self.cost = status.credit_bytes, status.queue_depth, status.cost
         self.share, self.weight = status.share, status.weight
+        self.prefix_bytes, self.reading_ms = status.prefix_bytes, status.reading_ms
         self.job_ms, self.totals, self.newest_facts_n = status.job_ms, status.totals, status.facts_n
         self.version = status.version or self.version
         self.closed = False

@@ -8,6 +8,7 @@ from inference.scheduling.awaiting_description import AwaitingDescription
 from inference.scheduling.calls import Call, PendingJob
 from inference.scheduling.fair_queue import FairQueue
 from inference.scheduling.host_registry import WorkerView
+from inference.scheduling.reading_estimate import ReadingEstimate
 from inference.scheduling.throughput import ThroughputEstimate
 from inference.scheduling.versions import Versions
 
@@ -29,6 +30,7 @@ class ServedPipeline:
         """That it cannot be loaded and why, where every worker has failed to; empty otherwise."""
         self.awaiting_description = AwaitingDescription()
         self.throughput = ThroughputEstimate(self.serving, now)
+        self.reading = ReadingEstimate(self.serving)
         self._versions = Versions()
         self._queues: defaultdict[str, FairQueue] = defaultdict(FairQueue)
         """Jobs that wait for a worker with credit, by version."""

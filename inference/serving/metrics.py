@@ -53,6 +53,14 @@ def _workers(pipelines: Mapping[str, ServedPipeline]) -> Iterator[Metric]:
     yield counters("job_tokens", "Tokens of the jobs that workers ran, without padding.", tokens)
     computed = {name: t.padded_tokens for name, t in totals.items()}
     yield counters("computed_tokens", "Tokens that workers computed, padding included.", computed)
+    reused = {name: t.reused_tokens for name, t in totals.items()}
+    yield counters("prefix_cache_tokens", "Tokens of prompts that workers had read before.", reused)
+    evictions = {name: t.evictions for name, t in totals.items()}
+    yield counters("prefix_cache_evictions", "Parts of prompts that workers kept and gave up for others.", evictions)
+    held = {
+        name: sum(worker.prefix_bytes for worker in pipeline.workers.values()) for name, pipeline in pipelines.items()
+    }
+    yield gauges("prefix_cache_bytes", "Memory of workers with what prompts began with.", held)
 
 
 def _cost_models(pipelines: Mapping[str, ServedPipeline]) -> Iterator[Metric]:

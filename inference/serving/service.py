@@ -195,9 +195,12 @@ class Service:
         query = record.query = made if isinstance(made, Query) else await made
         record.pipeline = self._asked(query, pipeline)
         validation.validate_number(query.inputs)
-        with self.admissions[record.pipeline].permits(len(query.inputs) * query.choices, peer, query.deadline_s):
+        number, admission = len(query.inputs) * query.choices, self.admissions[record.pipeline]
+        with admission.permits(number, peer, query.deadline_s, query.inputs) as prompts:
             answers = await self._answers(record, query, progress)
         record.answers = [answer for answer in answers if isinstance(answer, Answer)]
+        read_ms = sum(answer.result.generation.reading_ms for answer in record.answers if answer.result.generation)
+        self.dispatcher.pipelines[record.pipeline].reading.learn(prompts, read_ms / 1000)
         record.failed = [error for error in answers if isinstance(error, InferenceError)]
         self._check_size(sum(len(answer.result.output) for answer in record.answers))
         assert record.query is not None and record.description is not None  # noqa: S101, PT018 - it was validated

@@ -48,6 +48,16 @@ class JobRunner:
         return max(2, int(WORK_MS / self.cost.job_ms)) if self.cost.job_ms else UNLIMITED
 
     @property
+    def prefix_bytes(self) -> int:
+        """Held of prompts, for later ones that begin equally."""
+        return 0
+
+    @property
+    def reading_ms(self) -> float:
+        """Model time of one token of a prompt; 0 where that is not known, or prompts are not read in parts."""
+        return 0.0
+
+    @property
     def depth(self) -> int:
         """Jobs that wait here, without those in the model."""
         return len(self._arrived) + len(self._in_tokenizer) + len(self._waiting)

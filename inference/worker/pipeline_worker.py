@@ -101,6 +101,8 @@ class PipelineWorker:
             cost=runner.cost.model if runner else None,
             totals=runner.totals if runner else Totals(),
             facts_n=1 if self.description else 0,
+            prefix_bytes=runner.prefix_bytes if runner else 0,
+            reading_ms=runner.reading_ms if runner else 0.0,
         )
 
     def _credit(self, webs: int, share: float) -> int:

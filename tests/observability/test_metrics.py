@@ -50,6 +50,9 @@ COLLECTED = {
     "inference_job_tokens": "counter",
     "inference_computed_tokens": "counter",
     "inference_redispatched_jobs": "counter",
+    "inference_prefix_cache_tokens": "counter",
+    "inference_prefix_cache_evictions": "counter",
+    "inference_prefix_cache_bytes": "gauge",
     "inference_request_log_pending_rows": "gauge",
     "inference_request_log_dropped_requests": "counter",
 }
@@ -291,6 +294,15 @@ async def test_what_workers_did_is_counted_and_never_falls():
     service.dispatcher._on_status(stopped)
     names = ("batches", "jobs", "job_tokens", "computed_tokens")
     assert [of_default(service.metrics, f"inference_{name}_total") for name in names] == [8, 17, 160, 220]
+
+
+async def test_what_workers_keep_of_prompts_is_told():
+    service = make_service()
+    hear(service, "a", totals=Totals(reused_tokens=32, evictions=1), prefix_bytes=100)
+    hear(service, "b", totals=Totals(reused_tokens=64), prefix_bytes=50)
+    hear(service, "a", totals=Totals(reused_tokens=96, evictions=2), prefix_bytes=70)
+    names = ("tokens_total", "evictions_total", "bytes")
+    assert [of_default(service.metrics, f"inference_prefix_cache_{name}") for name in names] == [160, 2, 120]
 
 
 async def test_workers_of_another_version_are_counted():

@@ -1,3 +1,4 @@
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ HOG, OTHER = Peer("hog"), Peer("other")
 class Queue:
     """An admission with one worker whose cost model says 10 jobs per second, and a clock set by hand."""
 
-    def __init__(self, *, ready: bool = True, embedded: bool = False, **conf: Any) -> None:
+    def __init__(self, *, ready: bool = True, embedded: bool = False, reading_ms: float = 0.0, **conf: Any) -> None:
         self.now = 0.0
+        self.reading_ms = reading_ms
         self.dispatcher = Dispatcher(RecordingLayer())
         self.pipeline = self.dispatcher.pipelines[DEFAULT_PIPELINE]
         self.pipeline.throughput.outage._began_at = 0.0
@@ -29,7 +31,7 @@ class Queue:
             self.become_ready()
 
     def become_ready(self) -> None:
-        worker = meet(self.dispatcher.registry, cost=CostModel(50.0, 100.0, 0.0), credit=4)
+        worker = meet(self.dispatcher.registry, cost=CostModel(50.0, 100.0, 0.0), credit=4, reading_ms=self.reading_ms)
         self.pipeline.workers[worker.id] = worker
         self.pipeline.update(self.now)
 
@@ -150,6 +152,29 @@ async def test_jobs_at_workers_count_once_throughput_was_measured():
     assert queue.admission.predicted_wait_s(1) == pytest.approx(10.1)
     assert isinstance(queue.refused(1, HOG, deadline_s=10), Overloaded)
     assert queue.admits(1, HOG, deadline_s=20)
+
+
+async def test_prompts_that_could_not_be_read_in_time_are_refused_before_they_wait():
+    """Each takes two seconds here, so that nine are read within 60 % of what the tenth leaves of 30 s."""
+    queue = Queue(reading_ms=2.0)
+    prompts = [f"{number:8}" + "x" * (4000 * 3 // 5 - 10) for number in range(16)]
+    admitted, refused = [], []
+    with ExitStack() as open_ones:
+        for prompt in prompts:
+            try:
+                open_ones.enter_context(queue.admission.permits(1, OTHER, 30, [prompt]))
+                admitted.append(prompt)
+            except Overloaded as error:
+                refused.append(error)
+        assert (len(admitted), len(refused)) == (9, 7)
+        assert "The predicted wait is 20.0 s, too long for a deadline of 30 s" in refused[0].message
+        assert queue.admits(1, OTHER, 30), "a short one does not wait for them"
+        queue.now = 4.0
+        with queue.admission.permits(1, OTHER, 30, [prompts[-1]]):
+            pass
+    queue.now = 5.0
+    with queue.admission.permits(1, OTHER, 3, [prompts[-1]]):
+        pass
 
 
 async def test_while_no_worker_is_ready_requests_wait_as_long_as_there_are_permits():

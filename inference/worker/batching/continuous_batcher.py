@@ -5,7 +5,18 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.backends.base import FAILED, Generated, LongSteps, Stepped, SteppedPipeline, check_number, generated
+import msgspec
+
+from inference.backends.base import (
+    FAILED,
+    Generated,
+    LongSteps,
+    ReadsPrompts,
+    Stepped,
+    SteppedPipeline,
+    check_number,
+    generated,
+)
 from inference.errors import InferenceError
 from inference.messaging.messages import (
     Cleared,
@@ -21,6 +32,7 @@ from inference.messaging.messages import (
 from inference.worker.batching.bisection import Bisection
 from inference.worker.batching.cost_model import CostEstimate
 from inference.worker.batching.policy import BatchLimits
+from inference.worker.batching.prompt_pace import ALONE_MS, LEAST_TOKENS, PromptPace
 from inference.worker.item import Item, JobReplies, Key
 from inference.worker.job_runner import JobRunner
 from inference.worker.turns import TURN_MS, Share
@@ -33,8 +45,6 @@ EXTRA_CREDIT = 4
 
 CLEARED_TOKENS = 64
 """A suspect that has generated so many more tokens than it came with is none any more (rule 14)."""
-LEAST_PROMPT_TOKENS = 16
-"""Of a prompt that a step reads while another pipeline waits: fewer would take no less time."""
 PREDICTS_AFTER = 32
 """Steps after which their cost is known well enough for the watchdog."""
 
@@ -52,6 +62,8 @@ class JobProgress:
     """Its share of the model's time."""
     generated: int = 0
     """Tokens, here."""
+    reading_ms: float = 0.0
+    """Its share of the model's time for prompts."""
 
 
 class ContinuousBatcher(JobRunner):
@@ -67,6 +79,8 @@ class ContinuousBatcher(JobRunner):
         if self._long_steps and pipeline.warm_up_costs:
             jobs, _, milliseconds = pipeline.warm_up_costs[0]  # its tokens are not those of texts: no job is typical
             self.cost.job_ms = milliseconds / jobs
+        self._reader = pipeline if isinstance(pipeline, ReadsPrompts) else None
+        self._pace = PromptPace(pipeline.warm_up_costs) if self._reader else None
         self._thread = share.executors.wide
         """Of the turn that runs."""
         self._share.has_work = lambda: bool(self._waiting or self._running)
@@ -74,6 +88,14 @@ class ContinuousBatcher(JobRunner):
     @property
     def credit(self) -> int:
         return self._limits.max_batch_size + EXTRA_CREDIT
+
+    @property
+    def prefix_bytes(self) -> int:
+        return self._reader.prefix_figures.bytes if self._reader else 0
+
+    @property
+    def reading_ms(self) -> float:
+        return self._pace.token_ms if self._pace else 0.0
 
     async def _run_forever(self) -> None:
         while True:
@@ -183,6 +205,8 @@ class ContinuousBatcher(JobRunner):
             first_token_ms=(progress.first_token_at - item.received_at) * 1000,
             token_ms=(now - progress.first_token_at) * 1000 / after_first if after_first else 0.0,
             last=token if item.job.tokens else None,
+            cached_tokens=getattr(item.prepared, "cached_tokens", 0),  # see ``base.Counted``
+            reading_ms=progress.reading_ms,
         )
         self._note_end(item.tokens + generation.generated_tokens, progress.model_ms)
         queue_ms, inference_ms = (progress.joined_at - item.received_at) * 1000, (now - progress.joined_at) * 1000
@@ -205,7 +229,7 @@ class ContinuousBatcher(JobRunner):
 
         async def step(some: Sequence[Item]) -> Sequence[Stepped]:
             prepared = [item.prepared for item in some]
-            prompt_tokens = self._prompt_tokens(len(some))
+            prompt_tokens = self._prompt_tokens(some)
             tokens = self._pipeline.step_tokens(prepared, prompt_tokens)
             predicted_ms = self._step_cost.model.predict_ms(len(some), tokens) or None
             if self.totals.batches < PREDICTS_AFTER and self._long_steps is None:
@@ -226,19 +250,39 @@ class ContinuousBatcher(JobRunner):
         texts = len(self._running) or 1
         return self._step_cost.model.predict_ms(texts, texts)
 
-    def _prompt_tokens(self, texts: int) -> int | None:
+    def _prompt_tokens(self, items: Sequence[Item]) -> int | None:
         """How many tokens of prompts a step may read; ``None`` leaves it to the pipeline."""
-        cost = self._step_cost.model
-        if not (self._share.contended and cost.per_token_ms):
+        contended, cost, texts = self._share.contended, self._step_cost.model, len(items)
+        if self._pace:
+            unread = len(self._unread(items))
+            return self._pace.tokens(texts - unread, unread, TURN_MS if contended else ALONE_MS)
+        if not (contended and cost.per_token_ms):
             return None
-        return max(LEAST_PROMPT_TOKENS, int((TURN_MS - cost.predict_ms(texts, texts)) / cost.per_token_ms))
+        return max(LEAST_TOKENS, int((TURN_MS - cost.predict_ms(texts, texts)) / cost.per_token_ms))
+
+    def _unread(self, items: Sequence[Item]) -> list[Item]:
+        """Those that have had no token yet."""
+        return [item for item in items if not self._progress[item.key].first_token_at]
 
     def _note_step(self, items: Sequence[Item], tokens: int, milliseconds: float) -> None:
+        """``tokens`` were computed; of the outcomes nothing is known yet."""
         self._step_cost.learn(len(items), tokens, milliseconds, milliseconds)
         for item in items:
             self._progress[item.key].model_ms += milliseconds / len(items)
+        if self._pace:
+            self._note_reading(self._pace, items, tokens, milliseconds)
+        reused, evictions = self._reader.prefix_figures[1:] if self._reader else (0, 0)
         t = self.totals
-        self.totals = Totals(t.batches + 1, t.jobs, t.tokens, t.padded_tokens)
+        self.totals = Totals(t.batches + 1, t.jobs, t.tokens, t.padded_tokens, reused, evictions)
+
+    def _note_reading(self, pace: PromptPace, items: Sequence[Item], tokens: int, milliseconds: float) -> None:
+        """Whoever has not been read shares what it took: one of them may have read for the others."""
+        unread = self._unread(items)
+        decoding = len(items) - len(unread)
+        prompt_tokens = tokens - decoding
+        for item in unread:
+            self._progress[item.key].reading_ms += pace.reading_ms(prompt_tokens, milliseconds) / len(unread)
+        pace.learn(decoding, prompt_tokens, milliseconds)
 
     def _retain_and_step(
         self, everything: Collection[Any], prepared: Sequence[Any], prompt_tokens: int | None
@@ -249,7 +293,9 @@ class ContinuousBatcher(JobRunner):
     def _note_end(self, tokens: int, model_ms: float) -> None:
         self.cost.learn_job(model_ms)
         t = self.totals
-        self.totals = Totals(t.batches, t.jobs + 1, t.tokens + tokens, t.padded_tokens + tokens)
+        self.totals = msgspec.structs.replace(
+            t, jobs=t.jobs + 1, tokens=t.tokens + tokens, padded_tokens=t.padded_tokens + tokens
+        )
 
     def _close(self, item: Item, closing: Closing) -> None:
         self._progress.pop(item.key, None)

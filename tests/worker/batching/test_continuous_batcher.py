@@ -4,20 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from inference.backends.base import FAILED, Generated
+from inference.backends.base import FAILED, Generated, PrefixFigures
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Cleared, Closing, Error, Event, Job, Result, Returned, Started, Token
 from inference.worker.batching.continuous_batcher import (
     CLEARED_TOKENS,
     EXTRA_CREDIT,
-    LEAST_PROMPT_TOKENS,
     ContinuousBatcher,
 )
 from inference.worker.batching.policy import BatchLimits
+from inference.worker.batching.prompt_pace import LEAST_TOKENS, SLOWER
 from inference.worker.executors import Executors
 from inference.worker.item import Item
 from inference.worker.job_runner import GO_TIMEOUT_S
@@ -520,7 +521,7 @@ def test_less_of_a_prompt_is_read_in_one_step_while_another_pipeline_waits():
         neighbour = Neighbour(b)
         b.add(1, 20)
         await neighbour.run(10, STEP_S)
-        assert LEAST_PROMPT_TOKENS in b.pipeline.prompt_tokens
+        assert LEAST_TOKENS in b.pipeline.prompt_tokens
         told = len(b.pipeline.prompt_tokens)
         await b.closed(1)
         assert set(b.pipeline.prompt_tokens[told + 1 :]) == {None}
@@ -605,3 +606,78 @@ def test_a_step_may_say_several_tokens_and_be_long():
     assert (generation.generated_tokens, generation.finish_reason) == (8, "length")
     assert predicted[0] == pytest.approx(500), "as at warm-up"
     assert predicted[90] == pytest.approx(250, rel=0.1), "a step took 125 ms, but not all that it might"
+
+
+@dataclass(eq=False)
+class ReadingPipeline(CountingPipeline):
+    """Reads a prompt of 1,000 tokens in parts before the first token of each text. It takes 2 ms for each token."""
+
+    thread: VirtualThread | None = None
+    read: dict[int, int] = field(default_factory=dict)
+    prefix_figures: PrefixFigures = field(default_factory=lambda: PrefixFigures(320, 64, 2))
+
+    def _parts(self, prepared: Sequence[Count], prompt_tokens: int | None) -> dict[int, int]:
+        left, parts = prompt_tokens or 128, {}
+        for text in prepared:
+            if more := min(left, 1000 - self.read.get(text.job.id, 0)):
+                parts[text.job.id] = more
+                left -= more
+        return parts
+
+    def step_tokens(self, prepared: Sequence[Count], prompt_tokens: int | None = None) -> int:
+        parts = self._parts(prepared, prompt_tokens)
+        assert self.thread is not None
+        self.thread._call_s = STEP_S + 0.002 * sum(parts.values())
+        return sum(self.read.get(text.job.id, 0) == 1000 for text in prepared) + sum(parts.values())
+
+    def step(
+        self, prepared: Sequence[Count], prompt_tokens: int | None = None
+    ) -> list[Generated | InferenceError | None]:
+        self.steps.append([text.job.id for text in prepared])
+        for job_id, more in self._parts(prepared, prompt_tokens).items():
+            self.read[job_id] = self.read.get(job_id, 0) + more
+        return [self._next(text) if self.read.get(text.job.id) == 1000 else None for text in prepared]
+
+
+def test_running_texts_keep_their_pace_while_a_prompt_is_read():
+    pipeline = ReadingPipeline()
+    moments: list[float] = []
+
+    async def play(b: Bench) -> None:
+        pipeline.thread, loop = b.thread, asyncio.get_running_loop()
+        said = b.event
+        b.event = lambda item, event: (said(item, event), event.id == 0 and moments.append(loop.time()))  # type: ignore
+        b.add(0, 60)
+        await asyncio.sleep(3 + 10 * STEP_S)
+        b.add(1, 2)
+        await b.closed(1)
+        b.add(2, 2)
+        await b.closed(0, 2)
+
+    b = scenario(play, pipeline=pipeline)
+    gaps = [after - before for before, after in pairwise(moments[1:])]
+    assert max(gaps) < (1 + SLOWER + 0.1) * STEP_S
+    assert sum(gap > 2 * STEP_S for gap in gaps) >= 8, "the prompts were read meanwhile"
+    assert 2 <= b.batcher.reading_ms < 2.6, "with a part of what a step costs in any case"
+    figures = b.batcher.totals
+    assert (b.batcher.prefix_bytes, figures.reused_tokens, figures.evictions) == (320, 64, 2)
+    generations = [b.result(job_id).generation for job_id in range(3)]
+    read_ms = [generation.reading_ms for generation in generations if generation]
+    assert sum(read_ms[1:]) == pytest.approx(2 * 2000, rel=0.05)
+
+
+def test_a_prompt_that_nobody_waits_for_is_given_up_with_its_next_part():
+    pipeline = ReadingPipeline()
+
+    async def play(b: Bench) -> None:
+        pipeline.thread = b.thread
+        b.add(0, 5, time_left_s=0.3)
+        b.add(1, 5)
+        await asyncio.sleep(0.1)
+        b.batcher.cancel((CHANNEL, 1))
+        await b.closed(0, 1)
+        await asyncio.sleep(5)
+
+    b = scenario(play, pipeline=pipeline)
+    assert (b.closings[0], b.closings[1]) == (Returned(0, "expired"), Returned(1, "cancelled"))
+    assert len(b.pipeline.steps) == 1

@@ -51,11 +51,17 @@ def choices(result: RequestResult, asked: Asked) -> Iterator[Choice]:
 def usage(result: RequestResult) -> dict[str, Any] | None:
     """Prompts count once, however many choices they have; ``None`` if the pipeline does not count what it generates."""
     results = [outcome.result for outcome in result.outcomes if outcome.result is not None]
-    counted = [each.generation.generated_tokens for each in results if each.generation is not None]
-    if len(counted) < len(results):
+    generations = [each.generation for each in results if each.generation is not None]
+    if len(generations) < len(results):
         return None
-    prompts, generated = sum(each.tokens for each in results[:: result.query.choices]), sum(counted)
-    return {"prompt_tokens": prompts, "completion_tokens": generated, "total_tokens": prompts + generated}
+    once = slice(None, None, result.query.choices)
+    prompts, generated = sum(each.tokens for each in results[once]), sum(each.generated_tokens for each in generations)
+    return {
+        "prompt_tokens": prompts,
+        "prompt_tokens_details": {"cached_tokens": sum(each.cached_tokens for each in generations[once])},
+        "completion_tokens": generated,
+        "total_tokens": prompts + generated,
+    }
 
 
 def finish_reason(reason: FinishReason | str) -> str:

@@ -92,6 +92,7 @@ class PromptPart:
     tokens: slice
     text: Text
     before: int
+    _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -99,18 +100,22 @@ class PromptPart:
         return self.before + length
 
     def attend(self, inputs: AttentionInputs) -> torch.Tensor:
-        q, end, row = inputs.q.transpose(0, 1)[None], self.end, self.text.row
+        q, end, row = inputs.q, self.end, self.text.row
         keys, values = self.text.placed.kv[inputs.layer, :, row : row + 1]
         keys[0, :, self.before : end] = inputs.k.transpose(0, 1)
         values[0, :, self.before : end] = inputs.v.transpose(0, 1)
         keys, values = keys[:, :, :end], values[:, :, :end]
-        if (shared := q.shape[1] // keys.shape[1]) > 1:
-            keys, values = (kept.repeat_interleave(shared, 1) for kept in (keys, values))
-        mask = None
-        causal = not self.before and (inputs.window is None or end <= inputs.window)
-        if not causal:
-            mask = _mask(torch.arange(self.before, end, device=q.device), end, inputs.window, q.dtype)
-        return attend(q, keys, values, attn_mask=mask, is_causal=causal, scale=inputs.scale)[0].transpose(0, 1)
+        # As in ``NextTokens``: all that is cached would be copied in each layer.
+        grouped = q.transpose(0, 1).reshape(1, keys.shape[1], -1, q.shape[-1])
+        mask = self._mask(inputs.window, q, grouped.shape[2])
+        result = attend(grouped, keys, values, attn_mask=mask, scale=inputs.scale)
+        return result.view(q.shape[1], q.shape[0], q.shape[2]).transpose(0, 1)
+
+    def _mask(self, window: int | None, q: torch.Tensor, rows: int) -> torch.Tensor:
+        if window not in self._masks:
+            mask = _mask(torch.arange(self.before, self.end, device=q.device), self.end, window, q.dtype)
+            self._masks[window] = mask.repeat(rows // len(mask), 1)
+        return self._masks[window]
 
 
 def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torch.dtype) -> torch.Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from inference.backends.base import Generated, Outcome
+from inference.backends.base import Generated, Outcome, PrefixFigures
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
@@ -49,8 +49,8 @@ class Generator:
             raise ValueError("its attention cannot be exchanged")
         self.description = describe(loaded, streams=True)
         longest = min(self.description.longest_input, conf.max_batch_tokens)
-        self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest)
-        self._requests = TextPreparation(loaded.pipe, self.description, longest, self.cache.capacity)
+        self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest, conf.prefix_cache_mb << 20)
+        self._requests = TextPreparation(loaded.pipe, self.description, longest, self.cache.capacity, conf)
         self._special = frozenset(loaded.pipe.tokenizer.all_special_ids)
         self._vocabulary = Vocabulary(loaded.pipe.tokenizer)
 
@@ -72,7 +72,7 @@ class Generator:
             self.cache.remove(text)
 
     def step_tokens(self, prepared: Sequence[Text], prompt_tokens: int | None = None) -> int:
-        return planned_tokens(prepared, prompt_tokens)
+        return planned_tokens(prepared, self.cache, prompt_tokens)
 
     @torch.inference_mode()
     def step(
@@ -87,7 +87,7 @@ class Generator:
         sampled = sample(self._logits(this), inputs)
         for span in this.spans:
             if isinstance(span, PromptPart):
-                span.text.cached = span.end
+                self.cache.note_read(span.text, span.end)
         outcomes = {text: self._take(text, token) for text, token in zip(this.chosen, sampled, strict=True)}
         return [outcomes.get(text) for text in prepared]
 
@@ -95,6 +95,10 @@ class Generator:
     def logits(self, prepared: Sequence[Text]) -> torch.Tensor:
         """Scores of the next token of each, ``[text, vocabulary]``; no text changes."""
         return self._logits(plan(prepared, self.cache))
+
+    @property
+    def prefix_figures(self) -> PrefixFigures:
+        return self.cache.prefixes.figures
 
     def run(self, prepared: Sequence[Text]) -> list[Outcome]:
         """Generate these to their ends, and nothing else meanwhile."""

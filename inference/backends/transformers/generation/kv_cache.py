@@ -1,13 +1,14 @@
 """Keys and values of running texts: rows of equal capacity in small blocks, so that short texts take little room."""
 
-import math
-import mmap
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from inference.backends.transformers.generation.prefix_cache import PrefixCache
+from inference.backends.transformers.generation.zeros import zeros
 
 if TYPE_CHECKING:
     from inference.backends.transformers.generation.text import Text
@@ -40,7 +41,7 @@ class Block:
 
     def __init__(self, shape: Shape, rows: int, capacity: int) -> None:
         # Zeros, since what is masked is multiplied by 0 all the same: it must be finite.
-        self.kv = _zeros((shape.layers, 2, rows, shape.heads, capacity, shape.size), shape.dtype, shape.device)
+        self.kv = zeros((shape.layers, 2, rows, shape.heads, capacity, shape.size), shape.dtype, shape.device)
         self.rows, self.capacity = rows, capacity
         self.texts: list[Text] = []
         self._used = 0
@@ -74,9 +75,11 @@ class KVCache:
     Args:
         most: tokens, for all texts together.
         longest: tokens that one text may have.
+        prefix_bytes: of what is kept for texts that begin equally.
     """
 
-    def __init__(self, shape: Shape, most: int, longest: int) -> None:
+    def __init__(self, shape: Shape, most: int, longest: int, prefix_bytes: int = 0) -> None:
+        self.prefixes = PrefixCache(shape, prefix_bytes)
         self.most = most
         self.most_bytes = most * shape.bytes
         self._shape = shape
@@ -102,14 +105,22 @@ class KVCache:
         return max(tokens, min(capacity, self._longest))
 
     def begin(self, text: "Text") -> None:
-        """Give it a row."""
+        """Give it a row, and in it what is known of its beginning."""
         blocks = self._blocks.setdefault(text.capacity, [])
         if not blocks or len(blocks[-1].texts) == blocks[-1].rows:
             blocks.append(Block(self._shape, self._rows(text.capacity), text.capacity))
         blocks[-1].append(text)
         self.texts.add(text)
+        text.cached = text.reused = self.prefixes.read(text.scope, text.ids, text.kv)
+
+    def note_read(self, text: "Text", cached: int) -> None:
+        """So many of its tokens are in its row now; those of its prompt are kept for others."""
+        text.cached = cached
+        self.prefixes.keep(text.scope, text.ids[:cached], text.kv)
 
     def remove(self, text: "Text") -> None:
+        """Its row is another's from now on. What it became is kept: a chat goes on with it."""
+        self.prefixes.keep(text.scope, text.ids[: text.cached], text.kv)
         self.texts.discard(text)
         block, text.block = text.placed, None
         last = self._blocks[block.capacity][-1]
@@ -119,13 +130,9 @@ class KVCache:
         if not last.texts:
             self._blocks[block.capacity].pop()
 
+    def forget(self) -> None:
+        """What was kept, as if no text had been there."""
+        self.prefixes = PrefixCache(self._shape, self.prefixes.most_bytes)
+
     def _rows(self, capacity: int) -> int:
         return max(1, min(ROWS, self.most // (SHARE * capacity)))
-
-
-def _zeros(sizes: tuple[int, ...], dtype: torch.dtype, device: Any) -> torch.Tensor:
-    """On a CPU they take no time and no memory until they are written to, and return it at once when freed."""
-    if torch.device(device).type != "cpu":
-        return torch.zeros(sizes, dtype=dtype, device=device)
-    pages = mmap.mmap(-1, math.prod(sizes) * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return torch.frombuffer(pages, dtype=dtype).view(sizes)

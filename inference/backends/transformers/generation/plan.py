@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from inference.backends.transformers.generation.attention import NextTokens, PromptPart, Span
 from inference.backends.transformers.generation.kv_cache import Block, KVCache
+from inference.backends.transformers.generation.reading import reading
 from inference.backends.transformers.generation.text import Text
 
 PROMPT_TOKENS = 128
-"""Of prompts that are read in one step while other texts wait for their next token."""
+"""Of prompts that are read in one step while other texts wait for their next token, unless the caller says."""
 ALONE_TOKENS = 512
-"""The same while no text waits."""
+"""The same while no text waits; and in any step."""
 
 
 @dataclass(eq=False)
@@ -33,31 +34,31 @@ class Plan:
         self.ids += [text.ids[-1] for text in texts]
         self.positions += positions
 
-    def add_prompt(self, text: Text, most: int) -> int:
-        """The next ``most`` tokens of a text's prompt, or what is left of it; returns how many."""
-        part = text.ids[text.cached : text.cached + most]
+    def add_prompt(self, text: Text, tokens: int) -> None:
+        """So many more tokens of a text's prompt."""
+        part = text.ids[text.cached : text.cached + tokens]
         self.spans.append(PromptPart(slice(len(self.ids), len(self.ids) + len(part)), text, text.cached))
         self.ids += part
         self.positions += range(text.cached, text.cached + len(part))
         if text.cached + len(part) == len(text.ids):
             self.chosen[text] = len(self.ids) - 1
-        return len(part)
 
 
-def planned_tokens(texts: Sequence[Text], prompt_tokens: int | None = None) -> int:
+def planned_tokens(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None) -> int:
     """How many tokens are in the ``plan`` of these."""
     decoding = sum(text.decoding for text in texts)
-    unread = sum(len(text.ids) - text.cached for text in texts if not text.decoding)
-    return decoding + min(unread, _most(decoding, prompt_tokens))
+    parts = reading(texts, cache.prefixes, _most(decoding, prompt_tokens))
+    return decoding + sum(tokens for _, tokens in parts)
 
 
 def _most(decoding: int, prompt_tokens: int | None) -> int:
-    usual = PROMPT_TOKENS if decoding else ALONE_TOKENS
-    return usual if prompt_tokens is None else min(usual, prompt_tokens)
+    if prompt_tokens is not None:
+        return min(prompt_tokens, ALONE_TOKENS)
+    return PROMPT_TOKENS if decoding else ALONE_TOKENS
 
 
 def plan(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None) -> Plan:
-    """A token for each text whose prompt has been read, and a bounded number of tokens of the oldest prompts."""
+    """A token for each text whose prompt has been read, and a bounded number of tokens of other prompts."""
     step = Plan()
     decoding = [text for text in texts if text.decoding]
     by_block: dict[Block, list[Text]] = {}
@@ -65,11 +66,8 @@ def plan(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None
         by_block.setdefault(text.placed, []).append(text)
     for block, mates in by_block.items():
         step.add_next(block, mates)
-    left = _most(len(decoding), prompt_tokens)
-    for text in texts:
-        if text.decoding or not left:
-            continue
+    for text, tokens in reading(texts, cache.prefixes, _most(len(decoding), prompt_tokens)):
         if text.block is None:
             cache.begin(text)
-        left -= step.add_prompt(text, left)
+        step.add_prompt(text, tokens)
     return step

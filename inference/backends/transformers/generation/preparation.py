@@ -16,6 +16,7 @@ from inference.backends.transformers.generation.grammar import Grammars
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions, Text
 from inference.backends.transformers.rows import check_least, check_length, check_room
+from inference.conf import Conf
 from inference.errors import Invalid
 from inference.messaging.messages import Description, Job
 from inference.tasks.inputs import token_ids
@@ -48,7 +49,9 @@ class TextPreparation:
         ValueError: the model's generation configuration has a setting that is not implemented token by token.
     """
 
-    def __init__(self, pipe: Any, description: Description, longest: int, capacity: Callable[[int], int]) -> None:
+    def __init__(
+        self, pipe: Any, description: Description, longest: int, capacity: Callable[[int], int], conf: Conf
+    ) -> None:
         self._pipe = copy.copy(pipe)
         self._pipe.tokenizer = copy.deepcopy(pipe.tokenizer)
         self._pipe.tokenizer.model_max_length = int(1e30)  # it only warns; lengths are checked here
@@ -58,6 +61,7 @@ class TextPreparation:
         self._description = description
         self._longest = longest
         self._capacity = capacity
+        self._shared_prefixes = conf.shared_prefixes == "on"
         configured = self._model.generation_config.to_diff_dict()
         asked = {name for name, value in configured.items() if value not in (None, False) and name[0] != "_"}
         if foreign := asked - KNOWN - PROCESSED:
@@ -88,6 +92,7 @@ class TextPreparation:
             sampling=self._sampling(job, len(ids), config, stop_conditions.end_tokens),
             pieces=self._pieces(),
             capacity=self._capacity(len(ids) + stop_conditions.new_tokens),
+            scope="" if self._shared_prefixes else job.cache_scope,
             postprocess=self._pipe._sanitize_parameters(return_full_text=_full_text(job))[2],
         )
         text.resume(job.resume)

@@ -42,7 +42,10 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
     prepare_linears(loaded, lambda: generator.logits(texts), report)
     generator.retain(())
     cache = generator.cache
+    cache.forget()
     report(f"key-value cache of at most {cache.most} tokens, {cache.most_bytes / 1e6:.0f} MB")
+    if (prefixes := cache.prefixes).keeps:
+        report(f"prefix cache of at most {prefixes.most_tokens} tokens, {prefixes.most_bytes / 1e6:.0f} MB")
     return generator
 
 

@@ -70,7 +70,11 @@ class Text(GrowingText):
     """What the pipeline's post-processing needs: the text, or the chat."""
     capacity: int
     """Tokens of its row in the cache: room for the longest that it can become."""
+    scope: str = ""
+    """Only texts with the same one share what they begin with."""
     cached: int = 0
+    reused: int = 0
+    """Of its tokens, those that were not read because an earlier text began with them."""
     block: "Block | None" = None
     row: int = 0
     decoding: bool = False
@@ -82,6 +86,16 @@ class Text(GrowingText):
         if self.block is None:
             raise RuntimeError(f"request {self.job.request_id} has no place in the cache")
         return self.block
+
+    @property
+    def kv(self) -> Any:
+        """Its row: ``[layer, keys or values, head, token]``."""
+        return self.placed.kv[:, :, self.row]
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of the prompt, for its client."""
+        return min(self.reused, self.prompt_tokens)
 
     @property
     def tokens(self) -> int:

@@ -31,14 +31,19 @@ def reply(*generations: Generation | None, stop: list[str] | None = None) -> Any
 
 
 def ended(reason: Any) -> Generation:
-    return Generation(reason, 5, 2, 0.0, 0.0, None)
+    return Generation(reason, 5, 2, 0.0, 0.0, None, cached_tokens=3)
 
 
 @pytest.mark.parametrize(("reason", "told"), [("length", "length"), ("eos_token", "stop"), ("stop_sequence", "stop")])
 def test_an_answer_says_why_its_texts_ended_and_what_they_cost(reason: Any, told: str):
     answer = reply(ended(reason), ended("eos_token"))
     assert [choice["finish_reason"] for choice in answer["choices"]] == [told, "stop"]
-    assert answer["usage"] == {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
+    assert answer["usage"] == {
+        "prompt_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens": 4,
+        "total_tokens": 9,
+    }
     assert (answer["id"], answer["model"], answer["system_fingerprint"]) == ("chatcmpl-r1", "chat", "v1")
 
 

@@ -311,11 +311,12 @@ def test_a_stream_that_fails_says_so_to_clients_of_both_kinds(ask: Ask):
 
 def test_an_answer_that_is_not_streamed(ask: Ask):
     query = ask(max_output_tokens=2, instructions="i")
-    generation = Generation("length", 5, 2, 0.0, 0.0, None)
+    generation = Generation("length", 5, 2, 0.0, 0.0, None, cached_tokens=3)
     outcome = Outcome(Result(1, b'[{"generated_text": "on\\u00e9"}]', 0, 0, 1, generation, tokens=5))
     result = make_result(query, description=DESCRIPTION, outcomes=[outcome])
     told = json.loads(Responses().reply(CONTEXT, result).body)
     assert (told["id"], told["status"], told["model"]) == ("resp_r1", "incomplete", "chat")
     assert told["output"][0]["content"] == [{"type": "output_text", "annotations": [], "text": "oné", "logprobs": []}]
     assert [told["usage"][name] for name in ("input_tokens", "output_tokens", "total_tokens")] == [5, 2, 7]
+    assert told["usage"]["input_tokens_details"] == {"cached_tokens": 3, "cache_write_tokens": 0}
     assert (told["max_output_tokens"], told["instructions"], told["store"]) == (2, "i", False)

@@ -23,6 +23,9 @@ class Row:
     mark: int = 0
     block: Any = None
     row: int = 0
+    scope: str = ""
+    ids: tuple[int, ...] = ()
+    kv: Any = None
 
     @property
     def placed(self) -> Any:
