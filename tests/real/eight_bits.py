@@ -12,12 +12,12 @@ import transformers
 from torch.nn.functional import normalize
 
 from inference.backends.transformers.quantized_linear import quantize_linears
+from inference.backends.transformers.warm_up import VARIED
 from tests.real import models
 
 TEXTS = Path(__file__).parent.parent / "benchmarks/texts.txt"
 ROWS, LENGTH = 16, 256
 """Tokens that a decoder reads: rows of so many."""
-EXAMPLE = "There is more to say about it, and somebody will say it before the evening is over, as always."
 
 
 class Decoder(NamedTuple):
@@ -39,7 +39,7 @@ def decoder(name: str) -> Decoder:
     tokenizer, model = _load(name, transformers.AutoModelForCausalLM)
     ids = torch.tensor(tokenizer(TEXTS.read_text()).input_ids[: ROWS * LENGTH]).view(ROWS, LENGTH)
     exact = model(ids).logits
-    quantize_linears(model, lambda: model(**tokenizer(EXAMPLE, return_tensors="pt")).logits)
+    quantize_linears(model, lambda: model(**tokenizer(VARIED, return_tensors="pt")).logits)
     changed = model(ids).logits
     agreement = (changed.argmax(-1) == exact.argmax(-1)).float().mean()
     return Decoder(_perplexity(changed, ids), _perplexity(exact, ids), float(agreement))
@@ -51,7 +51,7 @@ def encoder(name: str) -> Encoder:
     sentences = [line for line in TEXTS.read_text().splitlines() if len(line) > 40][:200]
     batch = tokenizer(sentences, padding=True, truncation=True, max_length=128, return_tensors="pt")
     exact = _vectors(model, batch)
-    quantize_linears(model, lambda: model(**tokenizer(EXAMPLE, return_tensors="pt")).last_hidden_state)
+    quantize_linears(model, lambda: model(**tokenizer(VARIED, return_tensors="pt")).last_hidden_state)
     changed = _vectors(model, batch)
     cosines = (exact * changed).sum(-1)
     nearest = (_nearest(exact) == _nearest(changed)).float().mean()

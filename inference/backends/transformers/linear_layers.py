@@ -1,6 +1,7 @@
 """Linear layers in the form in which they are fastest here."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -11,16 +12,21 @@ from inference.backends.transformers.quantized_linear import QuantizedLinear, qu
 from inference.backends.transformers.task import Report
 
 
-def prepare_linears(loaded: Loaded, example: Callable[[], torch.Tensor], report: Report) -> None:
-    """Quantise or pack them. ``example`` runs a typical batch and returns its output.
+def prepare_linears(
+    loaded: Loaded, example: Callable[[], torch.Tensor], report: Report, first: Callable[[], Any] | None = None
+) -> None:
+    """Quantise or pack them. ``example`` runs a ``warm_up.typical`` batch and returns its output, once ``first`` ran.
 
     Raises:
         LoadFailed: the model cannot be quantised.
     """
     if loaded.quantized:
-        difference = quantize_linears(loaded.pipe.model, example, loaded.turn)
+        difference = quantize_linears(loaded.pipe.model, example, loaded.turn, first)
         report(f"linear layers have weights of 8 bits; outputs of the example changed by {difference:.1%}")
-    elif pack_linears(loaded.pipe.model, example, loaded.turn):
+        return
+    if first:
+        loaded.turn(first)
+    if pack_linears(loaded.pipe.model, example, loaded.turn):
         report("linear layers are packed for oneDNN")
 
 

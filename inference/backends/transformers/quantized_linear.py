@@ -65,10 +65,13 @@ def _rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def quantize_linears(model: nn.Module, example: Callable[[], torch.Tensor], turn: Turn = at_once) -> float:
+def quantize_linears(
+    model: nn.Module, example: Callable[[], torch.Tensor], turn: Turn = at_once, first: Callable[[], Any] | None = None
+) -> float:
     """Replace the linear layers of ``model``; returns by how much of their norm the example's outputs changed.
 
-    ``example`` runs a typical batch, in a ``turn`` each time, and returns its output.
+    ``example`` runs a batch, in a ``turn`` each time, and returns its output; ``first`` is run once before it. The
+    ranges of activations are those of both.
 
     Raises:
         LoadFailed: they changed too much.
@@ -76,7 +79,7 @@ def quantize_linears(model: nn.Module, example: Callable[[], torch.Tensor], turn
     """
     compat.check(compat.QUANTIZED_LAYERS)
     bits = 8 if any(torch.cpu.get_capabilities().get(name) for name in VNNI) else 7
-    exact, ranges = turn(lambda: _watched(model, example))
+    exact, ranges = _watched(model, lambda: ((turn(first) if first else None), turn(example))[1])
     for parent, name, child in list(_linears(model)):
         weight = child.weight if type(child) is nn.Linear else child.weight.T
         seen = ranges.get(child, weight.abs().amax(0))  # of those that the example does not reach, nothing is moved
@@ -89,8 +92,8 @@ def quantize_linears(model: nn.Module, example: Callable[[], torch.Tensor], turn
     return difference
 
 
-def _watched(model: nn.Module, example: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, dict[Any, torch.Tensor]]:
-    """What ``example`` returns, and the largest magnitude of each input of each linear layer meanwhile."""
+def _watched(model: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, dict[Any, torch.Tensor]]:
+    """What ``run`` returns, and the largest magnitude of each input of each linear layer meanwhile."""
     ranges: dict[Any, torch.Tensor] = {}
 
     def watch(layer: Any, inputs: Any) -> None:
@@ -99,7 +102,7 @@ def _watched(model: nn.Module, example: Callable[[], torch.Tensor]) -> tuple[tor
 
     hooks = [child.register_forward_pre_hook(watch) for _, _, child in _linears(model)]
     try:
-        return example(), ranges
+        return run(), ranges
     finally:
         for hook in hooks:
             hook.remove()

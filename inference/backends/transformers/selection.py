@@ -14,7 +14,7 @@ from inference.backends.transformers.rows import Row
 from inference.backends.transformers.stacked import Stacked
 from inference.backends.transformers.task import Report
 from inference.backends.transformers.unbatched import Unbatched
-from inference.backends.transformers.warm_up import example, prepared
+from inference.backends.transformers.warm_up import example, prepared, typical
 from inference.conf import Conf
 from inference.messaging.messages import Job
 
@@ -30,7 +30,7 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
     if loaded.spec.encoder is None:
         return Unbatched(loaded)
     encoder = loaded.spec.encoder(loaded, conf)
-    rows = _rows(encoder, [example(encoder.description)] * 8)
+    rows = _rows(encoder, [typical(encoder, varied=loaded.quantized)] * 8)
     prepare_linears(loaded, lambda: torch.cat([tensor.flatten() for tensor in encoder.compared(rows)]), report)
     encoder = encoder.faster(loaded, conf)
     if loaded.device == "cpu" and encoder.pads and _runs_without_padding(encoder, loaded):
@@ -39,7 +39,8 @@ def select_pipeline(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeli
 
 
 def _stacked(pipeline: Stacked, loaded: Loaded, report: Report) -> Stacked:
-    jobs = prepared(pipeline, [example(pipeline.description, parameters=pipeline.warm_up_parameters)] * 2)
+    job = typical(pipeline, varied=loaded.quantized, parameters=pipeline.warm_up_parameters)
+    jobs = prepared(pipeline, [job] * 2)
     prepare_linears(loaded, lambda: pipeline.compared(jobs), report)
     return pipeline
 

@@ -12,6 +12,12 @@ from inference.messaging.messages import Description, Job
 from inference.tasks import TASKS
 
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
+VARIED = (
+    "In 1969, two people walked on the Moon; prices rose by 3.5 % that year. "
+    "def area(r): return 3.14159 * r ** 2  # code Q: What is the capital of France? A: Paris! Die Katze schläft, el perro corre, 東京は雨です. "
+    '{"name": "Ada", "tags": ["x", "y"]} He said, "I cannot believe it." WARNING: file not found (errno=2).'
+)
+"""Text of many kinds, which brings out large activations."""
 SHAPES = ((1, 0), (8, 0), (24, 0), (8, 2), (1, 8), (4, 8), (16, 2))
 """Batches to measure: how many inputs, and how many times ``MORE`` is appended to each."""
 STREAMED = SHAPES[:2]
@@ -22,16 +28,26 @@ ONE_BY_ONE = ((1, 0), (1, 2), (1, 8))
 """The same where each input has a call of its own."""
 
 
-def example(description: Description, *, longer: int = 0, parameters: Mapping[str, Any] | None = None) -> Job:
-    """An input that every model of the task can answer; ``longer`` times with ``MORE`` after it."""
+def example(
+    description: Description, *, longer: int = 0, parameters: Mapping[str, Any] | None = None, more: str = MORE
+) -> Job:
+    """An input that every model of the task can answer; ``longer`` times with ``more`` after it."""
     task = TASKS[description.task]
     spec = transformers_tasks.find(task)
     given = {**task.example_parameters, **(spec.warm_up_parameters if spec else {}), **(parameters or {})}
     value = task.input.changed(
-        task.example_for(description.mask_token), lambda text: " ".join([text] + [MORE] * longer)
+        task.example_for(description.mask_token), lambda text: " ".join([text] + [more] * longer)
     )
     value = task.input.checked("The example", value, description, cut=True)
     return Job(id=0, request_id="warm-up", input=value, parameters=given, time_left_s=3600)
+
+
+def typical(pipeline: BatchedPipeline, *, varied: bool, parameters: Mapping[str, Any] | None = None) -> Job:
+    """An example for batches that are measured, or ``varied`` where activations are watched."""
+    short, long = (
+        example(pipeline.description, longer=longer, more=VARIED, parameters=parameters) for longer in (0, 1)
+    )
+    return long if varied and takes(pipeline, long) else short
 
 
 def prepared(pipeline: BatchedPipeline, jobs: list[Job]) -> list[Any]:

@@ -11,7 +11,7 @@ from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.linear_layers import prepare_linears
 from inference.backends.transformers.loaded import Loaded
-from inference.backends.transformers.warm_up import example, prepared, takes
+from inference.backends.transformers.warm_up import example, prepared, takes, typical
 from inference.conf import Conf
 from inference.messaging.messages import Job
 
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 TOKENS = 4
 """Generated for each example of the check."""
+PARAMETERS = {"do_sample": False, "max_new_tokens": TOKENS, "repetition_penalty": 1.0}
 TYPICAL = 8
 """Texts in the step that packed layers are measured with."""
 
@@ -37,9 +38,9 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         reason = str(error).strip().partition("\n")[0] or repr(error)
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None
-    texts = generator.fitting(_texts(generator, [0] * TYPICAL))
-    loaded.turn(lambda: generator.step(texts))
-    prepare_linears(loaded, lambda: generator.logits(texts), report)
+    job = typical(generator, varied=loaded.quantized, parameters=PARAMETERS)
+    texts = generator.fitting(list(prepared(generator, [job] * TYPICAL)))
+    prepare_linears(loaded, lambda: generator.logits(texts), report, first=lambda: generator.step(texts))
     generator.retain(())
     cache = generator.cache
     cache.forget()
@@ -90,8 +91,7 @@ def _texts(generator: Generator, lengths: Sequence[int]) -> list[Text]:
 
 
 def _example(generator: Generator, longer: int) -> Job:
-    parameters = {"do_sample": False, "max_new_tokens": TOKENS, "repetition_penalty": 1.0}
-    return example(generator.description, longer=longer, parameters=parameters)
+    return example(generator.description, longer=longer, parameters=PARAMETERS)
 
 
 @torch.inference_mode()

@@ -58,8 +58,7 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Seq
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None
     texts = generator.fitting(_texts(generator, [_example(generator, 0, {"num_beams": 1})] * TYPICAL))
-    loaded.turn(lambda: generator.step(texts))
-    prepare_linears(loaded, lambda: generator.logits(texts), report)
+    prepare_linears(loaded, lambda: generator.logits(texts), report, first=lambda: generator.step(texts))
     generator.retain(())
     return generator
 
