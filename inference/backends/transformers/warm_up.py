@@ -14,7 +14,8 @@ from inference.tasks import TASKS
 MORE = "There is more to say about it, and somebody will say it before the evening is over, as always."
 VARIED = (
     "In 1969, two people walked on the Moon; prices rose by 3.5 % that year. "
-    "def area(r): return 3.14159 * r ** 2  # code Q: What is the capital of France? A: Paris! Die Katze schläft, el perro corre, 東京は雨です. "
+    "def area(r): return 3.14159 * r ** 2  # code "
+    "Q: What is the capital of France? A: Paris! Die Katze schläft, el perro corre, 東京は雨です. "
     '{"name": "Ada", "tags": ["x", "y"]} He said, "I cannot believe it." WARNING: file not found (errno=2).'
 )
 """Text of many kinds, which brings out large activations."""
