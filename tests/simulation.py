@@ -5,6 +5,7 @@ intake and batcher). Only the layer, the model and its threads are simulated: th
 """
 
 import asyncio
+import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 import msgspec
+import pytest
 from channels.exceptions import ChannelFull
 
 from inference import catalog
@@ -43,6 +45,20 @@ DESCRIPTION = Description(
 )
 BATCH_S = 0.05
 """How long a batch takes."""
+
+_ids = random.Random(0)
+"""Makes the ids of webs, hosts and workers, in whose order a group gets its messages."""
+
+
+def simulate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate whatever would differ between two runs: threads, the processor's time and ids.
+
+    A ``World`` of the same seed then does the same in every process. What is logged for each job is left out.
+    """
+    monkeypatch.setattr(logging.getLogger("inference.jobs"), "disabled", True)
+    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("secrets.token_hex", lambda size: _ids.randbytes(size).hex())
+    monkeypatch.setattr("inference.worker.batching.batcher.compute_clock", lambda description: lambda: 0.0)
 
 
 class FaultyLayer:
@@ -264,6 +280,7 @@ class World:
         **conf: Any,
     ) -> None:
         self.rng = random.Random(seed)
+        _ids.seed(seed)
         self.layer = layer or FaultyLayer(self.rng)
         tables = {name: {"task": DESCRIPTION.task, "model": name} for name in pipelines}
         self.conf = Conf(**({"max_batch_size": 4, "max_inputs": 16, "pipelines": tables or ""} | conf))

@@ -17,6 +17,7 @@ import inference
 from inference.python_api import CannotServe
 from tests import processes
 from tests.conftest import Reference
+from tests.fakes import BROKEN, REASON
 from tests.processes import Redis, Worker
 
 TEXT = "Paris is the capital of [MASK]."
@@ -193,13 +194,13 @@ def test_infer_raises_what_a_client_would_be_told_and_that_is_logged(asked: Ende
 
 
 @pytest.mark.timeout(DEADLINE_S + 30)
-def test_infer_says_why_this_process_cannot_serve(tmp_path: Path):
+def test_infer_says_why_this_process_cannot_serve():
     """At once, though the deadline is an hour."""
     hour = {"INFERENCE_DEADLINE_S": "3600", "INFERENCE_MAX_DEADLINE_S": "3600"}
-    ended = run_python(NO_MODEL, INFERENCE_MODEL=str(tmp_path), **hour)
+    ended = run_python(NO_MODEL, INFERENCE_MODEL=BROKEN, **processes.FAKE, **hour)
     first, second = ended.lines[-2:]
     assert first == second
-    assert str(tmp_path) in first
+    assert REASON in first
 
 
 def test_where_workers_are_processes_a_call_loads_no_model(redis: Redis, shared_worker: Worker, reference: Reference):

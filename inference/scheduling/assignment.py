@@ -98,11 +98,11 @@ class Assigner:
         for job_id in to_go:
             await self._send(host, Go(self._channel, job_id))
         if to_cancel:
-            await self._send(host, Cancel(self._channel, tuple(to_cancel)))
+            await self._send(host, Cancel(self._channel, tuple(sorted(to_cancel))))
         for worker_id in to_describe & host.workers.keys():
             host.workers[worker_id].asked_at = self._heartbeat.newest
         if to_describe:
-            await self._send(host, Want(self._channel, tuple(to_describe)))
+            await self._send(host, Want(self._channel, tuple(sorted(to_describe))))
 
     async def _send(self, host: HostView, message: Message) -> bool:
         try:

@@ -11,16 +11,17 @@ class AwaitingDescription:
     """The waiting requests can be neither validated nor sent yet, but are accepted: each gets an answer."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[Description]] = set()
+        self._waiting: dict[asyncio.Future[Description], None] = {}
+        """In the order of arrival, in which they continue."""
 
     async def wait(self) -> Description:
         """Wait until a worker is ready. Raises the error that ``fail`` makes."""
         described: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
-        self._waiting.add(described)
+        self._waiting[described] = None
         try:
             return await described
         finally:
-            self._waiting.discard(described)
+            del self._waiting[described]
 
     def resolve(self, description: Description) -> None:
         """Continue all waiting requests."""

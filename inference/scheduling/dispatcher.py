@@ -201,8 +201,10 @@ class Dispatcher:
     def _on_workers_changed(self, host: HostView) -> None:
         """The host sent a status, or was lost."""
         now = self._loop.time()
-        for name in {worker.pipeline for worker in host.workers.values()} & self.pipelines.keys():
-            self._update(self.pipelines[name], now)
+        changed = {worker.pipeline for worker in host.workers.values()}
+        for name, pipeline in self.pipelines.items():
+            if name in changed:
+                self._update(pipeline, now)
 
     def _update(self, pipeline: ServedPipeline, now: float) -> None:
         pipeline.update(now)
@@ -234,7 +236,7 @@ class Dispatcher:
 
     def fail_all(self, make_error: Callable[[], InferenceError]) -> None:
         """End every call that has no answer; for a process that stops."""
-        for call in {job.call for job in self._jobs.values()}:
+        for call in dict.fromkeys(job.call for job in self._jobs.values()):
             call.fail(make_error())
         for pipeline in self.pipelines.values():
             pipeline.awaiting_description.fail(make_error)

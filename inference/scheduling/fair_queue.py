@@ -105,9 +105,9 @@ class FairQueue:
                 return job
         return None
 
-    def calls(self) -> set[Call]:
+    def calls(self) -> list[Call]:
         """The calls with waiting jobs."""
-        return {job.call for job in (*self._returned, *self._round_robin.jobs()) if job.waiting}
+        return list(dict.fromkeys(job.call for job in (*self._returned, *self._round_robin.jobs()) if job.waiting))
 
 
 def _path(call: Call) -> tuple[Hashable, ...]:

@@ -124,14 +124,14 @@ class ServedPipeline:
             while queue and (worker := self.select(version)) is not None and (job := queue.take()) is not None:
                 yield worker, job
 
-    def superseded(self) -> set[Call]:
+    def superseded(self) -> list[Call]:
         """Calls with jobs waiting for a version that no ready worker serves, while others serve another version."""
-        calls: set[Call] = set()
+        calls: list[Call] = []
         if not self.serving():
             return calls
         for version, queue in list(self._queues.items()):
             if not self.ready_for(version):
-                calls |= queue.calls()
+                calls += queue.calls()
                 if not queue:
                     del self._queues[version]
         return calls

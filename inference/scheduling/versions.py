@@ -9,45 +9,47 @@ from inference.messaging.messages import Description
 logger = logging.getLogger(__name__)
 
 RESTART_GRACE_S = 30.0
-"""How long a version is kept after its last ready worker was lost: a supervisor may restart the worker."""
+"""How long a lost worker counts as if it were ready: a supervisor may restart it."""
 
 
 class Versions:
     """Serves the version with the most ready workers; the current one stays while no other has more.
 
     So a worker that was started with the wrong model gets no requests, a rolling change takes effect at its middle, and
-    all web processes decide alike. A version is replaced at once when all its workers have reported that they stop, and
-    after ``RESTART_GRACE_S`` when they were lost. Times are those of the caller's monotonic clock.
+    all web processes decide alike. A worker that reports that it stops counts no longer; one that was lost counts until
+    another of its version is ready, for ``RESTART_GRACE_S`` at most. Times are those of the caller's monotonic clock.
     """
 
     def __init__(self) -> None:
         self.served: Description | None = None
-        self._grace_ends_at = 0.0
+        self._ready = 0
+        """Ready workers of the served version."""
+        self._lost_until: list[float] = []
+        """For each lost worker of the served version that may come back: until when it counts."""
         self._reported: Counter[str] = Counter()
 
     def worker_lost(self, version: str, now: float) -> None:
         """A worker of this version was lost."""
         if self.served is not None and version == self.served.version:
-            self._grace_ends_at = now + RESTART_GRACE_S
+            self._lost_until.append(now + RESTART_GRACE_S)
 
     def update(self, ready: Sequence[Description], now: float) -> None:
         """Decide anew, given the description of each ready worker. Call on each status, and periodically."""
         descriptions = {description.version: description for description in ready}
         workers = Counter(description.version for description in ready)
-        if workers and self._may_change(workers, now):
-            version = workers.most_common(1)[0][0]
-            if self.served is not None and version != self.served.version:
+        if self.served is not None:
+            self._count_served(workers[self.served.version], now)
+        version, most = next(iter(workers.most_common(1)), ("", 0))
+        if most > self._ready + len(self._lost_until):
+            if self.served is not None:
                 logger.warning("New requests are for %s from now on", describe(descriptions[version]))
-            self.served = descriptions[version]
+            self.served, self._ready, self._lost_until = descriptions[version], most, []
         self._report(workers, descriptions)
 
-    def _may_change(self, workers: Counter[str], now: float) -> bool:
-        if self.served is None:
-            return True
-        current = workers[self.served.version]
-        if current:
-            return max(workers.values()) > current
-        return now >= self._grace_ends_at
+    def _count_served(self, ready: int, now: float) -> None:
+        returned = max(0, ready - self._ready)
+        self._lost_until = [until for until in self._lost_until[returned:] if until > now]
+        self._ready = ready
 
     def _report(self, workers: Counter[str], descriptions: dict[str, Description]) -> None:
         """Log once per change that workers serve different versions."""

@@ -60,7 +60,7 @@ def test_a_host_that_is_not_served_is_refused_everywhere(http: httpx.Client, pat
 
 
 def test_probes_may_ask_by_address() -> None:
-    with processes.web(env={"DJANGO_ALLOWED_HOSTS": "model.example"}, wait_for="/health/live") as server:
+    with processes.web(env=processes.FAKE | {"DJANGO_ALLOWED_HOSTS": "model.example"}) as server:
         for path in ("/health/live", "/metrics"):
             assert httpx.get(server.url + path, trust_env=False).status_code == 200
             assert httpx.get(server.url + path, headers={"host": "evil.example"}, trust_env=False).status_code == 400
@@ -118,7 +118,7 @@ def test_production_settings_pass_djangos_own_check() -> None:
 
 
 def test_https_is_what_cookies_and_redirects_assume() -> None:
-    env = PRODUCTION | {"DJANGO_ALLOWED_HOSTS": "model.example,127.0.0.1"}
+    env = processes.FAKE | PRODUCTION | {"DJANGO_ALLOWED_HOSTS": "model.example,127.0.0.1"}
     with processes.web(env=env, wait_for="/health/live") as server, open_client(server) as http:
         insecure = http.get("/admin/login/")
         health = http.get("/health/live")

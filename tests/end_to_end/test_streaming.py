@@ -342,7 +342,7 @@ async def test_streams_go_on_where_they_were_when_their_worker_is_killed(
     redis: Redis, generation: dict[str, str], generating_distributed: Web
 ) -> None:
     """It makes three tokens of each, and is killed before the fourth."""
-    server, tokens, hold = generating_distributed, 300, processes.new_hold()
+    server, tokens, hold = generating_distributed, 100, processes.new_hold()
     plans: dict[str, dict[str, Any]] = {"greedy": GREEDY, "sampled": SAMPLED}
     expected: dict[str, Any] = {}
     with processes.worker(redis, generation | hold.env) as doomed, client(server) as http:

@@ -29,11 +29,11 @@ def site(python: Path, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def make_site(site: Site, tmp_path: Path) -> Callable[[str], Site]:
+def make_site(site: Site, tmp_path: Path) -> Callable[..., Site]:
     """Makes copies of the project without the edits, but with all tables."""
 
-    def make(name: str) -> Site:
-        made = Site(tmp_path / name, site.python, site.redis)
+    def make(name: str, number: int = 0) -> Site:
+        made = Site(tmp_path / name, site.python, site.redis, number)
         shutil.copy(site.database.with_name("empty.sqlite3"), made.database)
         return made
 

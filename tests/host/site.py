@@ -36,8 +36,10 @@ SERVERS = {
 class Site:
     """A copy of the project in a folder of its own."""
 
-    def __init__(self, folder: Path, python: Path, redis: Redis) -> None:
+    def __init__(self, folder: Path, python: Path, redis: Redis, number: int = 0) -> None:
+        """``number``: of a database of Redis; those with others may run at the same time."""
         self.folder = folder
+        self._redis_url = f"{redis.url.removesuffix('0')}{number}"
         self.redis = redis
         self.database = folder / "shop.sqlite3"
         self.ends = folder / "ends.txt"
@@ -83,7 +85,7 @@ class Site:
             "PATH": os.environ["PATH"],
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "",
-            "REDIS_URL": self.redis.url,
+            "REDIS_URL": self._redis_url,
             "SHOP_ENDS": str(self.ends),
         }
 

@@ -87,10 +87,14 @@ def test_only_under_daphne_is_a_slow_upload_cut(server: Server) -> None:
     assert status == (b"408" if server.name == "daphne" else b"200")
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_a_stop_answers_what_was_accepted(site: Site, name: str) -> None:
-    """Of both, a view and our mount; the first signal is passed on when the model has answered."""
-    server = site.server(name)
+@pytest.fixture(scope="module")
+def stopped(site: Site) -> dict[str, tuple[list[int], int]]:
+    """What requests get that a server has accepted when it is told to stop, and its exit code. All at once."""
+    with ThreadPoolExecutor(len(SERVERS)) as threads:
+        return dict(zip(SERVERS, threads.map(lambda name: stop(site.server(name)), SERVERS), strict=True))
+
+
+def stop(server: Server) -> tuple[list[int], int]:
     accepted = threading.Barrier(3)
 
     def ask(path: str) -> int:
@@ -108,10 +112,16 @@ def test_a_stop_answers_what_was_accepted(site: Site, name: str) -> None:
             accepted.wait()
             server.wait_for(lambda: in_flight(server) == 2, "both are accepted")
             server.signal(signal.SIGTERM)
-            assert [each.result() for each in asked] == [200, 200]
-        assert server.wait() == {"daphne": 0, "uvicorn": -signal.SIGTERM, "hypercorn": 0}[name]
+            answers = [each.result() for each in asked]
+        return answers, server.wait()
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_stop_answers_what_was_accepted(stopped: dict[str, tuple[list[int], int]], name: str) -> None:
+    """Of both, a view and our mount; the first signal is passed on when the model has answered."""
+    assert stopped[name] == ([200, 200], {"daphne": 0, "uvicorn": -signal.SIGTERM, "hypercorn": 0}[name])
 
 
 def in_flight(server: Server) -> float:

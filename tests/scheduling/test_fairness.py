@@ -11,7 +11,7 @@ from inference.errors import InferenceError, Overloaded
 from inference.scheduling.admission import Admission
 from inference.scheduling.calls import Peer, Work
 from tests import virtual_time
-from tests.simulation import BATCH_S, SimulatedExecutor, World
+from tests.simulation import BATCH_S, World, simulate
 
 PERMITS = 64
 CAPACITY = 4 / BATCH_S
@@ -19,8 +19,8 @@ CAPACITY = 4 / BATCH_S
 
 
 @pytest.fixture(autouse=True)
-def _simulated_thread(monkeypatch):
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+def _simulated(monkeypatch):
+    simulate(monkeypatch)
 
 
 class Server:

@@ -5,32 +5,21 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import pytest
 
-from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost
+from inference.errors import DeadlineExceeded, WorkerLost
 from inference.worker.watchdog import USUAL_LIMIT_S
 from tests import virtual_time
-from tests.simulation import BATCH_S, Connection, PreviousRelease, SimulatedExecutor, World
+from tests.scheduling.unsteady_clients import answer, check_random_faults, outcome_of
+from tests.simulation import BATCH_S, Connection, PreviousRelease, World, simulate
 
 PIPELINES = ("default", "other", "third")
 
 
 @pytest.fixture(autouse=True)
-def _simulated_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
-
-
-def answer(pipeline: str, text: str) -> str:
-    return text if pipeline == "default" else f"{pipeline} says {text}"
-
-
-async def outcome_of(world: World, text: str, **kwargs: Any) -> str:
-    try:
-        return await world.ask(text, **kwargs)
-    except InferenceError as error:
-        return error.code
+def _simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(monkeypatch)
 
 
 def test_each_pipeline_answers_its_own_requests():
@@ -106,7 +95,7 @@ def test_while_a_suspect_runs_no_other_pipeline_does():
         poison = asyncio.create_task(outcome_of(world, "poison", deadline_s=100))
         asking: list[asyncio.Task[str]] = []
         while not poison.done():  # a tokenizer has something to do at any time
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.004)
             pipeline = PIPELINES[len(asking) % len(PIPELINES)]
             asking.append(asyncio.create_task(world.ask(f"t{len(asking)}", pipeline=pipeline, deadline_s=100)))
         assert await poison == WorkerLost.code
@@ -202,48 +191,7 @@ def test_webs_and_hosts_of_two_releases_work_together():
     virtual_time.run(scenario())
 
 
-async def unsteady_client(world: World, number: int) -> tuple[str, str, str]:
-    """A client that sends some input to some pipeline at some time, and sometimes cancels it."""
-    rng, clock = world.rng, asyncio.get_running_loop().time
-    await asyncio.sleep(rng.uniform(0, 15))
-    pipeline = rng.choice(PIPELINES)
-    text = f"{rng.choices(['good', 'bad', 'poison', 'hang'], [96.5, 2, 1, 0.5])[0]}-{number}"
-    started = clock()
-    asking = asyncio.create_task(outcome_of(world, text, deadline_s=120, web=rng.randrange(2), pipeline=pipeline))
-    if rng.random() < 0.1:
-        asyncio.get_running_loop().call_later(rng.uniform(0, 1), asking.cancel)
-    try:
-        outcome = await asking
-    except asyncio.CancelledError:
-        outcome = "cancelled"
-    assert clock() - started <= 120
-    return pipeline, text, outcome
-
-
-def is_due(pipeline: str, text: str, outcome: str) -> bool:
-    """Whether this is the right outcome for the input; any request may be cancelled."""
-    right = {"good": answer(pipeline, text), "bad": Invalid.code, "poison": WorkerLost.code, "hang": WorkerLost.code}
-    return outcome in (right[text.split("-")[0]], "cancelled")
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_random_faults(seed):
     """As in ``test_protocol_simulation``, with three pipelines at each host."""
-
-    async def scenario():
-        world = World(seed, webs=2, workers=3, pipelines=PIPELINES)
-        await world.settle(2)
-        trouble = asyncio.create_task(world.trouble(12))
-        ends = await asyncio.gather(*(unsteady_client(world, number) for number in range(300)))
-        unlucky = [outcome for pipeline, text, outcome in ends if not is_due(pipeline, text, outcome)]
-        # Twice alone in a host that was killed, or too late while the layer failed: both may be tried again.
-        assert set(unlucky) <= {WorkerLost.code, DeadlineExceeded.code}
-        assert len(unlucky) <= 15
-        await trouble
-        await world.settle(60)
-        assert world.leftovers() == []
-        healed = [(pipeline, f"healed-{number}") for number in range(15) for pipeline in PIPELINES]
-        answers = await asyncio.gather(*(world.ask(text, pipeline=of, deadline_s=5) for of, text in healed))
-        assert answers == [answer(*of) for of in healed]
-
-    virtual_time.run(scenario(), limit_s=2000)
+    virtual_time.run(check_random_faults(seed, PIPELINES), limit_s=2000)

@@ -5,26 +5,19 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import pytest
 
-from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost
+from inference.errors import DeadlineExceeded, Invalid, WorkerLost
 from inference.worker.watchdog import USUAL_LIMIT_S
 from tests import virtual_time
-from tests.simulation import BATCH_S, SimulatedExecutor, World
+from tests.scheduling.unsteady_clients import check_random_faults, outcome_of
+from tests.simulation import BATCH_S, World, simulate
 
 
 @pytest.fixture(autouse=True)
-def _simulated_thread(monkeypatch):
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
-
-
-async def outcome_of(world: World, text: str, **kwargs: Any) -> str:
-    try:
-        return await world.ask(text, **kwargs)
-    except InferenceError as error:
-        return error.code
+def _simulated(monkeypatch):
+    simulate(monkeypatch)
 
 
 def test_answers_come_from_shared_batches():
@@ -394,51 +387,10 @@ def test_two_webs_share_a_worker():
     virtual_time.run(scenario())
 
 
-async def unsteady_client(world: World, number: int) -> tuple[str, str]:
-    """A client that sends some input at some time, and sometimes cancels it."""
-    rng, clock = world.rng, asyncio.get_running_loop().time
-    await asyncio.sleep(rng.uniform(0, 15))
-    text = f"{rng.choices(['good', 'bad', 'poison', 'hang'], [95.5, 3, 1, 0.5])[0]}-{number}"
-    started = clock()
-    asking = asyncio.create_task(outcome_of(world, text, deadline_s=90, web=rng.randrange(2)))
-    if rng.random() < 0.1:
-        asyncio.get_running_loop().call_later(rng.uniform(0, 1), asking.cancel)
-    try:
-        outcome = await asking
-    except asyncio.CancelledError:
-        outcome = "cancelled"
-    assert clock() - started <= 90
-    return text, outcome
-
-
-def is_due(text: str, outcome: str) -> bool:
-    """Whether this is the right outcome for the input; any request may be cancelled."""
-    return outcome in (
-        {"good": text, "bad": Invalid.code, "poison": WorkerLost.code, "hang": WorkerLost.code}[text.split("-")[0]],
-        "cancelled",
-    )
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_random_faults(seed):
     """Lost, delayed and refused messages; frozen and emptied layers; killed and drained workers; harmful inputs.
 
     ``test_pipelines_simulation`` has as many seeds with three pipelines.
     """
-
-    async def scenario():
-        world = World(seed, webs=2, workers=3)
-        await world.settle(2)
-        trouble = asyncio.create_task(world.trouble(12))
-        ends = await asyncio.gather(*(unsteady_client(world, number) for number in range(300)))
-        unlucky = [outcome for text, outcome in ends if not is_due(text, outcome)]
-        # Twice alone in a worker that was killed, or too late while the layer failed: both may be tried again.
-        assert set(unlucky) <= {WorkerLost.code, DeadlineExceeded.code}
-        assert len(unlucky) <= 15
-        await trouble
-        await world.settle(60)
-        assert world.leftovers() == []
-        healed = [f"healed-{number}" for number in range(40)]
-        assert await asyncio.gather(*(world.ask(text, deadline_s=3) for text in healed)) == healed
-
-    virtual_time.run(scenario(), limit_s=1000)
+    virtual_time.run(check_random_faults(seed), limit_s=2000)

@@ -230,7 +230,7 @@ def test_calls_of_a_version_that_has_gone_are_superseded_where_another_is_served
     gone, kept = make_call("x", 2, "1"), make_call("y", 2, "2")
     pipeline.served.add(gone)
     pipeline.served.add(kept)
-    assert pipeline.served.superseded() == set(), "no worker is ready"
+    assert pipeline.served.superseded() == [], "no worker is ready"
     pipeline.meet(description=OTHER)
     pipeline.update()
-    assert pipeline.served.superseded() == {gone}
+    assert pipeline.served.superseded() == [gone]

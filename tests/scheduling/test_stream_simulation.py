@@ -17,7 +17,7 @@ from inference.messaging.codec import decode
 from inference.messaging.messages import Job, Replies, Submit, Token
 from inference.scheduling.calls import Answer, Events, Superseded, Work
 from tests import virtual_time
-from tests.simulation import BATCH_S, SimulatedExecutor, SimulatedModel, World
+from tests.simulation import BATCH_S, SimulatedModel, World, simulate
 
 STEP_S = BATCH_S
 TOKENS = 40
@@ -67,7 +67,7 @@ class SimulatedWriter(SimulatedModel):
 
 @pytest.fixture(autouse=True)
 def _simulated_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+    simulate(monkeypatch)
     monkeypatch.setattr("tests.simulation.SimulatedModel", SimulatedWriter)
 
 

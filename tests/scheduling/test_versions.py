@@ -59,6 +59,33 @@ def test_a_version_that_returns_in_time_stays():
     assert served(versions, 15.0, a=1, b=1) == "a"
 
 
+def test_as_many_workers_of_another_version_as_were_lost_do_not_replace_it_and_more_do_at_once():
+    versions = Versions()
+    served(versions, 0.0, a=2)
+    versions.worker_lost("a", 10.0)
+    assert served(versions, 10.0, a=1, b=2) == "a"
+    versions.worker_lost("a", 11.0)
+    assert served(versions, 11.0, b=2) == "a"
+    assert served(versions, 12.0, b=3) == "b"
+
+
+def test_a_worker_that_came_back_is_not_waited_for():
+    versions = Versions()
+    served(versions, 0.0, a=2)
+    versions.worker_lost("a", 10.0)
+    served(versions, 10.0, a=1)
+    served(versions, 12.0, a=2)
+    assert served(versions, 13.0, b=1) == "b", "both have reported that they stop"
+
+
+def test_what_the_former_version_lost_does_not_keep_the_next_one():
+    versions = Versions()
+    served(versions, 0.0, a=1)
+    versions.worker_lost("a", 10.0)
+    assert served(versions, 11.0, b=2) == "b"
+    assert served(versions, 12.0, c=1) == "c"
+
+
 def test_a_lost_worker_of_another_version_delays_nothing():
     versions = Versions()
     served(versions, 0.0, a=1, b=1, c=1)

@@ -5,15 +5,14 @@ import pytest
 
 from tests import processes
 from tests.conftest import client
-from tests.processes import Redis, Worker
 from tests.server.raw import CHUNKED, HEAD
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
 
-def test_uploads_that_are_half_done_do_not_hold_up_a_stop(redis: Redis, shared_worker: Worker) -> None:
+def test_uploads_that_are_half_done_do_not_hold_up_a_stop() -> None:
     """A drain may take ten minutes for accepted requests, and waits for no others."""
-    with processes.web(redis, {"INFERENCE_DRAIN_S": "600"}) as server, ExitStack() as stack:
+    with processes.web(env=processes.FAKE | {"INFERENCE_DRAIN_S": "600"}) as server, ExitStack() as stack:
         for beginning in (HEAD, HEAD + b"Content-Length: 1000\r\n\r\nhalf", CHUNKED + b"4\r\nha", b"POST", b""):
             connection = stack.enter_context(closing(socket.create_connection(("127.0.0.1", server.port))))
             connection.sendall(beginning)

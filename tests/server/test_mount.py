@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -126,8 +127,10 @@ class TestHttp:
                     connection.sendall(b"x")
                 return connection.recv(2**16)
 
-        assert drip(b"/upload").endswith(b"\r\n\r\n20 bytes")
-        assert drip(b"/inference/").startswith(b"HTTP/1.1 408 ")
+        with ThreadPoolExecutor() as threads:
+            theirs, ours = threads.map(drip, (b"/upload", b"/inference/"))
+        assert theirs.endswith(b"\r\n\r\n20 bytes")
+        assert ours.startswith(b"HTTP/1.1 408 ")
 
     def test_a_download_may_pause_and_an_answer_of_ours_may_not(self, mounted: Web) -> None:
         body = json.dumps(BIG | {"inputs": BIG["inputs"] * 2}).encode()

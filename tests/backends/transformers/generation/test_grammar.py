@@ -94,7 +94,7 @@ def test_a_step_can_be_repeated(made: Generator, monkeypatch: pytest.MonkeyPatch
 
 def test_a_regular_expression_and_any_object(made: Generator) -> None:
     grammars = [{"type": "regex", "value": "(yes|no), [0-9]{3}"}, {"type": "json_object"}]
-    wanted = [job(**following(None, grammar=grammar, seed=2)) for grammar in grammars]
+    wanted = [job(**following(None, grammar=grammar, seed=2, max_new_tokens=100)) for grammar in grammars]
     one_text, an_object = finish(made, [one(made, each) for each in wanted])
 
     assert re.fullmatch("(yes|no), [0-9]{3}", one_text.text)
