@@ -7,8 +7,8 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer
 
-from inference.api.http import NotFoundConsumer
 from inference.api.middleware import complete_http, complete_websocket
+from inference.api.not_found import NotFoundConsumer
 from inference.api.routing import Application, http_routes, websocket_routes
 from inference.api.scope import is_below, path_of
 from inference.loops import run_here, run_on
@@ -20,6 +20,9 @@ from inference.server import hooks
 from inference.server.signals import Handler, drain_first
 
 logger = logging.getLogger(__name__)
+
+PAGES = {"/": FrontPage, "/docs": DocsPage}
+"""By path."""
 
 
 class InferenceApplication:
@@ -33,7 +36,7 @@ class InferenceApplication:
         self._application = application
         self._prefix = prefix
         others = NotFoundConsumer.as_asgi() if prefix else application
-        self._http = complete_http(http_routes(others, {"/": FrontPage.as_asgi(), "/docs": DocsPage.as_asgi()}))
+        self._http = complete_http(http_routes(others, {path: page.as_asgi() for path, page in PAGES.items()}))
         self._websocket = complete_websocket(websocket_routes())
         hooks.install(_start, _drain, prefix)
 
@@ -98,6 +101,7 @@ def _start() -> web.WebProcess:
     except Exception as error:
         logger.error("Starting failed", exc_info=error)
         web.exit_fatally(f"The process could not be set up: {error!r}")
+    process.serve()
     if not _serving:
         _serving = True
         if not hooks.daphne_serves():

@@ -8,6 +8,7 @@ from dataclasses import fields
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,25 @@ def check_server_libraries(**_: Any) -> Iterable[CheckMessage]:
     if apps.is_installed("daphne"):
         for sentence in server_compat.missing():
             yield Error(sentence, id="inference.E011")
+
+
+@_check(TAG, deploy=True)
+def check_access(**_: Any) -> Iterable[CheckMessage]:
+    if conf.current().access == "open" and (public := [host for host in settings.ALLOWED_HOSTS if _is_public(host)]):
+        yield Warning(
+            f"Everybody who reaches {public[0]} may use the models: INFERENCE_ACCESS is open.",
+            hint="Set INFERENCE_ACCESS=keys and make keys for callers; silence this where a proxy checks who asks.",
+            id="inference.W007",
+        )
+
+
+def _is_public(host: str) -> bool:
+    """A name of ``ALLOWED_HOSTS`` by which others than this machine and its network may reach the server."""
+    name = host.strip("[].").lower()
+    try:
+        return ip_address(name).is_global
+    except ValueError:
+        return name == "*" or ("." in name and not name.endswith((".localhost", ".local", ".internal")))
 
 
 @_check(TAG, deploy=True)

@@ -153,6 +153,12 @@ class Conf:
         (), "web pages of other hosts that may use the server, over HTTP and WebSocket", Origins(), shown_default="none"
     )
     access: str = option("open", "who may ask: anybody, or callers with a key", ("open", "keys"))
+    metrics_access: str = option(
+        "",
+        "who may read `/metrics`: anybody, clients on the same machine, or callers whose key has the scope `manage`",
+        ("open", "loopback", "key"),
+        shown_default="key with `INFERENCE_ACCESS=keys`, else open",
+    )
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
@@ -169,6 +175,8 @@ class Conf:
     def __post_init__(self) -> None:
         if not self.drain_s:
             object.__setattr__(self, "drain_s", self.deadline_s + 5)
+        if not self.metrics_access:
+            object.__setattr__(self, "metrics_access", "key" if self.access == "keys" else "open")
 
 
 def variable(option_field: "Field[Any]") -> str:

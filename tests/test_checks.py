@@ -326,3 +326,25 @@ def test_hosts_whose_reads_end_too_early_are_found(settings: Any, hosts: Any, wr
     config = {"hosts": hosts, "expiry": 200}
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}
     assert ("inference.E013" in found()) == wrong
+
+
+@pytest.mark.parametrize(
+    ("hosts", "public"),
+    [
+        (["localhost", "127.0.0.1", "[::1]", ".localhost"], ""),
+        (["10.1.2.3", "192.168.0.1", "fd00::1", "printer.local", "gpu.internal", "web"], ""),
+        (["localhost", "model.example.org"], "model.example.org"),
+        ([".example.org"], ".example.org"),
+        (["*"], "*"),
+        (["8.8.8.8"], "8.8.8.8"),
+        (["[2001:4860:4860::8888]"], "[2001:4860:4860::8888]"),
+    ],
+)
+def test_open_access_under_a_public_host_name_is_warned_of(
+    configure: Set, settings: Any, hosts: list[str], public: str
+):
+    settings.ALLOWED_HOSTS = hosts
+    sentence = f"Everybody who reaches {public} may use the models: INFERENCE_ACCESS is open."
+    assert [message.msg for message in checks.check_access()] == ([sentence] if public else [])
+    configure(access="keys")
+    assert not [*checks.check_access()]

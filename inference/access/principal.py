@@ -43,3 +43,5 @@ class Principal:
 
 
 ANYONE = Principal()
+NOBODY = Principal(pipelines=frozenset({""}))
+"""Whoever asks without a key where one is wanted: for probes, which need none and are told little."""

@@ -20,6 +20,8 @@ class EndpointConsumer(HttpConsumer):
         allowed: all methods that its path has.
     """
 
+    of_dialect = True
+
     def __init__(self, *, endpoint: Endpoint, allowed: tuple[str, ...]) -> None:
         self._endpoint = endpoint
         self._allowed = allowed
@@ -27,8 +29,16 @@ class EndpointConsumer(HttpConsumer):
     def allowed_methods(self) -> tuple[str, ...]:
         return self._allowed
 
-    def check(self) -> None:
+    def check_host(self) -> None:
         """A request that is refused here is logged like any other."""
+        try:
+            super().check_host()
+        except InferenceError as error:
+            self.service.refused(self.context, error, self._pipeline() or "")
+            raise
+
+    def check(self) -> None:
+        """As ``check_host``."""
         try:
             super().check()
         except InferenceError as error:
@@ -38,7 +48,7 @@ class EndpointConsumer(HttpConsumer):
     def _pipeline(self) -> str | None:
         """Name of the pipeline that the path means; ``None`` where the body may say it."""
         named: str | None = self.scope.get("pipeline")
-        return named if named or self._endpoint.pipeline_in_body else self.service.catalog.default.name
+        return named if named or self._endpoint.pipeline_in_body else self.deployment.catalog.default.name
 
     async def respond(self) -> None:
         body = Body(self.receive, self.scope, self.service.most_body_bytes(self._pipeline()))
@@ -66,7 +76,7 @@ class EndpointConsumer(HttpConsumer):
 
     async def _read(self, body: Body, stream: StreamedAnswer) -> Query:
         content = body.checked()
-        read = partial(self._endpoint.read, self.head(self._endpoint.path, self._pipeline()), content, self.service)
+        read = partial(self._endpoint.read, self.head(self._endpoint.path, self._pipeline()), content, self.deployment)
         aside = isinstance(self._endpoint, ReadAside) and len(content) >= self._endpoint.aside_from
         query = await asyncio.to_thread(read) if aside else read()
         if query.stream:

@@ -15,6 +15,8 @@ def error_reply(dialect: Dialect, context: RequestContext, error: InferenceError
         user_agent: the header of this name, or an empty text.
     """
     reply = dialect.error(context, error)
+    if reply.status == 401:
+        reply.headers.append((b"www-authenticate", b"Bearer"))
     if reply.status != 503 or REPEATS_AT_ONCE not in user_agent:
         return reply
     waits = [] if any(name == b"retry-after" for name, _ in reply.headers) else [(b"retry-after", b"1")]

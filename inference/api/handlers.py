@@ -11,7 +11,8 @@ from inference import conf
 from inference.api import cors
 from inference.api.dialects import registry
 from inference.api.dialects.base import Reply
-from inference.api.http import NOT_OUR_HOST, NOTHING_HERE
+from inference.api.http import NOT_OUR_HOST
+from inference.api.not_found import NOTHING_HERE
 from inference.api.scope import Transport
 from inference.errors import InferenceError, Malformed, NotFound
 from inference.serving.context import RequestContext

@@ -1,4 +1,4 @@
-"""HTTP consumers: the base of all, and those of paths where nothing is."""
+"""The base of all HTTP consumers: what is checked before an answer, and what every answer has."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -6,20 +6,23 @@ from typing import Any, ClassVar
 from channels.generic.http import AsyncHttpConsumer
 
 from inference import conf
+from inference.access import credentials
+from inference.access.checking import Caller
+from inference.access.principal import NOBODY, Principal
 from inference.api import cors
 from inference.api.body import Disconnected, Receive
 from inference.api.dialects import registry
 from inference.api.dialects.base import Head, Headers, Reply
 from inference.api.error_reply import error_reply
 from inference.api.hosts import allowed_host, allowed_origin
-from inference.api.paths import PIPELINE
-from inference.api.scope import PIPELINES, header, http_context, local_path, path_of
+from inference.api.rights import asked_pipeline, check_route
+from inference.api.scope import header, http_context, local_path, peer
 from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, NotFound
+from inference.serving.deployment import Deployment
 from inference.serving.service import Service, no_pipeline
 
 SAFE_METHODS = ("GET", "HEAD")
 NOT_OUR_HOST = "This Host is not served here; see ALLOWED_HOSTS."
-NOTHING_HERE = "There is nothing at this path; the page /docs lists what there is."
 
 
 class HttpConsumer(AsyncHttpConsumer):
@@ -31,17 +34,25 @@ class HttpConsumer(AsyncHttpConsumer):
 
     channel_layer_alias = "none"
     methods: ClassVar[tuple[str, ...]] = SAFE_METHODS
+    of_dialect: ClassVar[bool] = False
+    """It answers for a dialect, which not every key may speak."""
     service: Service
+    deployment: Deployment
+    """What the caller may use of it, once that is known."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         self.scope, self.base_send, self.receive = scope, send, receive
-        self.service = scope["service"]
-        self.context = http_context(scope)
+        self.service = self.deployment = scope["service"]
+        caller = self.identify(credentials.take(scope))
+        self.context = http_context(scope, caller if isinstance(caller, Principal) else NOBODY)
         try:
-            self.check()
-            if scope["method"] == "OPTIONS":
+            self.check_host()
+            if self.is_about_options():
+                self.check()
                 await self.send_response(204, b"", headers=self.options())
             else:
+                await self.admit(caller)
+                self.check()
                 await self.respond()
         except InferenceError as error:
             dialect, user_agent = registry.of_path(local_path(scope)), self.header(b"user-agent")
@@ -52,18 +63,63 @@ class HttpConsumer(AsyncHttpConsumer):
         except Disconnected:
             return
 
-    def check(self) -> None:
-        """Raises ``Malformed`` for a host that is not ours, ``MethodNotAllowed``, ``Forbidden``.
-
-        Each path has ``OPTIONS``.
-        """
-        method, allowed = self.scope["method"], self.allowed_methods()
+    def check_host(self) -> None:
+        """Raises ``Malformed`` for a host that is not ours."""
         if not self.allowed_host():
             raise Malformed(NOT_OUR_HOST)
+
+    def check(self) -> None:
+        """Raises ``MethodNotAllowed``, ``Forbidden``. Each path has ``OPTIONS``."""
+        method, allowed = self.scope["method"], self.allowed_methods()
         if method not in allowed and method != "OPTIONS":
             raise MethodNotAllowed(f"{method} is not allowed here; use {', '.join(allowed)}.")
         if method not in SAFE_METHODS and not allowed_origin(self.scope):
             raise Forbidden("A page of this Origin may not ask here; see ALLOWED_HOSTS and INFERENCE_CORS_ORIGINS.")
+
+    def identify(self, offered: credentials.Keys) -> Caller:
+        """Who asks, or why that is not known. The scope does not have the keys any more."""
+        return self.service.access.caller(offered, self.address)
+
+    def identify_probe(self, offered: credentials.Keys) -> Caller:
+        """As ``identify``, for what probes ask of the whole process without a key."""
+        anonymous = self.service.access.required and not offered and self.scope.get("pipeline") is None
+        return NOBODY if anonymous else self.service.access.caller(offered, self.address)
+
+    def address(self) -> str:
+        return peer(self.scope).address
+
+    async def admit(self, caller: Caller) -> None:
+        """Checked before the body is read; a refusal is logged.
+
+        Raises:
+            Unauthorized, LimitReached, Loading: who asks is not known.
+            Forbidden, NotFound: the key is not for this.
+        """
+        try:
+            if isinstance(caller, InferenceError):
+                raise caller
+            if caller is not NOBODY:
+                self._check_rights(caller)
+        except InferenceError as error:
+            self.service.refused(self.context, error)
+            raise
+
+    def _check_rights(self, principal: Principal) -> None:
+        self.deployment = self.service.seen_by(principal)
+        if self.of_dialect:
+            check_route(principal, self.scope)
+        pipeline = self.scope.get("pipeline")
+        if pipeline is not None and not principal.may_use(pipeline):
+            raise NotFound(no_pipeline(self.deployment.catalog, asked_pipeline(self.scope)))
+
+    def is_about_options(self) -> bool:
+        """It is answered without a key, which browsers do not send; others could tell pipelines by it."""
+        if self.scope["method"] != "OPTIONS":
+            return False
+        return not (self.service.access.required and self.scope.get("pipeline")) or self.is_preflight()
+
+    def is_preflight(self) -> bool:
+        return cors.is_preflight(conf.current().cors_origins, self.header)
 
     def allowed_methods(self) -> tuple[str, ...]:
         return self.methods
@@ -103,6 +159,7 @@ class HttpConsumer(AsyncHttpConsumer):
             arguments=scope.get("arguments") or {},
             query=scope.get("query_string", b"").decode("latin-1"),
             pipeline=pipeline,
+            principal=self.context.principal,
         )
 
     async def answer(self, reply: Reply) -> None:
@@ -110,28 +167,3 @@ class HttpConsumer(AsyncHttpConsumer):
         body = b"" if self.scope["method"] == "HEAD" else reply.body
         length = (b"content-length", b"%d" % len(reply.body))
         await self.send_response(reply.status, body, headers=[*reply.headers, *self.trace_headers(), length])
-
-
-class NotFoundConsumer(HttpConsumer):
-    """404 for every other path below the prefix. A preflight is answered, so that its page can read that."""
-
-    def check(self) -> None:
-        preflight = self.scope["method"] == "OPTIONS" and cors.is_preflight(conf.current().cors_origins, self.header)
-        if not preflight:
-            raise self.error()
-
-    def allowed_methods(self) -> tuple[str, ...]:
-        return (self.header(b"access-control-request-method"),)
-
-    def error(self) -> InferenceError:
-        return NotFound(NOTHING_HERE)
-
-
-class UnknownPipelineConsumer(NotFoundConsumer):
-    """404 for a path that names a pipeline which there is not."""
-
-    def error(self) -> InferenceError:
-        name = self.scope.get("arguments", {}).get(PIPELINE) or path_of(self.scope).removeprefix(PIPELINES)
-        error = NotFound(no_pipeline(self.service.catalog, name))
-        self.service.refused(self.context, error)
-        return error

@@ -39,9 +39,9 @@ class Outgoing:
         self._waiting_bytes += size
         self.put({"type": "websocket.send", "text": frame}, size)
 
-    def close(self, code: int) -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Close the socket after the frames that wait."""
-        self.put({"type": "websocket.close", "code": code})
+        self.put({"type": "websocket.close", "code": code, **({"reason": reason} if reason else {})})
         self._closed = True
 
     def drop(self) -> None:

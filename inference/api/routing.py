@@ -7,12 +7,15 @@ from typing import Any
 from inference.api import health
 from inference.api.dialects import registry
 from inference.api.endpoint import EndpointConsumer
-from inference.api.http import SAFE_METHODS, UnknownPipelineConsumer
+from inference.api.handshake import identify, refused_handshake
+from inference.api.http import SAFE_METHODS
+from inference.api.not_found import UnknownPipelineConsumer
 from inference.api.openapi.consumer import OpenApi
 from inference.api.paths import PIPELINE, Paths, without_slash
 from inference.api.resource import ResourceConsumer
 from inference.api.scope import PIPELINES, path_of
 from inference.api.websocket import SocketConsumer
+from inference.errors import InferenceError
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -110,7 +113,11 @@ def websocket_routes() -> Application:
         found = in_pipeline(scope, path) if path.startswith(PIPELINES) else scope
         application = sockets.get(without_slash(found.get("pipeline_path", path))) if found else None
         if application is None:
-            await send({"type": "websocket.close", "code": NO_SUCH_SOCKET})
+            caller = identify(scope)  # which pipelines there are is not for everybody
+            no_such_socket = [{"type": "websocket.close", "code": NO_SUCH_SOCKET}]
+            refused = refused_handshake(scope, caller) if isinstance(caller, InferenceError) else no_such_socket
+            for answer in refused:
+                await send(answer)
         else:
             await application(found, receive, send)
 

@@ -3,6 +3,7 @@
 from ipaddress import IPv6Address
 from typing import Any
 
+from inference.access.principal import ANYONE, Principal
 from inference.models import InferenceRequest
 from inference.observability import tracing
 from inference.scheduling.calls import LOCAL, Peer
@@ -44,22 +45,26 @@ def peer(scope: dict[str, Any]) -> Peer:
     return Peer(address, port)
 
 
-def http_context(scope: dict[str, Any]) -> RequestContext:
+def http_context(scope: dict[str, Any], principal: Principal = ANYONE) -> RequestContext:
     return RequestContext(
         transport=Transport.HTTP,
         client=client_address(scope),
         peer=peer(scope),
+        principal=principal,
         id=tracing.take_request_id(header(scope, b"x-request-id")),
         traceparent=tracing.child(header(scope, b"traceparent")),
     )
 
 
-def websocket_context(scope: dict[str, Any], traceparent: object = None) -> RequestContext:
+def websocket_context(
+    scope: dict[str, Any], traceparent: object = None, principal: Principal = ANYONE
+) -> RequestContext:
     """Of one request on a socket: in the trace that its frame names, or else that of the handshake."""
     return RequestContext(
         transport=Transport.WEBSOCKET,
         client=client_address(scope),
         peer=peer(scope),
+        principal=principal,
         traceparent=tracing.child(traceparent) or tracing.child(header(scope, b"traceparent")),
     )
 

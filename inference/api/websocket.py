@@ -9,9 +9,15 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
+from inference.access import credentials
+from inference.access.checking import ENDED
+from inference.access.open_work import KeyUse
+from inference.access.principal import ANYONE, Principal
 from inference.api.dialects.base import Cancel, Rejected, Say, Socket, SocketWriter, Start
+from inference.api.handshake import Event, identify, refused_handshake
 from inference.api.hosts import allowed_host, allowed_origin
 from inference.api.outgoing import Outgoing
+from inference.api.rights import check_route
 from inference.api.scope import Transport, client_address, websocket_context
 from inference.errors import InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messaging.messages import Started, Token
@@ -80,11 +86,16 @@ class SocketConsumer(AsyncConsumer):
         self._open: dict[str, OpenRequest] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
         """What answers the last request of each lane that has open ones."""
-        self._handshake_answered = asyncio.Event()
+        self._accepted = asyncio.Event()
         self._given_up = False
+        self._principal: Principal = ANYONE
+        self._use: KeyUse | None = None
+        """Of the socket itself; each request has its own."""
+        self._closing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.service = scope["service"]
+        self._caller = identify(scope)
         self._outgoing = Outgoing(self.service.conf.max_reply_bytes, self._cut_off)
         helpers = [asyncio.create_task(self._outgoing.write(send)), asyncio.create_task(self._close_when_draining())]
         try:
@@ -94,23 +105,56 @@ class SocketConsumer(AsyncConsumer):
                 helper.cancel()
             for request in self._open.values():
                 request.cancel()
+            if self._use is not None:
+                self._use.end()
 
     async def dispatch(self, message: Any) -> None:
         # Without AsyncConsumer's aclose_old_connections(): a thread hop per frame that one slow query would block.
         match message["type"]:
             case "websocket.connect":
-                allowed = allowed_host(self.scope) and allowed_origin(self.scope)
-                self._outgoing.put({"type": "websocket.accept" if allowed else "websocket.close"})
-                self._handshake_answered.set()
+                for answer in (answers := self._handshake()):
+                    self._outgoing.put(answer)
+                if answers[-1]["type"] == "websocket.accept":
+                    self._accepted.set()
             case "websocket.receive" if not self._given_up:
                 self._receive(message)
             case "websocket.disconnect":
                 raise StopConsumer
 
+    def _handshake(self) -> list[Event]:
+        if not (allowed_host(self.scope) and allowed_origin(self.scope)):
+            return [{"type": "websocket.close"}]
+        try:
+            self._admit()
+        except InferenceError as error:
+            return refused_handshake(self.scope, error)
+        pipeline = self.scope.get("pipeline")
+        if pipeline is not None and not self._principal.may_use(pipeline):
+            return [{"type": "websocket.close"}]
+        offered = self.scope.get("subprotocols") or ()
+        chosen = credentials.SUBPROTOCOL if credentials.SUBPROTOCOL in offered else None
+        return [{"type": "websocket.accept", "subprotocol": chosen}]
+
+    def _admit(self) -> None:
+        """Raises as ``HttpConsumer.admit``."""
+        if isinstance(self._caller, InferenceError):
+            raise self._caller
+        self._principal = self._caller
+        self.service.seen_by(self._principal)
+        check_route(self._principal, self.scope)
+        self._use = self.service.access.use(self._principal, self._key_ended)
+
     def _receive(self, message: dict[str, Any]) -> None:
         """A bad frame gets an error, never a closed socket; it is logged like any refused request."""
+        current = self.service.access.current(self._principal)
+        if current is None:
+            self._key_ended()
+            return
+        self._principal = current
         try:
-            received = self._socket.receive(self._text(message), self.service, self.scope.get("pipeline"))
+            check_route(current, self.scope)
+            deployment = self.service.seen_by(current)
+            received = self._socket.receive(self._text(message), deployment, self.scope.get("pipeline"))
         except InferenceError as refused:
             received = Rejected(None, refused)
         match received:
@@ -137,7 +181,7 @@ class SocketConsumer(AsyncConsumer):
         return text
 
     def _refuse(self, client_id: str | None, error: InferenceError) -> None:
-        context = websocket_context(self.scope)
+        context = websocket_context(self.scope, principal=self._principal)
         self.service.refused(context, error, self.scope.get("pipeline", ""))
         self._say(self._socket.error(client_id, context, error))
 
@@ -159,7 +203,7 @@ class SocketConsumer(AsyncConsumer):
             self._start(start)
 
     def _start(self, start: Start) -> None:
-        context = websocket_context(self.scope, start.traceparent)
+        context = websocket_context(self.scope, start.traceparent, self._principal)
         request = self._open[start.id] = OpenRequest(start, self._socket.writer(start.id, context), self._say)
         before = None if start.lane is None else self._lanes.get(start.lane)
 
@@ -223,9 +267,19 @@ class SocketConsumer(AsyncConsumer):
         for request in self._open.values():
             request.cancel()
 
+    def _key_ended(self) -> None:
+        """Its requests end with an error each; nothing that is received later is read."""
+        self._given_up = True
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(POLICY_VIOLATION, ENDED))
+
     async def _close_when_draining(self) -> None:
-        await self._handshake_answered.wait()  # a close before it would be 403, and no reason to come back
+        await self._accepted.wait()  # a close before it would be 403, and no reason to come back
         await self.service.draining.wait()
+        await self._close(SERVICE_RESTART)
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        """Once the requests that are open have ended."""
         while self._open:
             await asyncio.wait([request.task for request in self._open.values() if request.task])
-        self._outgoing.close(SERVICE_RESTART)
+        self._outgoing.close(code, reason)

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
@@ -93,6 +93,11 @@ class Catalog:
                 return pipeline, f"/{rest}"
         pipeline = self._by_name.get(first)
         return None if pipeline is None else (pipeline, f"/{below}")
+
+    def only(self, names: Collection[str]) -> "Catalog | None":
+        """The catalog of those pipelines that have one of these names, in the order of this one; ``None`` of none."""
+        found = [pipeline for pipeline in self._pipelines if pipeline.name in names]
+        return Catalog(found) if found else None
 
     def select(self, names: Iterable[str]) -> "Catalog":
         """The catalog of some pipelines only, in the order of this one.

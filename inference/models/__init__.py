@@ -2,5 +2,6 @@
 
 from inference.models.api_key import ApiKey
 from inference.models.inference_request import InferenceRequest
+from inference.models.key_stamp import KeyStamp
 
-__all__ = ["ApiKey", "InferenceRequest"]
+__all__ = ["ApiKey", "InferenceRequest", "KeyStamp"]

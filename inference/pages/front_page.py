@@ -4,28 +4,23 @@ from typing import Any
 
 import msgspec
 from django.template.loader import render_to_string
-from django.urls import NoReverseMatch, reverse
 
-from inference.api.dialects.base import Reply
-from inference.api.http import HttpConsumer
 from inference.api.scope import PIPELINES, header
 from inference.messaging.messages import Description
+from inference.pages.page import Page, admin_path
 from inference.tasks import TASKS
 from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING
-
-PAGE_POLICY = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
-
 
 FILES = {EXAMPLE_IMAGE: "photo.jpg", EXAMPLE_RECORDING: "speech.wav"}
 """What a reader has in the place of an example."""
 
 
-class FrontPage(HttpConsumer):
+class FrontPage(Page):
     """Of the default pipeline, or of the one in the path; with a list of all where there are several."""
 
     async def respond(self) -> None:
-        name = self.scope.get("pipeline") or self.service.catalog.default.name
-        served, states = self.service.dispatcher.pipelines[name], self.service.states()
+        name = self.scope.get("pipeline") or self.deployment.catalog.default.name
+        served, states = self.service.dispatcher.pipelines[name], self.deployment.states()
         address = (header(self.scope, b"host") or "localhost:8000") + self.scope.get("root_path", "")
         context = {
             "description": served.description,
@@ -38,28 +33,19 @@ class FrontPage(HttpConsumer):
             "different": self.service.different(name),
             "address": address,
             "root": self.scope.get("root_path", ""),
-            "admin": _admin(),
+            "admin": admin_path(),
             "conf": self.service.conf,
             "most_body_bytes": self.service.most_body_bytes(name),
             **_example(served.description),
         }
         page = render_to_string("inference/front_page.html", context).encode()
-        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", PAGE_POLICY)]
-        await self.answer(Reply(200, headers, page))
+        await self.answer_page(page)
 
 
 def _without_media(text: str) -> str:
     for data in FILES:
         text = text.replace(data, "…base64…")
     return text
-
-
-def _admin() -> str:
-    """Path of the Django admin; empty in a project that has none."""
-    try:
-        return reverse("admin:index")
-    except NoReverseMatch:
-        return ""
 
 
 def _example(description: Description | None) -> dict[str, Any]:

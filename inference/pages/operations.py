@@ -10,6 +10,8 @@ from inference.pages.schema_words import Row, in_words, rows
 OF_MEDIA = {"image/*": "photo.jpg", "audio/*": "speech.wav"}
 """What a reader has in the place of an example."""
 FORM = "multipart/form-data"
+KEYED = 'curl -H "Authorization: Bearer $KEY"'
+"""Where callers need a key."""
 
 
 class Body(NamedTuple):
@@ -46,12 +48,17 @@ def by_tag(document: dict[str, Any], address: str) -> list[tuple[str, list[Opera
 
 def _operation(document: dict[str, Any], address: str, method: str, path: str, fields: dict[str, Any]) -> Operation:
     parameters = fields.get("parameters", [])
+    keyed = fields.get("security", document.get("security"))
+
+    def with_key(command: str) -> str:
+        return command.replace("curl", KEYED, 1) if keyed else command
+
     bodies = [
         Body(
             kind,
             "the file itself" if kind in OF_MEDIA else in_words(body["schema"]),
             list(rows(body["schema"])),
-            list(_requests(address, path, parameters, kind, body)),
+            [with_key(each) for each in _requests(address, path, parameters, kind, body)],
         )
         for kind, body in fields.get("requestBody", {}).get("content", {}).items()
     ]
@@ -66,7 +73,7 @@ def _operation(document: dict[str, Any], address: str, method: str, path: str, f
             for each in parameters
         ],
         bodies=bodies,
-        request="" if bodies else f"curl -X {method} {_url(address, path, parameters)}",
+        request="" if bodies else with_key(f"curl -X {method} {_url(address, path, parameters)}"),
         answers=[_answer(document, status, answer) for status, answer in sorted(fields["responses"].items())],
     )
 

@@ -41,6 +41,13 @@ class WebProcess:
         self._log_requests = log_requests
         self.service = Service(self.conf, pipelines, self.dispatcher, self._request_log, embedded=embedded)
         self._on_fatal = on_fatal
+        self._serves = False
+
+    def serve(self) -> None:
+        """Clients of a server are going to ask, not only code of this process. On any thread, any number of times."""
+        if not self._serves:
+            self._serves = True
+            self.loop.call_soon_threadsafe(self.service.access.start)
 
     def start(self) -> None:
         for found in checks.run():
@@ -73,6 +80,7 @@ class WebProcess:
         if close_connections is not None:
             await close_connections()
         await self._request_log.stop()
+        await self.service.access.stop()
         await self.dispatcher.stop()
         logger.info("Stopped")
 

@@ -85,6 +85,7 @@ USES = [
         "the limit on unsent frames",
         "check_timeouts last_ping serverClose serverSend",
     ),
+    Use("daphne.ws_protocol:WebSocketProtocol", "the reasons of refused and closed sockets", "handle_reply"),
     Use(
         "autobahn.websocket.protocol:WebSocketProtocol",
         "the limit on unsent frames",

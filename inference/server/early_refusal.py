@@ -3,6 +3,9 @@
 Parsing a request and answering it in Daphne costs several times as much as deciding that there is no room. Clients that
 ask again after each refusal would fill the event loop, and admitted requests would be answered too late. So a refusal
 is made cheap, and all of them together get a bounded share of the loop's time: beyond it, requests wait for theirs.
+
+Where callers need keys, those without one are refused here first, whether or not there is room: they are told nothing
+else, and a flood of them gets the same share of the loop. Nobody is let in here: the application checks again.
 """
 
 import re
@@ -15,6 +18,8 @@ from typing import Any, NamedTuple
 from twisted.web.http import RESPONSES
 
 from inference import catalog
+from inference.access.checking import Caller
+from inference.access.principal import NOBODY, Principal
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint
 from inference.api.paths import filled, without_slash
@@ -157,6 +162,7 @@ class WaitingRequest(NamedTuple):
     data: bytes
     head: RequestHead
     since: float
+    caller: Caller
 
 
 class EarlyRefusal:
@@ -175,16 +181,24 @@ class EarlyRefusal:
         """Whether this complete request is refused: now, or when there is time for it."""
         began = time.thread_time()
         client = channel.client_address(head.forwarded_for)
-        if not refusals.would_refuse(client, head.endpoint, head.deadline, head.pipeline):
+        caller = refusals.caller(client, head.header)
+        if isinstance(caller, Principal) and not self._overloaded(client, head, caller):
             return False
         now = self._clock()
+        waiting = WaitingRequest(channel, data, head, now, caller)
         if not self._waiting and self._budget.left(now):
-            return self._refuse(channel, head, 0.0, began)
+            return self._refuse(waiting, 0.0, began)
         channel.waiting = True
-        self._waiting.append(WaitingRequest(channel, data, head, now))
+        self._waiting.append(waiting)
         if len(self._waiting) == 1:
             self._call_later(LOOK_EVERY_S, self._look)
         return True
+
+    def _overloaded(self, client: refusals.Client, head: RequestHead, caller: Principal) -> bool:
+        """Whether it is refused for load alone."""
+        if not caller.may_speak(head.dialect.name):
+            return False
+        return refusals.would_refuse(client, head.endpoint, head.deadline, head.pipeline, caller)
 
     def _look(self) -> None:
         """Those that have waited longest, as far as there is time. A process that stops refuses all of them."""
@@ -196,23 +210,28 @@ class EarlyRefusal:
                 self._call_later(LOOK_EVERY_S, self._look)
 
     def _end_wait(self, waiting: WaitingRequest) -> None:
-        began, (channel, data, head, since) = time.thread_time(), waiting
+        began, channel = time.thread_time(), waiting.channel
         if channel.lost:
             return
         channel.waiting = False
-        if not self._refuse(channel, head, self._clock() - since, began):
-            channel.parse(data)
+        if not self._refuse(waiting, self._clock() - waiting.since, began):
+            channel.parse(waiting.data)
         channel.resume()
 
-    def _refuse(self, channel: Any, head: RequestHead, waited_s: float, began: float) -> bool:
+    def _refuse(self, waiting: WaitingRequest, waited_s: float, began: float) -> bool:
         """False if there is room by now."""
+        channel, _, head, _, caller = waiting
         client = channel.client_address(head.forwarded_for)
-        error = refusals.refusal_after(waited_s, client, head.endpoint, head.deadline, head.pipeline)
+        principal, error = (caller, None) if isinstance(caller, Principal) else (NOBODY, caller)
+        if error is None:
+            error = refusals.refusal_after(waited_s, client, head.endpoint, head.deadline, head.pipeline, principal)
         if error is None:
             return False
         close = isinstance(error, Draining)
-        context = refusals.context_of(InferenceRequest.Transport.HTTP, client[0], head.request_id, head.traceparent)
-        refused = refusals.RefusedRequest(head.dialect, head.pipeline or "", head.header)
+        transport = InferenceRequest.Transport.HTTP
+        context = refusals.context_of(transport, client[0], head.request_id, head.traceparent, principal)
+        pipeline = "" if principal is NOBODY else head.pipeline or ""
+        refused = refusals.RefusedRequest(head.dialect, pipeline, head.header)
         reply = refusals.refuse(refused, context, error, close=close)
         status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES.get(reply.status, b""))
         channel.answer(

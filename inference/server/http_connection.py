@@ -29,17 +29,6 @@ class Connection(LimitedChannel):
         """Whether a request is being answered, or waits to be refused."""
         return self._handlingRequest or self.waiting
 
-    def client_address(self, forwarded_for: str) -> tuple[str | None, int]:
-        """The client's address and port as the application gets them; ``None`` behind a Unix socket.
-
-        Args:
-            forwarded_for: the value of the proxy's header, or an empty text.
-        """
-        if forwarded_for:
-            return forwarded_for.split(",")[0].strip(), 0
-        peer = self.transport.getPeer()
-        return getattr(peer, "host", None), getattr(peer, "port", 0)
-
     def dataReceived(self, data: bytes) -> None:
         if self.waiting:
             self._later += data

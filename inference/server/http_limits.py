@@ -75,8 +75,29 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
     def allHeadersReceived(self) -> None:
         if self.ours and self.length is not None and self.length > (limit := self.most_body_bytes()):
             self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {limit} are allowed."))
+        elif (error := self._unidentified()) is not None:
+            self.refuse(error)
         elif self.holds(self.length if self.length and self.length > large_bodies.SMALL else 0):
             super().allHeadersReceived()
+
+    def _unidentified(self) -> InferenceError | None:
+        """Why a large body is not read; smaller ones are there by the time that the application refuses them."""
+        if not self.ours or (self.length is not None and self.length <= large_bodies.SMALL):
+            return None
+        proxy = (self.factory.server.proxy_forwarded_address_header or "").lower()
+        client = self.client_address(self.header(proxy.encode()) if proxy else "")
+        return refusals.unidentified(self._local_path(), client, self.header)
+
+    def client_address(self, forwarded_for: str) -> refusals.Client:
+        """The client's address and port as the application gets them; ``None`` behind a Unix socket.
+
+        Args:
+            forwarded_for: the value of the proxy's header, or an empty text.
+        """
+        if forwarded_for:
+            return forwarded_for.split(",")[0].strip(), 0
+        peer = self.transport.getPeer()
+        return getattr(peer, "host", None), getattr(peer, "port", 0)
 
     def holds(self, size: int) -> bool:
         """Count so much more of the request's body; refuses the request where there is no room."""

@@ -7,6 +7,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from inference import catalog, conf
+from inference.access.checking import Caller
+from inference.access.credentials import offered
+from inference.access.principal import ANYONE, Principal
 from inference.api import cors, security_headers
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect, Endpoint, Reply
@@ -26,7 +29,32 @@ ADMITTED_WITHIN = 0.1
 """Part of its deadline that a request may have waited for its refusal, to be admitted where there is room by then."""
 
 
-def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: str | None) -> bool:
+def caller(client: Client, header: Callable[[bytes], str]) -> Caller:
+    """Who asks an endpoint, or why that is refused; ``ANYONE`` where the application has to find out.
+
+    Args:
+        header: gives the first header of a (lower-case) name, or an empty text.
+    """
+    service = current_service.get()
+    if service is None or not service.access.required or service.loop is not asyncio.get_running_loop():
+        return ANYONE
+    asking = client if client[0] else None
+    return service.access.caller(offered(header), lambda: peer({"client": asking}).address)
+
+
+def unidentified(path: str, client: Client, header: Callable[[bytes], str]) -> InferenceError | None:
+    """Why nobody may ask the endpoint at a path below our mount like this; ``None`` where no endpoint is there."""
+    try:
+        pipeline_of(path)
+    except LookupError:
+        return None
+    found = caller(client, header)
+    return found if isinstance(found, InferenceError) else None
+
+
+def would_refuse(
+    client: Client, endpoint: Endpoint, deadline: str, pipeline: str | None, principal: Principal = ANYONE
+) -> bool:
     """Whether admission refuses any request of this client now: then the application need not be started.
 
     Args:
@@ -36,15 +64,22 @@ def would_refuse(client: Client, endpoint: Endpoint, deadline: str, pipeline: st
     service = current_service.get()
     if service is None or client[0] is None or service.loop is not asyncio.get_running_loop():
         return False
+    if pipeline is not None and not principal.may_use(pipeline):
+        return False  # the application says what the key is for
     try:
         deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
+        return service.refusing(pipeline, peer({"client": client}), deadline_s, principal) is not None
     except InferenceError:
         return False  # the application says what is wrong
-    return service.refusing(pipeline, peer({"client": client}), deadline_s) is not None
 
 
-def refusal_after(
-    waited_s: float, client: Client, endpoint: Endpoint, deadline: str, pipeline: str | None
+def refusal_after(  # noqa: PLR0913
+    waited_s: float,
+    client: Client,
+    endpoint: Endpoint,
+    deadline: str,
+    pipeline: str | None,
+    principal: Principal = ANYONE,
 ) -> InferenceError | None:
     """The error for a request that ``would_refuse`` refused and that has waited since; ``None`` to admit it after all.
 
@@ -55,7 +90,7 @@ def refusal_after(
     deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
     asking = peer({"client": client})
     try:
-        if (refusing := service.refusing(pipeline, asking, deadline_s)) is not None:
+        if (refusing := service.refusing(pipeline, asking, deadline_s, principal)) is not None:
             refusing.check(1, asking, deadline_s)
     except InferenceError as error:
         return error
@@ -136,7 +171,9 @@ def most_body_bytes(path: str | None = None) -> int:
     return conf.current().max_body_bytes if service is None else service.most_body_bytes(pipeline)
 
 
-def context_of(transport: str, host: str | None, request_id: str = "", traceparent: str = "") -> RequestContext:
+def context_of(
+    transport: str, host: str | None, request_id: str = "", traceparent: str = "", principal: Principal = ANYONE
+) -> RequestContext:
     """Of a request that no ASGI scope exists for.
 
     Args:
@@ -146,6 +183,7 @@ def context_of(transport: str, host: str | None, request_id: str = "", tracepare
     return RequestContext(
         transport=transport,
         client=host,
+        principal=principal,
         id=tracing.take_request_id(request_id),
         traceparent=tracing.child(traceparent),
     )

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from daphne import ws_protocol
+from twisted.web.http import RESPONSES
 
 from inference import conf
 from inference.api.dialects import registry
@@ -37,6 +38,9 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self._most_bytes = refusals.most_body_bytes()
         self._most_unread = max(2, min(MOST_UNREAD_FRAMES, MOST_UNREAD_BYTES // self._most_bytes))
         self._paused: Any = None
+        self._refusal: InferenceError | None = None
+        """Why the application closed the socket instead of accepting it, if it said that."""
+        self._close_reason = ""
         self.http_status_line = ""
 
     def onConnect(self, request: Any) -> Any:
@@ -54,7 +58,9 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             super().sendHttpErrorResponse(code, reason, responseHeaders)
             return
         error: InferenceError
-        if code == 403:
+        if self._refusal is not None:
+            error = self._refusal
+        elif code == 403:
             sentence = "No WebSocket from this Origin, to this Host or at this path"
             error = Forbidden(f"{sentence}; see ALLOWED_HOSTS and INFERENCE_CORS_ORIGINS.")
         elif code < 500:
@@ -64,6 +70,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
         refused = refusals.RefusedRequest(registry.of_path(mount.local_path(target, root_path)))
         reply = refusals.refuse(refused, context, error)
+        if self._refusal is not None:
+            code, reason = reply.status, RESPONSES.get(reply.status, b"").decode()
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
 
@@ -98,6 +106,12 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
 
     # Sent messages
 
+    def handle_reply(self, message: Any) -> None:
+        """A close may have a reason, and before the handshake is answered the ``error`` to answer it with."""
+        if message["type"] == "websocket.close":
+            self._refusal, self._close_reason = message.get("error"), message.get("reason", "")
+        super().handle_reply(message)
+
     def serverSend(self, *message: Any) -> None:
         """No effect while the connection closes, when autobahn would raise."""
         if self.state in (self.STATE_CONNECTING, self.STATE_OPEN):
@@ -122,7 +136,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
 
     def serverClose(self, code: int | None = None) -> None:
         """Send any close code; autobahn's ``sendClose`` refuses 1011 to 1013, which are for servers to send."""
-        self.sendCloseFrame(code=code or 1000)
+        self.sendCloseFrame(code=code or 1000, reasonUtf8=self._close_reason.encode() or None)
 
     def onClose(self, *args: Any) -> None:
         self._reader_watch.stop()

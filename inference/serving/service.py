@@ -4,13 +4,27 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
+from inference.access.checking import Access
+from inference.access.open_work import KeyUse
+from inference.access.principal import ANYONE, Principal
+from inference.access.wrong_keys import TooManyWrongKeys
 from inference.catalog import Catalog
 from inference.conf import Conf
-from inference.errors import Cancelled, InferenceError, Internal, Invalid, NotFound, PayloadTooLarge, WorkerLost
+from inference.errors import (
+    Cancelled,
+    Forbidden,
+    InferenceError,
+    Internal,
+    Invalid,
+    NotFound,
+    PayloadTooLarge,
+    WorkerLost,
+)
 from inference.messaging.messages import Description
+from inference.models import InferenceRequest
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
@@ -20,6 +34,7 @@ from inference.scheduling.versions import describe
 from inference.serving import validation
 from inference.serving.bug import log_bug
 from inference.serving.context import RequestContext
+from inference.serving.deployment import Deployment, PartOfDeployment
 from inference.serving.events import events_of, generations_of
 from inference.serving.metrics import read_metrics
 from inference.serving.pipeline_state import PipelineState, state_of
@@ -44,6 +59,7 @@ class Service:
     ) -> None:
         self.conf = conf
         self.catalog = catalog
+        self.access = Access(conf)
         self.dispatcher = dispatcher
         self.admissions = {
             spec.name: Admission(dispatcher.pipelines[spec.name], spec.conf, embedded=embedded) for spec in catalog
@@ -53,6 +69,7 @@ class Service:
         self.draining = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._recorder = Recorder(conf, self.metrics, request_log)
+        self._part = lru_cache(maxsize=256)(self._part_of)
         self._open = 0
         self._closed = asyncio.Event()
 
@@ -64,6 +81,16 @@ class Service:
     def admission(self, pipeline: str | None = None) -> Admission:
         """Of the pipeline with this name, by default that of the catalog's default."""
         return self.admissions[pipeline or self.catalog.default.name]
+
+    def seen_by(self, principal: Principal) -> Deployment:
+        """The deployment with the pipelines that a caller may use. Raises ``Forbidden`` if there is none of them."""
+        return self._part(principal.pipelines) if principal.pipelines else self
+
+    def _part_of(self, names: frozenset[str]) -> Deployment:
+        catalog = self.catalog.only(names)
+        if catalog is None:
+            raise Forbidden("This key may use none of the pipelines that are served here.")
+        return PartOfDeployment(self, catalog)
 
     def most_body_bytes(self, pipeline: str | None = None) -> int:
         """Size of a body or frame for a pipeline; without a name, for any of them."""
@@ -92,33 +119,51 @@ class Service:
         """
         error: InferenceError | None = None
         record = RequestRecord(context)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        use: KeyUse | None = None
         self._open += 1
         try:
+            use = self.access.use(context.principal, task.cancel)
             return await self._run(record, read, progress, pipeline)
         except InferenceError as raised:
             error = raised
             raise
         except asyncio.CancelledError:
+            if use is not None and use.error is not None and not task.uncancel():
+                error = use.error
+                raise error from None
             error = Cancelled("The client cancelled the request or went away.")
             raise
         except Exception as unexpected:
             error = log_bug(unexpected, context.id, context.traceparent)
             raise error from None
         finally:
+            if use is not None:
+                use.end()
             self._open -= 1
             if not self._open:
                 self._closed.set()
             self._record(record, error)
 
     def refused(self, context: RequestContext, error: InferenceError, pipeline: str = "") -> None:
-        """Record a request that was refused before ``answer``; ``pipeline`` is the name, where that is known."""
-        self._record(RequestRecord(context, pipeline), error)
+        """Record a request that was refused before ``answer``; ``pipeline`` is the name, where that is known.
+
+        Who tries many wrong keys has rows for the first of them; the others are counted in the metrics.
+        """
+        if isinstance(error, TooManyWrongKeys):
+            status = InferenceRequest.Status.REFUSED
+            self.metrics.count(pipeline, context.transport, status, error.code, context.elapsed_ms())
+        else:
+            self._record(RequestRecord(context, pipeline), error)
 
     def unready(self, pipeline: str | None = None) -> str:
         """Why a request to a pipeline would not be served now; empty if it would.
 
         Without a name: why no pipeline would serve one.
         """
+        if self.access.unready:
+            return self.access.unready
         if pipeline is None:
             reasons = [self.unready(name) for name in self.catalog.names]
             return reasons[0] if all(reasons) else ""
@@ -186,14 +231,17 @@ class Service:
         progress: Progress,
         pipeline: str | None,
     ) -> RequestResult:
-        peer = record.context.peer
+        peer, principal = record.context.peer, record.context.principal
+        catalog = self.seen_by(principal).catalog
         if pipeline is not None:
+            if not principal.may_use(pipeline):
+                raise NotFound(no_pipeline(catalog, pipeline))
             record.pipeline = pipeline
-        if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s)) is not None:
+        if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s, principal)) is not None:
             refusing.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
         made = read()
         query = record.query = made if isinstance(made, Query) else await made
-        record.pipeline = self._asked(query, pipeline)
+        record.pipeline = _asked(catalog, query, pipeline)
         validation.validate_number(query.inputs)
         number, admission = len(query.inputs) * query.choices, self.admissions[record.pipeline]
         with admission.permits(number, peer, query.deadline_s, query.inputs) as prompts:
@@ -213,26 +261,18 @@ class Service:
             generations=record.generations,
         )
 
-    def refusing(self, pipeline: str | None, peer: Peer, deadline_s: float | None) -> Admission | None:
+    def refusing(
+        self, pipeline: str | None, peer: Peer, deadline_s: float | None, principal: Principal = ANYONE
+    ) -> Admission | None:
         """The admission that refuses any request of this client now, whatever it contains; ``None`` if none does.
 
-        Where the pipeline is not known, all of them must refuse.
+        Where the pipeline is not known, all that the caller may use must refuse.
         """
-        for admission in (self.admissions[pipeline],) if pipeline else self.admissions.values():
-            if admission.refusal_reason(1, peer, deadline_s) is None:
+        catalog = self.seen_by(principal).catalog
+        for name in (pipeline,) if pipeline else catalog.names:
+            if self.admissions[name].refusal_reason(1, peer, deadline_s) is None:
                 return None
-        return self.admission(pipeline)
-
-    def _asked(self, query: Query, pipeline: str | None) -> str:
-        """Name of the pipeline that a request is for. Raises ``NotFound``, or ``Invalid`` if it names two."""
-        if query.pipeline is None:
-            return pipeline or self.catalog.default.name
-        spec = self.catalog.find(query.pipeline)
-        if spec is None:
-            raise NotFound(no_pipeline(self.catalog, query.pipeline))
-        if pipeline not in (None, spec.name):
-            raise Invalid(f"The path is that of pipeline {pipeline}, and the request names {query.pipeline}; name one.")
-        return spec.name
+        return self.admission(pipeline or catalog.default.name)
 
     async def _answers(self, record: RequestRecord, query: Query, progress: Progress) -> list[Answer | InferenceError]:
         """Run an admitted request, again with the next model where the one it was validated for has been replaced.
@@ -296,6 +336,18 @@ class Service:
         if size > self.conf.max_reply_bytes:
             limit = self.conf.max_reply_bytes
             raise PayloadTooLarge(f"The answer has {size} bytes, {limit} are allowed; send fewer or shorter inputs.")
+
+
+def _asked(catalog: Catalog, query: Query, pipeline: str | None) -> str:
+    """Name of the pipeline that a request is for. Raises ``NotFound``, or ``Invalid`` if it names two."""
+    if query.pipeline is None:
+        return pipeline or catalog.default.name
+    spec = catalog.find(query.pipeline)
+    if spec is None:
+        raise NotFound(no_pipeline(catalog, query.pipeline))
+    if pipeline not in (None, spec.name):
+        raise Invalid(f"The path is that of pipeline {pipeline}, and the request names {query.pipeline}; name one.")
+    return spec.name
 
 
 def no_pipeline(catalog: Catalog, name: str) -> str:

@@ -27,7 +27,7 @@ DRAIN_S = 1.0
 
 @contextmanager
 def running(fake: FakePipeline, pipelines: Mapping[str, FakePipeline] | None = None) -> Iterator[FakePipeline]:
-    """Serve with this pipeline in this process: ``infer`` and its kin, HTTP and WebSocket.
+    """Serve with this pipeline in this process: ``infer`` and its kin, HTTP and WebSocket. No key is wanted.
 
     The event loop of the service is on a thread of its own. Its channel layer is in memory, whatever the settings say;
     nothing is written to the database. At the end of the block, all threads have ended.
@@ -80,6 +80,8 @@ def _settings(fake: FakePipeline, tables: dict[str, dict[str, Any]]) -> dict[str
         model=description.model,
         task=description.task,
         drain_s=DRAIN_S,
+        access="open",
+        metrics_access="open",
     )
     layer = layer_settings.in_memory(expiry_s=int(current.max_deadline_s) + 10)
     layers = getattr(settings, "CHANNEL_LAYERS", {})

@@ -33,7 +33,7 @@ class ReadingAside(Reading):
 )
 async def test_a_large_body_may_be_read_on_another_thread(endpoint: Any, body: bytes, here: bool):
     consumer: Any = EndpointConsumer(endpoint=endpoint, allowed=("POST",))
-    consumer.scope, consumer.service = {"type": "http"}, None
+    consumer.scope, consumer.deployment = {"type": "http"}, None
     consumer.head = lambda path, pipeline: None
     query = await consumer._read(SimpleNamespace(checked=lambda: body), None)
     assert query.inputs == [body]

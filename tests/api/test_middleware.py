@@ -42,6 +42,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[list[Any]]]:
     async def ask(application: Application, loop: Any = None, heard: Any = None, **service: Any) -> list[Any]:
         process = SimpleNamespace(
             loop=loop or asyncio.get_running_loop(),
+            serve=lambda: None,
             service=SimpleNamespace(**{"draining": asyncio.Event()} | service),
         )
         monkeypatch.setattr("inference.process.web._current", process)

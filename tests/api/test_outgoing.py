@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from inference import conf
+from inference.access.checking import Access
+from inference.access.principal import Principal
 from inference.api.dialects.native.frames import NativeSocket
 from inference.api.outgoing import Outgoing
 from inference.api.websocket import SocketConsumer
@@ -70,10 +72,14 @@ class Service:
 
     def __init__(self) -> None:
         self.conf = conf.Conf(max_reply_bytes=1024)
+        self.access = Access(self.conf)
         self.draining = asyncio.Event()
         self.metrics = self
         self.cut: list[str] = []
         self.cancelled = asyncio.Event()
+
+    def seen_by(self, _: Principal) -> "Service":
+        return self
 
     def cut_off(self, transport: str) -> None:
         self.cut.append(transport)

@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from inference import conf
+from inference.access.checking import Access
+from inference.access.principal import Principal
 from inference.api.dialects.base import Start
 from inference.api.websocket import SocketConsumer
 from inference.errors import InferenceError
@@ -41,7 +45,11 @@ class Service:
 
     def __init__(self) -> None:
         self.conf = conf.Conf()
+        self.access = Access(self.conf)
         self.draining = asyncio.Event()
+
+    def seen_by(self, _: Principal) -> "Service":
+        return self
 
     def most_body_bytes(self, _: str | None) -> int:
         return self.conf.max_body_bytes
@@ -113,3 +121,29 @@ async def test_a_request_whose_last_frame_cannot_be_written_ends_in_an_error(set
     events.put_nowait({"type": "websocket.disconnect", "code": 1012})
     await serving
     assert [str(record.exc_info[1]) for record in caplog.records] == ["a bug of the dialect"] * 2
+
+
+@pytest.mark.parametrize("extensions", [None, {"websocket.http.response": {}}])
+async def test_a_handshake_without_a_key_is_answered_as_the_server_can(settings: Any, extensions: Any):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    service, sent, refused = Service(), asyncio.Queue[dict[str, Any]](), []
+    service.access = Access(conf.Conf(access="keys"))
+    service.access.table.replace([])
+    service.refused = lambda context, error: refused.append(error)  # type: ignore[attr-defined]
+    scope = {"type": "websocket", "path": "/v1/responses", "headers": [(b"host", b"localhost")], "service": service}
+    scope |= {"extensions": extensions}
+    events = asyncio.Queue[dict[str, Any]]()
+    consumer: Any = SocketConsumer.as_asgi(make_socket=FailingSocket)
+    serving = asyncio.ensure_future(consumer(scope, events.get, sent.put))
+    events.put_nowait({"type": "websocket.connect"})
+    answer = await sent.get()
+    if extensions is None:
+        assert (answer["type"], answer["error"].status) == ("websocket.close", 401)
+        assert not refused, "the server logs it"
+    else:
+        body = await sent.get()
+        assert (answer["status"], dict(answer["headers"])[b"www-authenticate"]) == (401, b"Bearer")
+        assert b"invalid_api_key" in body["body"]
+        assert [error.status for error in refused] == [401]
+    events.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    await serving

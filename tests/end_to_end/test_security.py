@@ -104,6 +104,7 @@ PRODUCTION = {
     "DJANGO_SECRET_KEY": "a key that has fifty characters or more, all of them random, say",
     "DJANGO_ALLOWED_HOSTS": "model.example",
     "DJANGO_HTTPS": "true",
+    "INFERENCE_ACCESS": "keys",
 }
 
 

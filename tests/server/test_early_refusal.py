@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from inference.access.checking import Caller as Caller_
+from inference.access.principal import NOBODY, Principal
 from inference.api.dialects.base import Reply
 from inference.conf import Conf
-from inference.errors import Draining, InferenceError, Overloaded
+from inference.errors import Draining, InferenceError, Overloaded, Unauthorized
 from inference.server import early_refusal, refusals
 from inference.server.early_refusal import BURST_S, LOOK_EVERY_S, SHARE_OF_LOOP, Budget, EarlyRefusal, RequestHead, read
 
@@ -277,3 +279,57 @@ def test_a_process_that_stops_refuses_all_that_wait(server: Server):
 def test_a_dialect_may_use_any_status(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(refusals, "refuse", lambda *_, **__: Reply(529, [], b""))
     assert server.ask("a").told == ["refused"]
+
+
+# Keys
+
+
+class Caller:
+    """An early refusal in a deployment with keys, where there is room or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Caller_) -> None:
+        self.asked = 0
+        self.refused: list[tuple[InferenceError, Principal, str]] = []
+        monkeypatch.setattr(refusals, "caller", lambda client, header: self._found(found))
+        monkeypatch.setattr(refusals, "refuse", self._refuse)
+
+    def _found(self, found: Caller_) -> Caller_:
+        self.asked += 1
+        return found
+
+    def _refuse(self, request: Any, context: Any, error: InferenceError, *, close: bool) -> Reply:
+        self.refused.append((error, context.principal, request.pipeline))
+        return Reply(503, [], b"")
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_without_a_key_that_alone_is_told(server: Server, monkeypatch: pytest.MonkeyPatch, *, room: bool):
+    wrong = Unauthorized("No.")
+    caller = Caller(monkeypatch, wrong)
+    server.error = None if room else server.error
+    assert server.ask("a").told == ["refused"]
+    assert caller.refused == [(wrong, NOBODY, "")]
+
+
+def test_who_waits_for_a_refusal_is_not_counted_twice(server: Server, monkeypatch: pytest.MonkeyPatch):
+    caller = Caller(monkeypatch, Unauthorized("No."))
+    server.exhaust()
+    waiting = server.ask("a")
+    server.error = None
+    server.pass_time(3 * BURST_S / SHARE_OF_LOOP)
+    assert waiting.told == ["refused", "read on"]
+    assert caller.asked == 1
+
+
+def test_with_a_key_the_load_decides(server: Server, monkeypatch: pytest.MonkeyPatch):
+    principal = Principal(key="a")
+    caller = Caller(monkeypatch, principal)
+    assert server.ask("a").told == ["refused"]
+    assert caller.refused == [(server.error, principal, "default")]
+    server.error = None
+    assert server.ask("a").told == ["let in"]
+
+
+def test_a_key_that_is_not_for_this_is_told_so_by_the_application(server: Server, monkeypatch: pytest.MonkeyPatch):
+    Caller(monkeypatch, Principal(key="a", routes=frozenset({"openai"})))
+    assert server.ask("a").told == ["let in"]

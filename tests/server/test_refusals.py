@@ -34,8 +34,8 @@ async def test_the_requests_own_deadline_counts_on_arrival(
     queue.fill(100)
     admissions = {"chat": queue.admission}
     service = SimpleNamespace(
-        refusing=lambda pipeline, *asking: (
-            admissions[pipeline] if admissions[pipeline].refusal_reason(1, *asking) else None
+        refusing=lambda pipeline, peer, deadline_s, _: (
+            admissions[pipeline] if admissions[pipeline].refusal_reason(1, peer, deadline_s) else None
         ),
         conf=queue.admission._conf,
         loop=asyncio.get_running_loop(),

@@ -1,6 +1,7 @@
 """What a request goes through in the web process, with a dispatcher that is told what to do."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import AsyncMock
@@ -9,8 +10,21 @@ import msgspec
 import pytest
 
 from inference import catalog
+from inference.access.key_table import KnownKey
+from inference.access.principal import Principal
 from inference.conf import Conf
-from inference.errors import Draining, EmptyInput, InferenceError, Internal, Invalid, Loading, NotFound, WorkerLost
+from inference.errors import (
+    Draining,
+    EmptyInput,
+    Forbidden,
+    InferenceError,
+    Internal,
+    Invalid,
+    Loading,
+    NotFound,
+    Unauthorized,
+    WorkerLost,
+)
 from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Result, Token
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import NO_EVENTS, Answer, Events, Superseded, Work
@@ -290,3 +304,84 @@ async def test_a_query_is_adapted_to_what_is_served():
     assert (dispatcher.inputs, result.query.inputs) == (["adapted [MASK]"], ["adapted [MASK]"])
     with pytest.raises(Invalid, match="Not for this"):
         await ask(service, query(adapt=adapt, pipeline="chat"))
+
+
+# Keys
+
+
+def with_key(pipelines: str, routes: str = "") -> RequestContext:
+    principal = Principal(key="a", pipelines=frozenset(pipelines.split()), routes=frozenset(routes.split()))
+    return RequestContext(transport="http", principal=principal)
+
+
+async def test_for_a_key_there_are_no_other_pipelines_than_its_own(monkeypatch: pytest.MonkeyPatch):
+    service, dispatcher = service_of_two()
+    monkeypatch.setattr(service.access, "use", lambda *_: None)
+    context = with_key("words")
+    await service.answer(context, query)
+    assert dispatcher.asked == ["words"], "the default of this key"
+    for asked in (query(pipeline="chat"), query(pipeline="none")):
+        with pytest.raises(NotFound, match=rf"There is no pipeline '{asked.pipeline}' here; known are words\."):
+            await service.answer(context, lambda asked=asked: asked)  # type: ignore[misc]
+    with pytest.raises(NotFound, match="'chat'"):
+        await service.answer(context, query, pipeline="chat")
+    seen = service.seen_by(context.principal)
+    assert [state.name for state in seen.states()] == ["words"]
+    assert service.seen_by(context.principal) is seen
+    assert service.seen_by(Principal()) is service
+    with pytest.raises(Forbidden):
+        service.seen_by(with_key("gone").principal)
+
+
+async def test_a_key_that_ends_ends_its_requests_and_not_their_tasks():
+    service = Service(Conf(access="keys"), catalog.of(Conf()), dispatcher := Waiting(RecordingLayer()), RequestLog())
+    known = KnownKey(bytes(32), math.inf, Principal(key="a"))
+    service.access.table.replace([known])
+    context = with_key("")
+    asking = asyncio.ensure_future(service.answer(context, query))
+    await dispatcher.runs.wait()
+    service.access.table.replace([])
+    service.access.stop_ended()
+    with pytest.raises(Unauthorized, match="revoked or has expired"):
+        await asking
+    assert not asking.cancelled()
+    with pytest.raises(Unauthorized):
+        await service.answer(context, query)
+    assert not [*service.access._open]
+    assert service.pending_inputs == 0
+
+
+async def test_a_client_that_leaves_as_its_key_ends_has_left():
+    service = Service(Conf(access="keys"), catalog.of(Conf()), dispatcher := Waiting(RecordingLayer()), RequestLog())
+    service.access.table.replace([KnownKey(bytes(32), math.inf, Principal(key="a"))])
+    asking = asyncio.ensure_future(service.answer(with_key(""), query))
+    await dispatcher.runs.wait()
+    service.access.table.replace([])
+    service.access.stop_ended()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not [*service.access._open]
+
+
+async def test_before_the_keys_are_read_the_server_is_not_ready():
+    service = Service(Conf(access="keys"), catalog.of(Conf()), Changing(DESCRIPTION), RequestLog())
+    assert service.unready() == "The keys have not been read from the database yet; try again in 1 s."
+    service.access.table.replace([])
+    assert "keys" not in service.unready()
+
+
+class Waiting(Dispatcher):
+    """Never answers."""
+
+    def __init__(self, layer: RecordingLayer) -> None:
+        super().__init__(layer)
+        self.runs = asyncio.Event()
+
+    async def description(self, deadline_at: float, pipeline: str = DEFAULT_PIPELINE) -> Description:
+        return version(1)
+
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
+        self.runs.set()
+        await asyncio.Event().wait()
+        raise AssertionError

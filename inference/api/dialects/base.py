@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from inference.access.principal import ANYONE, Principal
 from inference.api.dialects.doc import Doc
 from inference.errors import InferenceError
 from inference.messaging.messages import Started, Token
@@ -36,6 +37,8 @@ class Head:
     """The part of the URL after the question mark, encoded."""
     pipeline: str | None = None
     """Name of the pipeline that the path means; ``None`` where the body says it."""
+    principal: Principal = ANYONE
+    """Who asks. The deployment that a dialect is given has the pipelines that this caller may use, and no others."""
 
 
 class Reply(NamedTuple):
@@ -124,6 +127,14 @@ class ReadAside(Protocol):
     def aside_from(self) -> int:
         """Bytes."""
         ...
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """A ``Resource`` that probes read, without a key if ``for_probes``; ``Head.principal`` may be ``NOBODY`` then."""
+
+    @property
+    def for_probes(self) -> bool: ...
 
 
 class Resource(Protocol):

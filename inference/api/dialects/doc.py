@@ -42,6 +42,8 @@ class Doc:
     given: tuple[Given, ...] = ()
     pipeline_field: str = ""
     """The field of a JSON body that names the pipeline."""
+    without_key: bool = False
+    """It is answered without one, also where others need it."""
 
 
 def parameter_schema(parameter: Parameter) -> Schema:

@@ -11,4 +11,4 @@ class OpenApi(MonitoringConsumer):
 
     async def respond(self) -> None:
         root = self.scope.get("root_path", "")
-        await self.answer_json(await asyncio.to_thread(document, self.service, root))  # 50 ms for many pipelines
+        await self.answer_json(await asyncio.to_thread(document, self.deployment, root))  # 50 ms for many pipelines

@@ -18,6 +18,11 @@ DESCRIPTION = (
     "The paths of all dialects are also below /pipelines/{pipeline}, where they are those of one pipeline. "
     "Errors say what is wrong and what would be right."
 )
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key of this server"},
+    "header": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "the same key"},
+}
+"""Of which a request needs one."""
 
 
 def document(deployment: Deployment, prefix: str) -> Document:
@@ -30,7 +35,11 @@ def document(deployment: Deployment, prefix: str) -> Document:
     )
     general_first = sorted(registry.served(), key=lambda dialect: min(map(len, dialect.prefixes)))
     rest = _document(described, deployment.conf.max_deadline_s, tuple(general_first))
-    return {"openapi": "3.1.1", "servers": [{"url": prefix or "/"}], **rest}
+    document = {"openapi": "3.1.1", "servers": [{"url": prefix or "/"}], **rest}
+    if deployment.conf.access == "keys":
+        document["security"] = [{name: []} for name in SECURITY_SCHEMES]
+        document["components"] = rest["components"] | {"securitySchemes": SECURITY_SCHEMES}
+    return document
 
 
 @lru_cache(maxsize=4)

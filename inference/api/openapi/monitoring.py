@@ -1,6 +1,7 @@
 """The paths for probes, Prometheus and people."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -41,9 +42,9 @@ _PAGE = Doc(summary="A page: what is served, and how to ask", answers={HTML: STR
 
 DOCS = {
     "/": _PAGE,
-    "/health": _READY,
-    "/health/live": _LIVE,
-    "/health/ready": _READY,
+    "/health": replace(_READY, without_key=True),
+    "/health/live": replace(_LIVE, without_key=True),
+    "/health/ready": replace(_READY, without_key=True),
     "/info": _STATES,
     "/metrics": Doc(summary="Figures in Prometheus' format", answers={"text/plain": STRING}),
     "/openapi.json": Doc(summary="This document", answers={JSON: {"type": "object"}}),

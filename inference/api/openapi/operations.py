@@ -72,6 +72,7 @@ def described(place: Place, given: Iterable[Given] = ()) -> dict[str, Any]:
     ]
     fields: dict[str, Any] = {"summary": doc.summary}
     fields |= {"description": doc.description} if doc.description else {}
+    fields |= {"security": []} if doc.without_key else {}
     return fields | ({"parameters": parameters} if parameters else {})
 
 

@@ -21,11 +21,13 @@ OF_A_RUN: Kinds = tuple(
     if isinstance(kind, type) and issubclass(kind, InferenceError) and kind not in (Cancelled, MethodNotAllowed)
 )
 """In which a request to a pipeline may end: all but one that nobody reads, and that of methods which are not here."""
+OF_ACCESS: Kinds = (errors.Unauthorized, errors.Forbidden, errors.LimitReached)
 OF_A_RESOURCE: Kinds = (
+    *OF_ACCESS,
     *(errors.Malformed, errors.Invalid, errors.NotFound, errors.HeadersTooLarge),
     *(errors.Loading, errors.NotLoaded, errors.Internal),
 )
-OF_MONITORING: Kinds = (errors.Malformed, errors.NotFound, errors.HeadersTooLarge, errors.Internal)
+OF_MONITORING: Kinds = (*OF_ACCESS, errors.Malformed, errors.NotFound, errors.HeadersTooLarge, errors.Internal)
 """``Malformed``: for a host that is not served."""
 
 HEADERS = {

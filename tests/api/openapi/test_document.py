@@ -18,6 +18,7 @@ from inference.api.routing import OF_PIPELINE as MONITORING_OF_PIPELINE
 from inference.catalog import Catalog, PipelineSpec
 from inference.conf import Conf
 from inference.errors import InferenceError
+from inference.pages.operations import KEYED, by_tag
 from inference.process import web
 from inference.serving.service import Service
 from inference.tasks import TASKS
@@ -219,3 +220,19 @@ def test_a_pipeline_that_no_worker_has_described_is_that_of_the_catalog():
     assert "[MASK]" in example["inputs"]
     assert unknown["summary"] == "Run the pipeline"
     assert not [*Operation("POST", "", unknown).examples()]
+
+
+def test_with_keys_every_operation_but_health_wants_one():
+    catalog = Catalog([PipelineSpec("words", Conf(task="fill-mask"))])
+    keyed: Any = SimpleNamespace(catalog=catalog, conf=Conf(access="keys"), description=lambda name: None)
+    described = document_of(keyed, "")
+    openapi_spec_validator.validate(described)
+    assert described["security"] == [{"bearer": []}, {"header": []}]
+    assert described["components"]["securitySchemes"].keys() == {"bearer", "header"}
+    free = [path for path, methods in described["paths"].items() if methods.get("get", {}).get("security") == []]
+    assert free == ["/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"]
+    assert {"401", "403", "429"} <= described["paths"]["/v1/models"]["get"]["responses"].keys()
+    commands = [body.requests for _, of_tag in by_tag(described, "http://a") for each in of_tag for body in each.bodies]
+    assert all(command.startswith(KEYED) for requests in commands for command in requests)
+    open_: Any = SimpleNamespace(catalog=catalog, conf=Conf(), description=lambda name: None)
+    assert "security" not in document_of(open_, "")

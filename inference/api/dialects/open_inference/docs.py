@@ -39,8 +39,10 @@ _VERSION = Given("version", "path", STRING | {"examples": ["1"]}, "1, or the ver
 SERVER = Doc(
     summary="Name and extensions", answers={JSON: fields(name=STRING, version=STRING, extensions=items(STRING))}
 )
-LIVE = Doc(summary="Does the process answer?", answers={JSON: fields(live=_FLAG)})
-READY = Doc(summary="Would a request be served now?", answers={JSON: _STATUS}, failures={503: _STATUS})
+LIVE = Doc(summary="Does the process answer?", answers={JSON: fields(live=_FLAG)}, without_key=True)
+READY = Doc(
+    summary="Would a request be served now?", answers={JSON: _STATUS}, failures={503: _STATUS}, without_key=True
+)
 MODEL = Doc(summary="The tensors of a pipeline", answers={JSON: _METADATA})
 MODEL_READY = Doc(summary="Does a pipeline answer now?", answers={JSON: _STATUS}, failures={503: _STATUS})
 INDEX = Doc(summary="The pipelines and their states", answers={JSON: _INDEX})

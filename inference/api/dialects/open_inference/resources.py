@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 import inference
+from inference.access.principal import NOBODY
 from inference.api.dialects.base import Head, Reply, Resource
 from inference.api.dialects.doc import Doc
 from inference.api.dialects.open_inference import docs
@@ -34,6 +35,7 @@ class JsonResource:
     told: Doc | None
     """For the OpenAPI document."""
     methods: tuple[str, ...] = ("GET",)
+    for_probes: bool = False
 
     def answer(self, head: Head, deployment: Deployment) -> Reply:
         status, value = self.make(head, deployment)
@@ -54,6 +56,8 @@ def _live(head: Head, deployment: Deployment) -> Answer:
 def _ready(head: Head, deployment: Deployment) -> Answer:
     """``live`` is the protocol's field, ``ready`` the one that KServe's client reads."""
     reason = deployment.unready(head.pipeline)
+    if head.principal is NOBODY:
+        return 503 if reason else 200, {"live": True, "ready": not reason}
     return _status(reason, {"live": True, "ready": not reason})
 
 
@@ -104,8 +108,8 @@ def _state(head: Head, deployment: Deployment) -> PipelineState:
 
 RESOURCES: tuple[Resource, ...] = (
     JsonResource("/v2", _server, docs.SERVER),
-    JsonResource("/v2/health/live", _live, docs.LIVE),
-    JsonResource("/v2/health/ready", _ready, docs.READY),
+    JsonResource("/v2/health/live", _live, docs.LIVE, for_probes=True),
+    JsonResource("/v2/health/ready", _ready, docs.READY, for_probes=True),
     *(JsonResource(path, _model, docs.MODEL) for path in (MODEL, VERSION)),
     *(JsonResource(f"{path}/ready", _model_ready, docs.MODEL_READY) for path in (MODEL, VERSION)),
     *(JsonResource(f"{path}/{what}", _unserved, None) for path in (MODEL, VERSION) for what in ("config", "stats")),

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Headers, Reply
-from inference.errors import DeadlineExceeded, InferenceError, Invalid, NotFound, Overloaded
+from inference.errors import DeadlineExceeded, InferenceError, Invalid, NotFound, Overloaded, Unauthorized
 from inference.serving.context import RequestContext
 
 LONGEST_WAIT_S = 120
 
+INVALID_API_KEY = "invalid_api_key"
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -51,7 +52,7 @@ def error_fields(error: InferenceError) -> dict[str, Any]:
             "message": error.message,
             "type": _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
             "param": getattr(error, "param", None),
-            "code": error.code,
+            "code": INVALID_API_KEY if isinstance(error, Unauthorized) else error.code,
         }
     }
 

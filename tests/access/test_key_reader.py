@@ -1,0 +1,167 @@
+"""The keys in memory and those in the database."""
+
+import logging
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connections, router
+from django.utils import timezone
+
+from inference.access import key_reader
+from inference.access.key_reader import KeyReader
+from inference.access.key_table import KeyTable
+from inference.access.keys import make
+from inference.access.principal import Limits, Principal
+from inference.models import ApiKey, KeyStamp
+
+pytestmark = pytest.mark.django_db
+
+
+class Reading:
+    """A reader without its thread."""
+
+    def __init__(self) -> None:
+        self.table = KeyTable()
+        self.changes = 0
+        self.reader = KeyReader(self.table, self._count)
+
+    def _count(self) -> None:
+        self.changes += 1
+
+    def find(self, key: str) -> Principal | None:
+        return self.table.find(key, timezone.now().timestamp())
+
+
+@pytest.fixture
+def reading() -> Reading:
+    return Reading()
+
+
+def saved(**fields: Any) -> str:
+    new = make()
+    ApiKey.objects.create(owner="acme", name="a", prefix=new.prefix, digest=new.digest, **fields)
+    return new.key
+
+
+def test_a_key_is_read_with_all_that_it_may(reading: Reading):
+    limits: dict[str, Any] = {
+        "requests_per_minute": 1,
+        "units_per_day": 2,
+        "inputs_in_flight": 3,
+        "max_deadline_s": 4.0,
+    }
+    allowed = {"pipelines": ["chat"], "routes": ["openai"], "scope": "manage", "priority": 9}
+    key, plain = saved(**limits, **allowed), saved()
+    reading.reader.refresh()
+    assert reading.find(key) == Principal(
+        owner="acme",
+        key=key[4:12],
+        name="a",
+        manages=True,
+        pipelines=frozenset({"chat"}),
+        routes=frozenset({"openai"}),
+        limits=Limits(**limits),
+        priority=9,
+    )
+    assert reading.find(plain) == Principal(owner="acme", key=plain[4:12], name="a")
+
+
+def test_revoked_and_expired_keys_are_not_read(reading: Reading):
+    now, hour = timezone.now(), timedelta(hours=1)
+    for _ in range(2):
+        saved(revoked_at=now), saved(expires_at=now - hour)
+    later = saved(expires_at=now + hour)
+    reading.reader.refresh()
+    assert len(reading.table) == 1
+    assert reading.find(later)
+    assert reading.table.find(later, (now + 2 * hour).timestamp()) is None
+
+
+def test_keys_are_read_again_only_after_a_change(reading: Reading, django_assert_num_queries: Any):
+    key = saved()
+    reading.reader.refresh()
+    with django_assert_num_queries(1):
+        reading.reader.refresh()
+    row = ApiKey.objects.get()
+    row.revoked_at = timezone.now()
+    row.save()
+    assert reading.find(key)
+    with django_assert_num_queries(2):
+        reading.reader.refresh()
+    assert reading.find(key) is None
+    assert reading.changes == 2
+
+
+@pytest.mark.parametrize("change", ["create", "save", "delete"])
+def test_each_change_renews_the_stamp(change: str):
+    saved()
+    before = KeyStamp.objects.get().value
+    if change == "create":
+        saved()
+    else:
+        getattr(ApiKey.objects.get(), change)()
+    assert KeyStamp.objects.get().value != before
+
+
+def test_a_change_that_renews_no_stamp_is_found_within_a_minute(reading: Reading, monkeypatch: pytest.MonkeyPatch):
+    key = saved()
+    reading.reader.refresh()
+    ApiKey.objects.update(revoked_at=timezone.now())
+    reading.reader.refresh()
+    assert reading.find(key)
+    assert key_reader.READ_ALL_S + 2 * key_reader.POLL_S < 60
+    monkeypatch.setattr(reading.reader, "_read_at", -math.inf)
+    reading.reader.refresh()
+    assert reading.find(key) is None
+
+
+def test_when_a_key_was_used_is_written_at_most_every_ten_seconds(reading: Reading, django_assert_num_queries: Any):
+    key, _unused = saved(), saved()
+    reading.reader.refresh()
+    reading.find(key)
+    with django_assert_num_queries(1):
+        reading.reader.refresh()
+    reading.reader._used_written_at = -math.inf
+    with django_assert_num_queries(2):
+        reading.reader.refresh()
+    used = {row.prefix: row.last_used_at for row in ApiKey.objects.all()}
+    assert used.pop(key[4:12]) is not None
+    assert [*used.values()] == [None]
+
+
+def test_a_row_that_cannot_be_understood_is_no_key_and_no_harm(reading: Reading, caplog: pytest.LogCaptureFixture):
+    keys = [saved(pipelines="chat"), saved(routes={"a": 1}), saved(pipelines=[1])]
+    ApiKey.objects.filter(prefix=keys[2][4:12]).update(pipelines=[], digest="abc")
+    good = saved()
+    reading.reader.refresh()
+    assert [reading.find(key) for key in keys] == [None, None, None]
+    assert reading.find(good)
+    assert [key[4:12] in caplog.text for key in keys] == [True, True, True]
+
+
+def test_without_the_database_the_last_keys_go_on_to_be_used(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fail(_: str) -> Any:
+        raise DatabaseError("gone")
+
+    key = saved()
+    monkeypatch.setattr(connections, "close_all", lambda: None)
+    with monkeypatch.context() as outage, caplog.at_level(logging.WARNING):
+        outage.setattr(router, "db_for_write", fail)
+        reading.reader._attempt()
+        assert not reading.table.loaded
+    reading.reader._attempt()
+    with monkeypatch.context() as outage, caplog.at_level(logging.WARNING):
+        outage.setattr(router, "db_for_write", fail)
+        for _ in range(3):
+            reading.reader._attempt()
+        assert reading.find(key)
+    reading.reader._attempt()
+    messages = [record.message for record in caplog.records]
+    assert messages[0] == "The keys cannot be read (DatabaseError: gone); requests get 503 meanwhile"
+    assert messages[1].startswith("The keys can be read again after 0.")
+    assert messages[2] == "The keys cannot be read (DatabaseError: gone); 1 known ones are used meanwhile"
+    assert len(messages) == 4
