@@ -329,6 +329,7 @@ class Service:
             peer=context.peer,
             traceparent=context.traceparent,
             version=description.version,
+            cache_scope=context.principal.owner,
         )
         return checked, work
 

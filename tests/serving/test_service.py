@@ -143,6 +143,16 @@ async def test_vectors_come_as_arrays(monkeypatch: pytest.MonkeyPatch):
     assert await ask(service, asked) == [Array((2, 1), b"12345678"), b'"an answer"']
 
 
+async def test_what_is_kept_of_prompts_is_the_owners(monkeypatch: pytest.MonkeyPatch):
+    service, dispatcher = service_of_two()
+    run = AsyncMock(return_value=[ANSWER])
+    monkeypatch.setattr(dispatcher, "run", run)
+    for owner in ("", "acme"):
+        context = RequestContext(transport="http", principal=Principal(owner=owner))
+        await service.answer(context, lambda: Query(inputs=["a [MASK]"], many=False, pipeline="words"))
+    assert [call.args[0].cache_scope for call in run.await_args_list] == ["", "acme"]
+
+
 async def test_an_empty_list_is_refused_before_anything_is_known_about_the_model():
     service = service_of(Dispatcher(RecordingLayer()))
     with pytest.raises(EmptyInput):

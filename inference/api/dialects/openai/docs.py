@@ -55,7 +55,12 @@ _FIELDS: Mapping[str, Schema] = {
 }
 
 _COMMON = {"id": STRING, "object": STRING, "created": WHOLE, "model": STRING, "system_fingerprint": STRING}
-_USAGE = fields(prompt_tokens=WHOLE, completion_tokens=WHOLE, total_tokens=WHOLE)
+_USAGE = fields(
+    prompt_tokens=WHOLE,
+    prompt_tokens_details=fields(cached_tokens=WHOLE),
+    completion_tokens=WHOLE,
+    total_tokens=WHOLE,
+)
 _OF_CHOICE = {"index": WHOLE, "logprobs": {}, "finish_reason": one_of(STRING, NULL)}
 _OF_RESPONSE = {"id": STRING, "object": {"const": "response"}, "status": STRING, "output": items({"type": "object"})}
 _RESPONSE = {"type": "object", "properties": _OF_RESPONSE, "required": [*_OF_RESPONSE]}
