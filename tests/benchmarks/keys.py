@@ -13,6 +13,9 @@ a key, which everybody may tell, show what the test can see.
 **wrong keys**: different ones, each from an address of its own, which is the worst case. Queries, memory, and the
 latency of a good key with and without them.
 
+**revocation**: two web servers under load with one key, which is revoked: how long after it the last request was
+answered, and a socket at each was closed.
+
 As ``python -m tests.benchmarks.keys client`` this is the client, a process of its own.
 """
 
@@ -27,13 +30,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import django
+import httpx
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests import processes
 from tests.benchmarks.load import Connection, Load
@@ -44,6 +51,7 @@ from tests.processes import FAKE, ROOT, Web
 CLIENTS = 128
 TRIES, KNOWN = 10_000, 1000
 WRONG = 100_000
+PARTS = ("timing", "throughput", "wrong", "revocation")
 FLOODING, GOOD = 32, 4
 """Connections."""
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -111,17 +119,25 @@ def server(access: str, **env: str) -> Iterator[tuple[Web, str]]:
     """With a key, if it wants some."""
     settings = {"INFERENCE_ACCESS": access, "INFERENCE_THREADS": "1", **env}
     with processes.web(env=settings, wait_for=None, options=["--proxy-headers"]) as web:
-        key = made(web) if access == "keys" else ""
+        key = manage(web, MAKE) if access == "keys" else ""
         web.wait_until_answers("/health/ready")
         yield web, key
         web.kill()
 
 
-def made(web: Web) -> str:
-    code = (
-        "from inference.access.keys import make; from inference.models import ApiKey; key = make(); "
-        "ApiKey.objects.create(owner='a', name='b', prefix=key.prefix, digest=key.digest); print(key.key)"
-    )
+MAKE = (
+    "from inference.access.keys import make; from inference.models import ApiKey; key = make(); "
+    "ApiKey.objects.create(owner='a', name='b', prefix=key.prefix, digest=key.digest); print(key.key)"
+)
+REVOKE = (
+    "from inference.models import ApiKey; from django.utils import timezone; "
+    "key = ApiKey.objects.get(prefix='PREFIX'); "
+    "key.revoked_at = timezone.now(); key.save(); print(key.revoked_at.timestamp())"
+)
+
+
+def manage(web: Web, code: str) -> str:
+    """What the code prints, in a process that uses the database of a server."""
     command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
     env = processes.environment(None, web.database)
     return subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.strip()
@@ -137,13 +153,16 @@ class Keyed(Load):
         self._spec.tokens[:] = [1] * len(headers)
         self.seconds: list[float] = []
         self.statuses: Counter[str] = Counter()
+        self.last_ok_at = 0.0
 
     def _finished(self) -> bool:
         return self.answers >= self._spec.answers
 
     def _count(self, head: bytes, now: float, connection: Connection) -> None:
         self.answers += 1
-        self.statuses[head[9:12].decode()] += 1
+        status = head[9:12].decode()
+        self.statuses[status] += 1
+        self.last_ok_at = time.time() if status == "200" else self.last_ok_at
         self.seconds.append(now - connection.sent_at)
 
 
@@ -179,7 +198,8 @@ def client() -> None:
     began = time.perf_counter()
     load.run()
     lasted = time.perf_counter() - began
-    json.dump({"seconds": load.seconds, "statuses": load.statuses, "lasted": lasted}, sys.stdout)
+    found = {"seconds": load.seconds, "statuses": load.statuses, "lasted": lasted, "last_ok_at": load.last_ok_at}
+    json.dump(found, sys.stdout)
 
 
 def throughput(rounds: int, seconds: float) -> None:
@@ -219,6 +239,44 @@ def wrong_keys(count: int, seconds: float) -> None:
             say(f"  a good key {name} them: {rate:.0f}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
 
 
+def revocation(seconds: float) -> None:
+    env = {"INFERENCE_ACCESS": "keys", "INFERENCE_LAYER_PREFIX": "revocation", **FAKE}
+    database = processes.new_database()
+    with ExitStack() as stack:
+        redis = stack.enter_context(processes.redis_server())
+        worker = stack.enter_context(processes.worker(redis, env, wait=False))
+        webs = [stack.enter_context(processes.web(redis, env, database=database)) for _ in range(2)]
+        key = manage(webs[0], MAKE)
+        for web in webs:
+            processes.wait_until(lambda web=web: accepts(web, key), "the key works")  # type: ignore[misc]
+        sockets = [stack.enter_context(ThreadPoolExecutor()).submit(closed_at, web, key) for web in webs]
+        clients = [started(web, clients=GOOD, seconds=seconds, key=key) for web in webs]
+        time.sleep(seconds / 2)
+        revoked_at = float(manage(webs[0], REVOKE.replace("PREFIX", key[4:12])))
+        found = [result(client) for client in clients]
+        for number, (each, socket) in enumerate(zip(found, sockets, strict=True)):
+            last = each["last_ok_at"] - revoked_at
+            closed = socket.result() - revoked_at
+            say(f"  web {number}: last answer after {last:.2f} s, socket closed after {closed:.2f} s")
+        for process in (*webs, worker):
+            process.kill()
+
+
+def accepts(web: Web, key: str) -> bool:
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.post(web.url, content=SHORT, headers=headers, trust_env=False).status_code == 200
+
+
+def closed_at(web: Web, key: str) -> float:
+    with (
+        connect(web.socket_url, additional_headers={"x-api-key": key}, proxy=None) as socket,
+        suppress(ConnectionClosed),
+    ):
+        while True:
+            socket.recv()
+    return time.time()
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -226,9 +284,9 @@ def _size(path: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("timing", "throughput", "wrong"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     options = parser.parse_args()
-    parts = options.only or ("timing", "throughput", "wrong")
+    parts = options.only or PARTS
     if "timing" in parts:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "inferencesite.settings")
         django.setup()
@@ -240,6 +298,9 @@ def main() -> None:
     if "wrong" in parts:
         say("wrong keys")
         wrong_keys(5000 if options.quick else WRONG, 2.0 if options.quick else 20.0)
+    if "revocation" in parts:
+        say("revocation")
+        revocation(10.0)
 
 
 if __name__ == "__main__":
