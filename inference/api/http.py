@@ -32,11 +32,13 @@ class HttpConsumer(AsyncHttpConsumer):
     channel_layer_alias = "none"
     methods: ClassVar[tuple[str, ...]] = SAFE_METHODS
     service: Service
+    dialect = ""
+    """Name of the one whose route this is."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         self.scope, self.base_send, self.receive = scope, send, receive
         self.service = scope["service"]
-        self.context = http_context(scope)
+        self.context = http_context(scope, self.dialect)
         try:
             self.check()
             if scope["method"] == "OPTIONS":

@@ -44,9 +44,10 @@ def peer(scope: dict[str, Any]) -> Peer:
     return Peer(address, port)
 
 
-def http_context(scope: dict[str, Any]) -> RequestContext:
+def http_context(scope: dict[str, Any], dialect: str = "") -> RequestContext:
     return RequestContext(
         transport=Transport.HTTP,
+        dialect=dialect,
         client=client_address(scope),
         peer=peer(scope),
         id=tracing.take_request_id(header(scope, b"x-request-id")),
@@ -54,10 +55,11 @@ def http_context(scope: dict[str, Any]) -> RequestContext:
     )
 
 
-def websocket_context(scope: dict[str, Any], traceparent: object = None) -> RequestContext:
+def websocket_context(scope: dict[str, Any], traceparent: object = None, dialect: str = "") -> RequestContext:
     """Of one request on a socket: in the trace that its frame names, or else that of the handshake."""
     return RequestContext(
         transport=Transport.WEBSOCKET,
+        dialect=dialect,
         client=client_address(scope),
         peer=peer(scope),
         traceparent=tracing.child(traceparent) or tracing.child(header(scope, b"traceparent")),

@@ -2,5 +2,6 @@
 
 from inference.models.api_key import ApiKey
 from inference.models.inference_request import InferenceRequest
+from inference.models.usage import Usage
 
-__all__ = ["ApiKey", "InferenceRequest"]
+__all__ = ["ApiKey", "InferenceRequest", "Usage"]

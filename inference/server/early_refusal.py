@@ -211,7 +211,8 @@ class EarlyRefusal:
         if error is None:
             return False
         close = isinstance(error, Draining)
-        context = refusals.context_of(InferenceRequest.Transport.HTTP, client[0], head.request_id, head.traceparent)
+        http = InferenceRequest.Transport.HTTP
+        context = refusals.context_of(http, client[0], head.dialect, head.request_id, head.traceparent)
         refused = refusals.RefusedRequest(head.dialect, head.pipeline or "", head.header)
         reply = refusals.refuse(refused, context, error, close=close)
         status = b"HTTP/1.1 %d %s" % (reply.status, RESPONSES.get(reply.status, b""))

@@ -136,16 +136,20 @@ def most_body_bytes(path: str | None = None) -> int:
     return conf.current().max_body_bytes if service is None else service.most_body_bytes(pipeline)
 
 
-def context_of(transport: str, host: str | None, request_id: str = "", traceparent: str = "") -> RequestContext:
+def context_of(
+    transport: str, host: str | None, dialect: Dialect, request_id: str = "", traceparent: str = ""
+) -> RequestContext:
     """Of a request that no ASGI scope exists for.
 
     Args:
         host: the client's address, or that of the proxy before it.
+        dialect: that of its path.
         request_id: the client's own ``x-request-id``, or an empty text; ``traceparent`` likewise.
     """
     return RequestContext(
         transport=transport,
         client=host,
+        dialect=dialect.name,
         id=tracing.take_request_id(request_id),
         traceparent=tracing.child(traceparent),
     )

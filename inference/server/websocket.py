@@ -61,8 +61,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
         else:
             error = Internal("This server has a bug; its log has the details.")
-        context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
         refused = refusals.RefusedRequest(registry.of_path(mount.local_path(target, root_path)))
+        context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None), refused.dialect)
         reply = refusals.refuse(refused, context, error)
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
