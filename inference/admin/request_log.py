@@ -17,6 +17,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
+from inference import conf
+from inference.admin.filters import KeyFilter, OwnerFilter, PipelineFilter, VersionFilter
 from inference.models import InferenceRequest
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ else:  # not subscriptable at run time
     LogAdmin, LogPaginator, LogQuerySet = admin.ModelAdmin, Paginator, QuerySet
 
 PREVIEW_CHARS = 30
-MAX_LISTED = 20
-"""Values in a filter."""
 PERIODS = {
     "1h": ("Past hour", timedelta(hours=1)),
     "24h": ("Past 24 hours", timedelta(hours=24)),
@@ -92,34 +92,6 @@ class BoundedPaginator(LogPaginator):
         return counted if counted <= self.LIMIT else AtLeast(self.LIMIT)
 
 
-class IndexedFilter(admin.SimpleListFilter):
-    """By the values of a column that begins an index."""
-
-    parameter_name: str
-    """Name of the column."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        """One index lookup per value; ``SELECT DISTINCT`` would scan the whole index."""
-        column, values = self.parameter_name, list[str]()
-        ordered = InferenceRequest.objects.order_by(column).values_list(column, flat=True)
-        value = ordered.first()
-        while value is not None and len(values) < MAX_LISTED:
-            values.append(value)
-            value = ordered.filter(**{f"{column}__gt": value}).first()
-        return [(value, value or "(none)") for value in values]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        return None if self.value() is None else queryset.filter(**{self.parameter_name: self.value()})
-
-
-class PipelineFilter(IndexedFilter):
-    title = parameter_name = "pipeline"
-
-
-class VersionFilter(IndexedFilter):
-    title = parameter_name = "version"
-
-
 class PeriodFilter(admin.SimpleListFilter):
     title = "time"
     parameter_name = "period"
@@ -139,6 +111,7 @@ class InferenceRequestAdmin(LogAdmin):
         "short_id",
         "transport",
         "client",
+        "caller",
         "short_pipeline",
         "inputs",
         "short_preview",
@@ -150,7 +123,7 @@ class InferenceRequestAdmin(LogAdmin):
         "times",
     )
     list_display_links = ("received", "short_id")
-    list_filter = ("status", "transport", PipelineFilter, VersionFilter, PeriodFilter)
+    list_filter = ("status", "transport", OwnerFilter, KeyFilter, PipelineFilter, VersionFilter, PeriodFilter)
     list_per_page = 50
     sortable_by = ("received", "queue", "inference", "total")
     date_hierarchy = "received_at"
@@ -162,10 +135,11 @@ class InferenceRequestAdmin(LogAdmin):
     empty_value_display = "–"
     actions = None
     fieldsets = (
-        ("Request", {"fields": ("request_id", "received", "transport", "client", "inputs", "preview")}),
+        ("Request", {"fields": ("request_id", "received", "transport", "dialect", "client", "inputs", "preview")}),
+        ("Caller", {"fields": ("owner", "key")}),
         ("Answer", {"fields": ("status", "code", "message", "count")}),
-        ("Inference", {"fields": ("pipeline", "version", "worker", "batch_size", "times_sent")}),
-        ("Times", {"fields": ("queue", "inference", "total")}),
+        ("Inference", {"fields": ("pipeline", "version", "worker", "batch_size", "times_sent", "units")}),
+        ("Times", {"fields": ("queue", "inference", "model_share", "total")}),
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -181,6 +155,11 @@ class InferenceRequestAdmin(LogAdmin):
         """Without the long texts, which may be whole request bodies; the detail page loads them for its row."""
         rows = FastDatesQuerySet(self.model).defer("preview", "message")
         return rows.annotate(beginning=Left("preview", PREVIEW_CHARS + 1))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Without the caller where nobody has a key: the table is wide."""
+        shown = conf.current().access == "keys"
+        return [column for column in self.list_display if shown or column != "caller"]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -198,6 +177,10 @@ class InferenceRequestAdmin(LogAdmin):
     @admin.display(description="request id")
     def short_id(self, row: InferenceRequest) -> str:
         return format_html('<span title="{}">{}</span>', row.request_id, row.request_id[:8])
+
+    @admin.display(description="caller")
+    def caller(self, row: InferenceRequest) -> str:
+        return format_html('<span title="key {}">{}</span>', row.key, row.owner) if row.key else ""
 
     @admin.display(description="pipeline")
     def short_pipeline(self, row: InferenceRequest) -> str:
@@ -220,6 +203,10 @@ class InferenceRequestAdmin(LogAdmin):
     @admin.display(ordering="inference_ms")
     def inference(self, row: InferenceRequest) -> str:
         return duration(row.inference_ms)
+
+    @admin.display(ordering="model_ms", description="share of the model's time")
+    def model_share(self, row: InferenceRequest) -> str:
+        return duration(row.model_ms)
 
     @admin.display(ordering="total_ms")
     def total(self, row: InferenceRequest) -> str:

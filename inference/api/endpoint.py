@@ -18,11 +18,13 @@ class EndpointConsumer(HttpConsumer):
 
     Args:
         allowed: all methods that its path has.
+        dialect: name of the one that it belongs to.
     """
 
     of_dialect = True
 
-    def __init__(self, *, endpoint: Endpoint, allowed: tuple[str, ...]) -> None:
+    def __init__(self, *, endpoint: Endpoint, allowed: tuple[str, ...], dialect: str = "") -> None:
+        self.dialect = dialect
         self._endpoint = endpoint
         self._allowed = allowed
 

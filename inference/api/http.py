@@ -37,6 +37,8 @@ class HttpConsumer(AsyncHttpConsumer):
     of_dialect: ClassVar[bool] = False
     """It answers for a dialect, which not every key may speak."""
     service: Service
+    dialect = ""
+    """Name of the one whose route this is."""
     deployment: Deployment
     """What the caller may use of it, once that is known."""
 
@@ -44,7 +46,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self.scope, self.base_send, self.receive = scope, send, receive
         self.service = self.deployment = scope["service"]
         caller = self.identify(credentials.take(scope))
-        self.context = http_context(scope, caller if isinstance(caller, Principal) else NOBODY)
+        self.context = http_context(scope, caller if isinstance(caller, Principal) else NOBODY, self.dialect)
         try:
             self.check_host()
             if self.is_about_options():

@@ -70,9 +70,9 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
 def _endpoints_and_resources(pages: dict[str, Application]) -> Paths[dict[str, Application]]:
     """Consumers of the dialects' endpoints and resources by path and method."""
     made: dict[str, dict[str, Callable[..., Application]]] = {}
-    for _, endpoint in registry.endpoints():
+    for dialect, endpoint in registry.endpoints():
         at_path = made.setdefault(endpoint.path, {})
-        at_path[endpoint.method] = partial(EndpointConsumer.as_asgi, endpoint=endpoint)
+        at_path[endpoint.method] = partial(EndpointConsumer.as_asgi, endpoint=endpoint, dialect=dialect.name)
     for resource in registry.resources():
         methods = {*resource.methods, "HEAD"} if "GET" in resource.methods else resource.methods
         at_path = made.setdefault(resource.path, {})
@@ -103,7 +103,7 @@ def _with_arguments(scope: Any, arguments: dict[str, str]) -> Any:
 def websocket_routes() -> Application:
     """The dialects' sockets by exact path; a handshake anywhere else is refused."""
     sockets = {
-        without_slash(path): SocketConsumer.as_asgi(make_socket=make_socket)
+        without_slash(path): SocketConsumer.as_asgi(make_socket=make_socket, dialect=dialect.name)
         for dialect in registry.served()
         for path, make_socket in dialect.sockets.items()
     }

@@ -45,9 +45,10 @@ def peer(scope: dict[str, Any]) -> Peer:
     return Peer(address, port)
 
 
-def http_context(scope: dict[str, Any], principal: Principal = ANYONE) -> RequestContext:
+def http_context(scope: dict[str, Any], principal: Principal = ANYONE, dialect: str = "") -> RequestContext:
     return RequestContext(
         transport=Transport.HTTP,
+        dialect=dialect,
         client=client_address(scope),
         peer=peer(scope),
         principal=principal,
@@ -57,11 +58,12 @@ def http_context(scope: dict[str, Any], principal: Principal = ANYONE) -> Reques
 
 
 def websocket_context(
-    scope: dict[str, Any], traceparent: object = None, principal: Principal = ANYONE
+    scope: dict[str, Any], traceparent: object = None, principal: Principal = ANYONE, dialect: str = ""
 ) -> RequestContext:
     """Of one request on a socket: in the trace that its frame names, or else that of the handshake."""
     return RequestContext(
         transport=Transport.WEBSOCKET,
+        dialect=dialect,
         client=client_address(scope),
         peer=peer(scope),
         principal=principal,

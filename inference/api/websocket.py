@@ -81,7 +81,8 @@ class SocketConsumer(AsyncConsumer):
     channel_layer_alias = "none"
     service: Service
 
-    def __init__(self, *, make_socket: Callable[[], Socket]) -> None:
+    def __init__(self, *, make_socket: Callable[[], Socket], dialect: str = "") -> None:
+        self._dialect = dialect
         self._socket = make_socket()
         self._open: dict[str, OpenRequest] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
@@ -181,7 +182,7 @@ class SocketConsumer(AsyncConsumer):
         return text
 
     def _refuse(self, client_id: str | None, error: InferenceError) -> None:
-        context = websocket_context(self.scope, principal=self._principal)
+        context = websocket_context(self.scope, principal=self._principal, dialect=self._dialect)
         self.service.refused(context, error, self.scope.get("pipeline", ""))
         self._say(self._socket.error(client_id, context, error))
 
@@ -203,7 +204,7 @@ class SocketConsumer(AsyncConsumer):
             self._start(start)
 
     def _start(self, start: Start) -> None:
-        context = websocket_context(self.scope, start.traceparent, self._principal)
+        context = websocket_context(self.scope, start.traceparent, self._principal, self._dialect)
         request = self._open[start.id] = OpenRequest(start, self._socket.writer(start.id, context), self._say)
         before = None if start.lane is None else self._lanes.get(start.lane)
 

@@ -289,6 +289,8 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     """Of an output that is float32, little-endian, in C order; empty for JSON and media."""
     heard: Heard | None = None
     """Of an input that is a recording whose speech was recognised."""
+    model_ms: float = 0.0
+    """The job's share of the model's time; 0 where it is not known, as from workers of the release before."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

@@ -3,5 +3,6 @@
 from inference.models.api_key import ApiKey
 from inference.models.inference_request import InferenceRequest
 from inference.models.key_stamp import KeyStamp
+from inference.models.usage import Usage
 
-__all__ = ["ApiKey", "InferenceRequest", "KeyStamp"]
+__all__ = ["ApiKey", "InferenceRequest", "KeyStamp", "Usage"]

@@ -8,7 +8,8 @@ from django.db import models
 class InferenceRequest(models.Model):
     """One client call and its outcome. Written by ``request_log``, shown in the admin.
 
-    ``count`` is above 1 if the row stands for several similar refusals within one second.
+    ``count`` is above 1 if the row stands for several similar refusals within one second. Columns with a default of the
+    database are unknown to processes of a release before, which write rows without them during an upgrade.
     """
 
     class Transport(models.TextChoices):
@@ -27,10 +28,14 @@ class InferenceRequest(models.Model):
     request_id = models.CharField(max_length=64, db_index=True)
     received_at = models.DateTimeField(db_index=True)
     transport = models.CharField(max_length=9, choices=Transport.choices)
+    dialect = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="whose route was asked, such as openai"
+    )
+    key = models.CharField(max_length=8, blank=True, default="", db_default="", help_text="prefix of the key")
+    owner = models.CharField(max_length=100, blank=True, default="", db_default="", help_text="owner of the key")
     client = models.GenericIPAddressField(null=True, blank=True)
     pipeline = models.CharField(max_length=200, blank=True, help_text="name of the pipeline")
     version = models.CharField(
-        # The database's default is for processes of the release before, which write rows without it during an upgrade.
         max_length=64,
         blank=True,
         default="",
@@ -53,6 +58,10 @@ class InferenceRequest(models.Model):
     )
     queue_ms = models.FloatField(null=True, blank=True)
     inference_ms = models.FloatField(null=True, blank=True)
+    model_ms = models.FloatField(null=True, blank=True, help_text="share of the model's time that its inputs had")
+    units = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="tokens read and generated, images, or seconds of recordings"
+    )
     total_ms = models.FloatField()
     count = models.PositiveIntegerField(default=1, help_text="number of refusals that this row stands for")
 
@@ -63,6 +72,8 @@ class InferenceRequest(models.Model):
             models.Index(fields=["transport", "-received_at"]),
             models.Index(fields=["pipeline", "-received_at"]),
             models.Index(fields=["version", "-received_at"]),
+            models.Index(fields=["key", "-received_at"]),
+            models.Index(fields=["owner", "-received_at"]),
         ]
 
     def __str__(self) -> str:

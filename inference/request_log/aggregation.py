@@ -11,15 +11,15 @@ ROWS_PER_SECOND = 50
 class RefusalAggregator:
     """Bounds the rows that refusals produce, so that a flood of them fills neither the buffer nor the database.
 
-    Refusals share a row if their error code, transport and pipeline are equal. A second begins with the first refusal
-    after the last one has passed. No I/O, and the time is an argument: seconds of any monotonic clock.
+    Refusals share a row if their error code, transport, pipeline and key are equal. A second begins with the first
+    refusal after the last one has passed. No I/O, and the time is an argument: seconds of any monotonic clock.
     """
 
     def __init__(self, rows_per_second: int = ROWS_PER_SECOND) -> None:
         self._rows_per_second = rows_per_second
         self._second_began = -math.inf
         self._refusals = 0
-        self._shared: dict[tuple[str, str, str], Entry] = {}
+        self._shared: dict[tuple[str, ...], Entry] = {}
 
     def add(self, entry: Entry, now: float) -> list[Entry]:
         """Add one refusal; returns the rows that are now complete."""
@@ -29,11 +29,15 @@ class RefusalAggregator:
         self._refusals += 1
         if self._refusals <= self._rows_per_second:
             return [*complete, entry]
-        shared = self._shared.setdefault((entry.code, entry.transport, entry.pipeline), entry)
+        shared = self._shared.setdefault((entry.code, entry.transport, entry.pipeline, entry.key), entry)
         if shared is not entry:
             shared.count += entry.count
+            shared.units += entry.units  # of answers that were too large
+            shared.model_ms = (shared.model_ms or 0.0) + (entry.model_ms or 0.0) or None
             if shared.client != entry.client:
                 shared.client = None  # the refusals came from several clients
+            if shared.dialect != entry.dialect:
+                shared.dialect = ""
         return complete
 
     def pop_complete(self, now: float) -> list[Entry]:

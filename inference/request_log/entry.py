@@ -17,7 +17,7 @@ logger = logging.getLogger("inference.requests")
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One finished client call. The fields are those of ``InferenceRequest``.
+    """One finished client call. The fields are those of ``InferenceRequest``, and ``key_name``, which usage has.
 
     ``received_at`` is in seconds since the epoch, UTC. ``count`` is the number of refusals that share the row.
     """
@@ -26,6 +26,10 @@ class Entry:
     received_at: float
     transport: str
     client: str | None
+    dialect: str = ""
+    key: str = ""
+    key_name: str = ""
+    owner: str = ""
     pipeline: str = ""
     version: str = ""
     inputs: int = 0
@@ -38,14 +42,16 @@ class Entry:
     batch_size: int = 0
     queue_ms: float | None = None
     inference_ms: float | None = None
+    model_ms: float | None = None
+    units: int = 0
     total_ms: float
     count: int = 1
 
 
-_FIELDS = [f.name for f in fields(Entry)]
+_FIELDS = [f.name for f in fields(Entry) if f.name != "key_name"]
 _LOGGED_FIELDS = (
-    "transport", "client", "pipeline", "version", "inputs", "status", "code", "times_sent", "worker", "batch_size",
-    "queue_ms", "inference_ms", "total_ms",
+    "transport", "client", "dialect", "key", "owner", "pipeline", "version", "inputs", "status", "code", "times_sent",
+    "worker", "batch_size", "queue_ms", "inference_ms", "model_ms", "units", "total_ms",
 )  # fmt: skip
 """None of them has text of the request's body."""
 _MAX_LENGTHS = {

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError
 
-from inference.models import InferenceRequest
+from inference.models import InferenceRequest, Usage
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.1
+TABLES = InferenceRequest._meta.db_table, Usage._meta.db_table
 MIGRATE = " Is the database migrated? `manage.py migrate` does that."
 
 
@@ -30,7 +31,7 @@ class DatabaseOutage:
             "The request log cannot be written (%s: %s). Entries are buffered, and writing is retried.%s",
             type(error).__name__,
             error,
-            MIGRATE if InferenceRequest._meta.db_table in str(error) else "",
+            MIGRATE if any(table in str(error) for table in TABLES) else "",
             exc_info=None if isinstance(error, DatabaseError) else error,
         )
         return cls(time.monotonic(), dropped)

@@ -10,15 +10,18 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
-from django.db import DataError, IntegrityError, connections, router
+from django.db import connections, router
 
 from inference.models import InferenceRequest
 from inference.request_log.aggregation import RefusalAggregator
-from inference.request_log.entry import Entry, to_row
+from inference.request_log.batch import ROW_ERRORS, Batch
+from inference.request_log.entry import Entry
 from inference.request_log.outage import FIRST_RETRY_S, DatabaseOutage
+from inference.request_log.usage import UsageCounter
 
 logger = logging.getLogger(__name__)
 
@@ -26,16 +29,14 @@ MAX_BATCH_ROWS = 200
 """Larger batches hold the GIL long enough to stall the event loop (50 ms for 500 rows)."""
 MAX_BATCH_CHARS = 1_000_000
 """Of the previews in one batch."""
-ROW_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
-"""Errors of a row, which is dropped. After any other error the batch is kept and written again."""
 
 
 class RequestLog:
     """Buffer and writer thread.
 
     Every recorded client call is counted once, in ``written`` or in ``dropped``: dropped are those recorded while the
-    buffer was full, and those whose row the database rejected. A batch whose commit was not confirmed is written
-    again, so an outage may leave one batch in the database twice.
+    buffer was full, and those whose row the database rejected. All of them are counted in the table of usage, in the
+    transaction of their rows. A batch whose commit was not confirmed is written again if its first row is missing.
     """
 
     def __init__(
@@ -58,6 +59,10 @@ class RequestLog:
         self._waiting: deque[Entry] = deque()
         self._waiting_chars = 0
         self._refusals = RefusalAggregator()
+        self._without_row = UsageCounter()
+        """Usage of dropped entries, not yet written."""
+        self._unconfirmed: Batch | None = None
+        """What is being written, or was when the database failed."""
         self._stopping = threading.Event()
         self._give_up_at = math.inf
         self._thread: threading.Thread | None = None
@@ -113,8 +118,11 @@ class RequestLog:
             self._buffer(self._refusals.flush())
             self._changed.notify()
         give_up_at = time.monotonic() + timeout_s
-        while self._waiting and self._is_running() and time.monotonic() < give_up_at:  # noqa: ASYNC110 - see stop()
+        while self._is_behind() and self._is_running() and time.monotonic() < give_up_at:  # noqa: ASYNC110 - see stop()
             await asyncio.sleep(0.01)
+
+    def _is_behind(self) -> bool:
+        return bool(self._waiting or self._without_row or self._unconfirmed)
 
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -123,6 +131,7 @@ class RequestLog:
         for entry in entries:
             if len(self._waiting) >= self._capacity or self._waiting_chars >= self._capacity_chars:
                 self.dropped += entry.count
+                self._without_row.add(entry)
             else:
                 self._waiting.append(entry)
                 self._waiting_chars += len(entry.preview)
@@ -153,63 +162,94 @@ class RequestLog:
                     outage = None
         connections.close_all()
 
-    def _next_batch(self) -> list[Entry]:
-        """Wait for the next batch; its entries stay in the buffer. Empty: the log is stopped and all is written."""
+    def _next_batch(self) -> Batch | None:
+        """Wait for the next batch; its entries stay in the buffer. ``None``: the log is stopped and all is written."""
         with self._changed:
             while True:
                 self._changed.wait_for(self._due, self._interval_s)
                 stopping = self._stopping.is_set()
                 self._buffer(self._refusals.flush() if stopping else self._refusals.pop_complete(time.monotonic()))
-                if self._waiting or stopping:
-                    return self._oldest()
+                if self._unconfirmed is not None:
+                    return self._unconfirmed._replace(repeated=True)
+                if self._is_behind():
+                    usage, self._without_row = self._without_row, UsageCounter()
+                    self._unconfirmed = Batch(self._oldest(), usage)
+                    return self._unconfirmed
+                if stopping:
+                    return None
 
     def _due(self) -> bool:
         return len(self._waiting) >= MAX_BATCH_ROWS or self._stopping.is_set()
 
     def _oldest(self) -> list[Entry]:
-        batch: list[Entry] = []
+        entries: list[Entry] = []
         chars = 0
         for entry in islice(self._waiting, MAX_BATCH_ROWS):
             chars += len(entry.preview)
-            if batch and chars > MAX_BATCH_CHARS:
+            if entries and chars > MAX_BATCH_CHARS:
                 break
-            batch.append(entry)
-        return batch
+            entries.append(entry)
+        return entries
 
-    def _write(self, batch: Sequence[Entry]) -> None:
+    def _write(self, batch: Batch) -> None:
         """The connection is kept: opening one costs as much as writing a batch, and an fsync on SQLite.
 
         Entries that were recorded while Django's tests ran are not for the database that is there afterwards.
         """
         if _database() != self._database:
-            logger.warning("The database is another one than at the start: %d requests are not logged", len(batch))
-            self._remove_oldest(len(batch), written=False)
+            number = len(batch.entries)
+            logger.warning("The database is another one than at the start: %d requests are not logged", number)
+            self._unconfirmed = None
+            self._remove_oldest(number, written=False)
             return
         try:
-            self._insert(batch)
+            if batch.repeated and batch.is_written():
+                self._confirm(batch)
+            else:
+                self._insert(batch)
         except Exception:
             connections.close_all()  # of this thread; a failed one is not used again
             raise
 
-    def _insert(self, batch: Sequence[Entry]) -> None:
+    def _insert(self, batch: Batch) -> None:
         """Write a batch and remove it from the buffer. One with a rejected row is halved until that row is alone.
 
         Raises:
-            Exception: the database failed; the entries not yet written are still in the buffer.
+            Exception: the database failed; entries not yet written are still in the buffer.
         """
+        self._unconfirmed = batch
         try:
-            InferenceRequest.objects.bulk_create([to_row(entry) for entry in batch])
+            batch.insert()
         except ROW_ERRORS as error:
-            if len(batch) > 1:
-                half = len(batch) // 2
-                self._insert(batch[:half])
-                self._insert(batch[half:])
-                return
-            reason = str(error).partition("\n")[0]  # PostgreSQL's second line quotes the row
-            logger.error("The database rejected the log row of request %s: %s", batch[0].request_id, reason)
-            self._remove_oldest(1, written=False)
+            entries, usage = batch.entries, batch.usage
+            half = len(entries) // 2
+            if entries and usage:
+                self._insert(Batch((), usage))
+                self._insert(Batch(entries, UsageCounter()))
+            elif half:
+                self._insert(Batch(entries[:half], usage))
+                self._insert(Batch(entries[half:], usage))
+            else:
+                self._reject(batch, error)
         else:
-            self._remove_oldest(len(batch), written=True)
+            self._confirm(batch)
+
+    def _confirm(self, batch: Batch) -> None:
+        self._unconfirmed = None
+        self._remove_oldest(len(batch.entries), written=True)
+
+    def _reject(self, batch: Batch, error: Exception) -> None:
+        """Of one row. Its figures are no numbers for a database; that the request was is counted all the same."""
+        reason = str(error).partition("\n")[0]  # PostgreSQL's second line quotes the row
+        self._unconfirmed = None
+        if not batch.entries:
+            logger.error("The database rejected the usage of requests without a row: %s", reason)
+            return
+        (entry,) = batch.entries
+        logger.error("The database rejected the log row of request %s: %s", entry.request_id, reason)
+        self._remove_oldest(1, written=False)
+        with self._changed:
+            self._without_row.add(replace(entry, inputs=0, units=0, model_ms=None, received_at=time.time()))
 
     def _pause(self, outage: DatabaseOutage) -> bool:
         """Wait before the next attempt, longer each time. False if there is no time left for one."""

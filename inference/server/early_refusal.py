@@ -12,6 +12,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -228,8 +229,9 @@ class EarlyRefusal:
         if error is None:
             return False
         close = isinstance(error, Draining)
-        transport = InferenceRequest.Transport.HTTP
-        context = refusals.context_of(transport, client[0], head.request_id, head.traceparent, principal)
+        http = InferenceRequest.Transport.HTTP
+        context = refusals.context_of(http, client[0], head.dialect, head.request_id, head.traceparent)
+        context = replace(context, principal=principal)
         pipeline = "" if principal is NOBODY else head.pipeline or ""
         refused = refusals.RefusedRequest(head.dialect, pipeline, head.header)
         reply = refusals.refuse(refused, context, error, close=close)

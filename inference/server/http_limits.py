@@ -150,8 +150,9 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         if self._refused:
             return
         self._refused = True
-        context = refusals.context_of(HTTP, getattr(self.transport.getPeer(), "host", None))
-        status, headers, body = refusals.refuse(self.refused(), context, error)
+        refused = self.refused()
+        context = refusals.context_of(HTTP, getattr(self.transport.getPeer(), "host", None), refused.dialect)
+        status, headers, body = refusals.refuse(refused, context, error)
         self.setTimeout(None)
         self.transport.unregisterProducer()
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, http.RESPONSES.get(status, b""), headers)

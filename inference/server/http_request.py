@@ -51,7 +51,8 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
             super().basic_error(status, status_text, body)
             return
         error = Malformed(f"{body}.") if status == 400 else Internal("This server has a bug; its log has the details.")
-        context = refusals.context_of(HTTP, getattr(self.channel.getPeer(), "host", None))
-        status, headers, payload = refusals.refuse(self.channel.refused(), context, error)
+        refused = self.channel.refused()
+        context = refusals.context_of(HTTP, getattr(self.channel.getPeer(), "host", None), refused.dialect)
+        status, headers, payload = refusals.refuse(refused, context, error)
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": payload})

@@ -172,18 +172,23 @@ def most_body_bytes(path: str | None = None) -> int:
 
 
 def context_of(
-    transport: str, host: str | None, request_id: str = "", traceparent: str = "", principal: Principal = ANYONE
+    transport: str,
+    host: str | None,
+    dialect: Dialect,
+    request_id: str = "",
+    traceparent: str = "",
 ) -> RequestContext:
     """Of a request that no ASGI scope exists for.
 
     Args:
         host: the client's address, or that of the proxy before it.
+        dialect: that of its path.
         request_id: the client's own ``x-request-id``, or an empty text; ``traceparent`` likewise.
     """
     return RequestContext(
         transport=transport,
         client=host,
-        principal=principal,
+        dialect=dialect.name,
         id=tracing.take_request_id(request_id),
         traceparent=tracing.child(traceparent),
     )

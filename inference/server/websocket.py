@@ -67,8 +67,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             error = Malformed("This is not a valid WebSocket handshake (RFC 6455).")
         else:
             error = Internal("This server has a bug; its log has the details.")
-        context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None))
         refused = refusals.RefusedRequest(registry.of_path(mount.local_path(target, root_path)))
+        context = refusals.context_of(WEBSOCKET, getattr(self.transport.getPeer(), "host", None), refused.dialect)
         reply = refusals.refuse(refused, context, error)
         if self._refusal is not None:
             code, reason = reply.status, RESPONSES.get(reply.status, b"").decode()

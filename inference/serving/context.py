@@ -18,6 +18,8 @@ class RequestContext:
     """Address, for the request log."""
     peer: Peer = LOCAL
     principal: Principal = ANYONE
+    dialect: str = ""
+    """Name of the one whose route was asked; empty for code of this process."""
     id: str = field(default_factory=tracing.new_request_id)
     traceparent: str = ""
     """Of this request's span, in the trace of a client that sent one."""

@@ -16,6 +16,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.query import Query
 from inference.serving.result import Served, Times
+from inference.serving.units import model_ms_of, units_of, units_sent
 from inference.tasks import TASKS
 
 Status = InferenceRequest.Status
@@ -56,11 +57,16 @@ class RequestRecord:
     def entry(self, error: InferenceError | None, log_inputs: str) -> Entry:
         """The row of the request log; ``log_inputs`` is ``Conf.log_inputs``."""
         context, query, times, answers = self.context, self.query, self.times(), self.answers
+        principal = context.principal
         return Entry(
             request_id=context.id,
             received_at=context.received_at,
             transport=context.transport,
             client=context.client,
+            dialect=context.dialect,
+            key=principal.key,
+            key_name=principal.name,
+            owner=principal.owner,
             pipeline=self.pipeline,
             version=self.description.version if self.description else "",
             inputs=len(query.inputs) if query else 0,
@@ -73,8 +79,16 @@ class RequestRecord:
             batch_size=times.batch_size,
             queue_ms=times.queue_ms if answers else None,
             inference_ms=times.inference_ms if answers else None,
+            model_ms=sum(model_ms_of(answer.result) for answer in answers) if answers else None,
+            units=self.units(),
             total_ms=times.total_ms,
         )
+
+    def units(self) -> int:
+        """Of what was computed for it, as far as that is known here."""
+        if self.answers:
+            return sum(units_of(answer.result) for answer in self.answers)
+        return sum(map(units_sent, self.generations))
 
     def _partial(self) -> str:
         """What to log of inputs that failed in a request that succeeded."""

@@ -1,8 +1,9 @@
-"""In what usage is counted."""
+"""In what usage is counted: units, and milliseconds of the model."""
 
 import math
 
 from inference.messaging.messages import Result
+from inference.serving.generation_result import GenerationResult
 
 
 def units_of(result: Result) -> int:
@@ -11,3 +12,13 @@ def units_of(result: Result) -> int:
         return math.ceil(result.heard.seconds)
     generated = result.generation.generated_tokens if result.generation else 0
     return result.tokens + generated or 1
+
+
+def units_sent(text: GenerationResult) -> int:
+    """Of a text whose request was not answered: the tokens that its client got, and the prompt if that is known."""
+    return (text.prompt_tokens or 0) + len(text.tokens)
+
+
+def model_ms_of(result: Result) -> float:
+    """Of one answer: its share of the time of its batches."""
+    return result.model_ms or result.inference_ms / (result.batch_size or 1)

@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from inference import conf
 from inference.admin.request_log import BoundedPaginator, duration, one_line
 from inference.models import InferenceRequest
 
@@ -117,6 +118,13 @@ def test_a_count_is_shown_only_where_refusals_share_a_row(page: Page):
     assert "×37" in page()
 
 
+def test_the_caller_is_shown_where_there_are_keys(page: Page, settings: Any):
+    store(row(owner="acme", key="a1B2c3D4"))
+    assert "field-caller" not in page()
+    settings.INFERENCE = conf.Conf(access="keys")
+    assert '<span title="key a1B2c3D4">acme</span>' in page()
+
+
 def test_a_long_pipeline_name_keeps_its_end(page: Page):
     store(row(pipeline="/srv/models/" + "deep/" * 20 + "bert-large"))
     assert ">…" in page()
@@ -129,9 +137,14 @@ def test_inputs_are_escaped(page: Page, superuser: Client):
 
 
 def test_the_detail_page_shows_everything(superuser: Client):
-    store(row(preview="x" * 5000, message="The deadline passed.", queue_ms=2.5, worker="w1", version="1a2b3c"))
+    caller: dict[str, Any] = {"owner": "acme", "key": "a1B2c3D4", "dialect": "openai", "units": 4711}
+    store(
+        row(preview="x" * 5000, message="The deadline passed.", queue_ms=2.5, worker="w1", version="1a2b3c", **caller)
+    )
     html = superuser.get(detail()).content.decode().replace("\N{NO-BREAK SPACE}", " ")
     for text in ("x" * 5000, "The deadline passed.", "2.5 ms", "w1", "bert", "1a2b3c", "Request", "Answer", "Times"):
+        assert text in html
+    for text in ("acme", "a1B2c3D4", "openai", "4711"):
         assert text in html
 
 
@@ -154,6 +167,9 @@ def test_the_site_has_a_name(superuser: Client):
         ({"version": ""}, [3, 1, 0]),
         ({"version": "1a2b", "pipeline": "bert"}, [2]),
         ({"version": "1a2b", "pipeline": "distil"}, []),
+        ({"owner": "acme"}, [2]),
+        ({"key": "a1B2c3D4"}, [2]),
+        ({"key": "", "pipeline": "distil"}, [3]),
         ({"period": "1h"}, [3]),
         ({"period": "24h"}, [3, 2]),
         ({"period": "7d"}, [3, 2, 1]),
@@ -170,7 +186,7 @@ def test_filters_and_search(page: Page, query: dict[str, str], found: list[int])
     store(
         row(0, received_at=now - timedelta(days=9), pipeline="", preview="In Paris"),
         row(1, received_at=now - timedelta(days=2), status="failed", preview="Paris"),
-        row(2, received_at=now - timedelta(hours=3), transport="python", version="1a2b"),
+        row(2, received_at=now - timedelta(hours=3), transport="python", version="1a2b", owner="acme", key="a1B2c3D4"),
         row(3, received_at=now - timedelta(minutes=3), pipeline="distil"),
     )
     assert numbers(page(**query)) == found
@@ -188,7 +204,7 @@ def test_a_filter_lists_twenty_at_most(page: Page):
     assert page().count("?version=") == 20
 
 
-@pytest.mark.parametrize("column", ["pipeline", "version"])
+@pytest.mark.parametrize("column", ["pipeline", "version", "owner", "key"])
 def test_the_values_of_a_filter_are_looked_up_in_an_index(page: Page, column: str):
     store(*[row(n, **{column: f"{n % 3}"}) for n in range(9)])
     with CaptureQueriesContext(connection) as captured:
@@ -258,7 +274,7 @@ def test_the_list_asks_few_queries_of_100_000_rows(page: Page, many_rows: int):
         html = page()
     assert "10,000+ inference requests" in html
     assert html.count("field-short_id") == 50
-    assert len(captured) <= 13
+    assert len(captured) <= 17
     # Each of these would call Python for every row of the table.
     assert not [q["sql"] for q in captured if "django_datetime" in q["sql"]]
 

@@ -4,9 +4,10 @@ import asyncio
 import json
 import re
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,11 +24,12 @@ pytestmark = pytest.mark.timeout(600)  # the first test that needs a server wait
 TEXT = "test [MASK]"
 
 
-def check_common(row: dict[str, Any], transport: str, pipeline: str = "default") -> None:
+def check_common(row: dict[str, Any], transport: str, pipeline: str = "default", dialect: str = "native") -> None:
     received_at = datetime.fromisoformat(row["received_at"]).replace(tzinfo=UTC)
     assert timedelta() <= datetime.now(UTC) - received_at < timedelta(minutes=1)
-    assert (row["transport"], row["client"], row["pipeline"], row["count"]) == (
+    assert (row["transport"], row["dialect"], row["client"], row["pipeline"], row["count"]) == (
         transport,
+        dialect,
         "127.0.0.1",
         pipeline,
         1,
@@ -51,7 +53,24 @@ def test_an_answered_request(server: Web, http: httpx.Client) -> None:
     assert row["queue_ms"] == pytest.approx(float(reply.headers["x-queue-time"]), abs=0.001)
     assert row["inference_ms"] == pytest.approx(float(reply.headers["x-inference-time"]), abs=0.001)
     assert row["queue_ms"] + row["inference_ms"] <= row["total_ms"]
+    assert row["units"] == 4, "two special tokens, and two of the text"
+    assert 0 < row["model_ms"] <= row["inference_ms"]
     assert row["total_ms"] == pytest.approx(float(reply.headers["x-total-time"]), abs=0.001)
+
+
+def test_usage_and_log_agree(server: Web, http: httpx.Client) -> None:
+    """Whatever was asked before, and while both are written."""
+    asked = [http.post("/", content=TEXT), http.post("/", content="no mask"), http.post("/v1/embeddings", json={})]
+    rows = [server.row(reply.headers["x-request-id"]) for reply in asked]
+    assert [row["dialect"] for row in rows] == ["native", "native", "openai"]
+    with closing(sqlite3.connect(server.database)) as connection:
+        connection.execute("BEGIN")
+        log = connection.execute(
+            "SELECT sum(count), sum((status = 'refused') * count), sum((status = 'ok') * inputs), sum(units) "
+            "FROM inference_inferencerequest"
+        ).fetchone()
+        usage = connection.execute("SELECT sum(requests), sum(refused), sum(inputs), sum(units) FROM inference_usage")
+        assert usage.fetchone() == log
 
 
 def test_a_list(server: Web, http: httpx.Client, make_texts: Callable[..., list[str]]) -> None:

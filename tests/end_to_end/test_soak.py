@@ -102,3 +102,30 @@ def test_a_cut_request_that_was_accepted_is_in_the_log() -> None:
     ledger = make_ledger(Outcome.CUT)
     ledger.entries[0].request_id = "abc"
     assert ledger.reconcile([]) == ["request abc was accepted and is not in the log"]
+
+
+def used(key: str = "", **figures: float) -> dict[str, Any]:
+    return {"key": key} | dict.fromkeys(USAGE, 0) | figures
+
+
+USAGE = ("requests", "inputs", "refused", "failed", "cancelled", "units", "model_ms")
+
+
+def keyed_row(number: int, **fields: Any) -> dict[str, Any]:
+    return {**row(number), "key": "a", "units": 5, "model_ms": 1.5, **fields}
+
+
+def test_usage_by_key_is_that_of_the_ledger() -> None:
+    ledger = make_ledger(Outcome.RIGHT, Outcome.FAILED, Outcome.REFUSED, Outcome.CUT, Outcome.NOT_TAKEN)
+    for entry in ledger.entries:
+        entry.key = "a"
+    ledger.entries[0].late_cancels = 1
+    others = [keyed_row(number, units=0, model_ms=None) for number in (2, 3)]
+    rows = [keyed_row(1), *others, keyed_row(4, status="cancelled", units=2, model_ms=None)]
+    usage = [used("a", requests=3, inputs=1, failed=1, cancelled=1, units=7, model_ms=1.5), used(requests=2, refused=2)]
+    assert ledger.reconcile_usage(usage, rows) == []
+    usage[0] |= {"inputs": 2, "units": 8}
+    assert ledger.reconcile_usage(usage, rows) == [
+        "inputs of a: 1 in the ledger, 2 in usage",
+        "units of a: 7 in the ledger, 8 in usage",
+    ]

@@ -25,7 +25,9 @@ def test_similar_refusals_beyond_the_limit_share_the_row_of_the_first():
     assert (shared.request_id, shared.count) == (refusal(1).request_id, 4)
 
 
-@pytest.mark.parametrize("difference", [{"code": "draining"}, {"transport": "websocket"}, {"pipeline": "other"}])
+@pytest.mark.parametrize(
+    "difference", [{"code": "draining"}, {"transport": "websocket"}, {"pipeline": "other"}, {"key": "other"}]
+)
 def test_refusals_that_differ_do_not_share_a_row(difference: dict[str, str]):
     refusals = RefusalAggregator(rows_per_second=0)
     refusals.add(refusal(1), now=10)
@@ -57,6 +59,14 @@ def test_a_shared_row_of_several_clients_names_none():
     for client in ("192.0.2.7", "192.0.2.7", "192.0.2.8"):
         refusals.add(refusal(client=client), now=10)
     assert [shared.client for shared in refusals.flush()] == [None]
+
+
+def test_a_shared_row_has_the_units_of_all():
+    """Of answers that were too large to be sent."""
+    refusals = RefusalAggregator(rows_per_second=0)
+    for dialect in ("openai", "native"):
+        refusals.add(refusal(units=4, model_ms=1.5, dialect=dialect), now=10)
+    assert [(row.units, row.model_ms, row.dialect) for row in refusals.flush()] == [(8, 3.0, "")]
 
 
 @settings(deadline=None)

@@ -55,4 +55,5 @@ def test_processes_of_the_release_before_can_write_rows_after_the_migration():
         marks = ", ".join(["%s"] * len(columns))
         names = ", ".join(columns)
         cursor.execute(f"INSERT INTO inference_inferencerequest ({names}) VALUES ({marks})", [*columns.values()])  # noqa: S608
-    assert InferenceRequest.objects.get().version == ""
+    row = InferenceRequest.objects.get()
+    assert (row.version, row.dialect, row.key, row.owner, row.model_ms, row.units) == ("", "", "", "", None, 0)

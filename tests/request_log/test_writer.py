@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
+from django.db.models import Count, Sum
 
-from inference.models import InferenceRequest
+from inference.models import InferenceRequest, Usage
 from inference.request_log.entry import Entry
 from inference.request_log.writer import RequestLog
 from inferencesite.settings import SQLITE
@@ -66,6 +67,7 @@ def database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
     with django_db_blocker.unblock():
         with connection.schema_editor() as editor:
             editor.create_model(InferenceRequest)
+            editor.create_model(Usage)
         yield path
         connection.close()
     connections.settings["default"], connections["default"] = settings, own
@@ -368,6 +370,115 @@ def test_a_stop_gives_up_on_a_dead_database_and_says_so(make_log: MakeLog, caplo
     rename_table("elsewhere", TABLE)
 
 
+# Usage
+
+
+def used() -> dict[str, tuple[int, int]]:
+    """Requests and units by key."""
+    return {row.key: (row.requests, row.units) for row in Usage.objects.all()}
+
+
+def fail_after_commit(log: RequestLog, on_connect: OnConnect) -> list[str]:
+    """The connection is lost as the first commit is confirmed; the statements are noted."""
+    statements: list[str] = []
+
+    def watch(made: Any) -> None:
+        commit = made._commit
+
+        def committed() -> None:
+            commit()
+            if "lost" not in statements:
+                statements.append("lost")
+                raise OperationalError("the connection was lost")
+
+        made._commit = committed
+
+    on_connect(watch)
+    return statements
+
+
+def test_rows_and_usage_agree(make_log: MakeLog):
+    log = make_log()
+    log.start()
+    for n in range(450):
+        log.record(entry(n, key=f"key{n % 3}", units=n, inputs=1))
+    stop(log)
+    rows = InferenceRequest.objects.values_list("key").annotate(Count("id"), Sum("units"))
+    assert used() == {key: (requests, units) for key, requests, units in rows}
+
+
+def test_refusals_that_share_a_row_are_counted_by_key(make_log: MakeLog):
+    log = make_log(interval_s=3600)
+    log.start()
+    for n in range(600):
+        log.record(refusal(n, key=f"key{n % 2}"))
+    stop(log)
+    assert used() == {"key0": (300, 0), "key1": (300, 0)}
+    assert InferenceRequest.objects.count() < 600
+    assert set(Usage.objects.values_list("refused", flat=True)) == {300}
+
+
+def test_entries_that_were_dropped_are_counted(make_log: MakeLog):
+    log = make_log(capacity=3)
+    for n in range(1000):
+        log.record(entry(n, key=f"key{n % 2}", units=2))
+    log.start()
+    stop(log)
+    assert (log.written, log.dropped) == (3, 997)
+    assert used() == {"key0": (500, 1000), "key1": (500, 1000)}
+
+
+def test_a_request_whose_row_is_rejected_is_counted_without_its_figures(make_log: MakeLog):
+    log = make_log()
+    log.start()
+    log.record(entry(1, units=5, inputs=2**70))
+    log.record(entry(2, units=5, received_at=math.inf))
+    log.record(entry(3, units=5))
+    stop(log)
+    assert (log.written, log.dropped) == (1, 2)
+    assert sum(row.requests for row in Usage.objects.all()) == 3
+    assert sum(row.units for row in Usage.objects.all()) == 5
+
+
+def test_usage_that_the_database_rejects_blocks_nothing(make_log: MakeLog, caplog: pytest.LogCaptureFixture):
+    """Such as that of a dropped entry with impossible figures."""
+    log = make_log(capacity=2)
+    for n in range(4):
+        log.record(entry(n, units=2**70 if n == 3 else 1))
+    log.start()
+    stop(log)
+    assert log.written == 2
+    assert used() == {"": (2, 2)}
+    assert ["rejected the usage" in message for message in caplog.messages] == [True]
+
+
+def test_a_commit_that_was_not_confirmed_is_not_repeated(make_log: MakeLog, on_connect: OnConnect):
+    log = make_log(capacity=300)
+    fail_after_commit(log, on_connect)
+    for n in range(330):
+        log.record(entry(n, units=1))
+    log.start()
+    wait_until(lambda: log.written == 300)
+    stop(log)
+    assert InferenceRequest.objects.count() == 300
+    assert used() == {"": (330, 330)}
+
+
+def test_a_database_that_is_away_makes_usage_no_larger(make_log: MakeLog, caplog: pytest.LogCaptureFixture):
+    log = make_log(capacity=10)
+    rename_table(Usage._meta.db_table, "elsewhere")
+    log.start()
+    for n in range(5000):
+        log.record(entry(n, key=f"key{n % 4}", units=1))
+    wait_until(lambda: caplog.messages)
+    assert len(log._without_row._sums) <= 4
+    assert "manage.py migrate" in caplog.messages[0]
+    rename_table("elsewhere", Usage._meta.db_table)
+    stop(log)
+    assert used() == {f"key{n}": (1250, 1250) for n in range(4)}
+    assert InferenceRequest.objects.count() == log.written
+
+
 def test_what_was_asked_while_a_project_was_tested_is_not_written_to_its_database(make_log: MakeLog, tmp_path: Path):
     """Django's tests put the name of another database into the settings, and take it out again at the end."""
     settings = connections["default"].settings_dict
@@ -379,3 +490,4 @@ def test_what_was_asked_while_a_project_was_tested_is_not_written_to_its_databas
     log.record(entry())
     wait_until(lambda: log.dropped == 1)
     assert InferenceRequest.objects.count() == 0
+    assert Usage.objects.count() == 0

@@ -3,6 +3,7 @@
 make soak                                    everything, about 15 minutes
 make soak SOAK="--only kills,redis"          some phases
 make soak SOAK="--seconds 30 --seed 7"       less of each
+make soak SOAK="--keys 20"                   the clients have keys; usage is compared by key
 """
 
 import argparse
@@ -38,10 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     found = Ledger()
     processes = f"two web and two worker processes with {len(PIPELINES)} pipelines and one that cannot be loaded"
     print(f"seed {options.seed}; {processes}", flush=True)
-    with cluster.running(ENVIRONMENT | catalog.written()) as running:
+    with cluster.running(ENVIRONMENT | catalog.written(), number_of_keys=options.keys) as running:
         broken = asyncio.run(_soak(running, found, options, began))
     rows = running.webs[0].rows()  # of both: every process has stopped cleanly, so the log is complete
     broken += [f"ledger and log differ: {sentence}" for sentence in found.reconcile(rows)]
+    usage = running.webs[0].usage()
+    broken += [f"ledger and usage differ: {sentence}" for sentence in found.reconcile_usage(usage, rows)]
     broken += _against_the_pipeline(found, random.Random(options.seed))
     _print_table(found)
     if not_answered := [e for e in found.entries if e.outcome in (Outcome.LOST, Outcome.HUNG)]:
@@ -68,7 +71,7 @@ async def _soak(running: cluster.Cluster, found: Ledger, options: argparse.Names
     started_s = time.monotonic() - began
     deadline_s = min(LONG_DEADLINE_S, max(DEADLINE_S, STARTS * started_s))
     print(f"all pipelines are loaded after {started_s:.0f} s; requests have {deadline_s:.0f} s\n{ledger.head()}")
-    clients = Clients(running.webs, found, chance, deadline_s)
+    clients = Clients(running.webs, found, chance, deadline_s, running.keys)
     soak = Soak(running, clients, found, chance, options.rate or RATE_PER_S, options.seconds / WHOLE_S)
     for phase in options.only:
         if not options.rate:
@@ -105,6 +108,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=WHOLE_S, help="roughly how long (%(default)s)")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(PHASES), help=", ".join(PHASES))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keys", type=int, default=0, help="the clients have so many keys, at least 2 (none)")
     most = f"{RATE_PER_S:g}, or {PART:.0%} of what the workers can answer"
     parser.add_argument("--rate", type=float, help=f"requests per second ({most})".replace("%", "%%"))
     options = parser.parse_args(arguments)

@@ -11,8 +11,10 @@ import httpx
 from websockets import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from inference.access.keys import prefix_of
 from tests.conftest import STORY
 from tests.processes import Web
+from tests.soak import keys
 from tests.soak.catalog import PIPELINES, TORN_PIPELINE
 from tests.soak.ledger import MARK, Entry, Ledger, Outcome
 
@@ -38,7 +40,8 @@ UNNAMED = 0.5
 class Socket:
     """One WebSocket connection with many requests on it; a new one is opened when it has ended."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: str) -> None:
+        self.key = key
         self._address = address
         self._connection: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -54,7 +57,11 @@ class Socket:
             for web in webs:
                 with suppress(OSError, WebSocketException):
                     self._connection = await connect(
-                        web.socket_url, proxy=None, max_queue=None, local_addr=(self._address, 0)
+                        web.socket_url,
+                        proxy=None,
+                        max_queue=None,
+                        local_addr=(self._address, 0),
+                        additional_headers=keys.header(self.key),
                     )
                     self._reader = asyncio.create_task(self._read(self._connection))
                     return
@@ -134,8 +141,17 @@ class Socket:
 class Clients:
     """Sends unique inputs from several addresses over both protocols."""
 
-    def __init__(self, webs: Sequence[Web], ledger: Ledger, chance: random.Random, deadline_s: float) -> None:
+    def __init__(
+        self,
+        webs: Sequence[Web],
+        ledger: Ledger,
+        chance: random.Random,
+        deadline_s: float,
+        own_keys: Sequence[str] = (),
+    ) -> None:
         self._webs = list(webs)
+        self._reconnecting_key, *self._keys = own_keys if len(own_keys) > 1 else ["", ""]
+        """The first one is that of the client that connects anew, which is to have its own turns."""
         self._ledger = ledger
         self._chance = chance
         self._deadline_s = deadline_s
@@ -147,7 +163,9 @@ class Clients:
             )
             for address in ADDRESSES
         ]
-        self._sockets = [Socket(address) for address in ADDRESSES]
+        self._sockets = [
+            Socket(address, self._keys[number % len(self._keys)]) for number, address in enumerate(ADDRESSES)
+        ]
         self._under_way: set[asyncio.Task[Entry]] = set()
 
     async def load(
@@ -191,7 +209,7 @@ class Clients:
                 no_keep_alive = httpx.Limits(max_keepalive_connections=0)
                 transport = httpx.AsyncHTTPTransport(local_address=RECONNECTING, limits=no_keep_alive)
                 async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=LONG_DEADLINE_S) as http:
-                    await self._post(http, self._webs, entry, None)
+                    await self._post(http, self._webs, entry, None, self._reconnecting_key)
                 if entry.outcome is not Outcome.REFUSED:
                     break
                 await asyncio.sleep(entry.retry_after_s)
@@ -300,15 +318,20 @@ class Clients:
 
     async def _through_socket(self, socket: Socket, webs: Sequence[Web], entry: Entry, stay_s: float | None) -> None:
         try:
+            entry.key = prefix_of(socket.key) or ""
             await socket.connect(webs)
         except OSError:
             entry.outcome = Outcome.UNANSWERED
             return
         await socket.infer(entry, stay_s=stay_s)
 
-    async def _post(self, http: httpx.AsyncClient, webs: Sequence[Web], entry: Entry, stay_s: float | None) -> None:
+    async def _post(
+        self, http: httpx.AsyncClient, webs: Sequence[Web], entry: Entry, stay_s: float | None, key: str | None = None
+    ) -> None:
+        key = self._chance.choice(self._keys) if key is None else key
+        entry.key = prefix_of(key) or ""
         inputs = entry.inputs if len(entry.inputs) > 1 else entry.inputs[0]
-        headers = {"x-request-timeout-seconds": str(entry.deadline_s)}
+        headers = {"x-request-timeout-seconds": str(entry.deadline_s)} | keys.header(key)
         path = f"/pipelines/{entry.pipeline}" if entry.named else ""
         for web in webs:
             try:

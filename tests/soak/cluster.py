@@ -12,6 +12,7 @@ import httpx
 
 from tests import processes
 from tests.processes import POLL_S, Environment, Redis, Web, Worker, figure
+from tests.soak import keys
 from tests.soak.catalog import PIPELINES, TORN_PIPELINE
 
 FAULTY_WORKER = [sys.executable, "-m", "tests.soak.faulty_worker"]
@@ -22,8 +23,9 @@ REST_S = 10.0
 class Cluster:
     """Worker processes are started again as soon as they have ended, as a supervisor would."""
 
-    def __init__(self, redis: Redis, webs: list[Web], workers: list[Worker]) -> None:
+    def __init__(self, redis: Redis, webs: list[Web], workers: list[Worker], own_keys: list[str]) -> None:
         self.redis = redis
+        self.keys = own_keys
         self.webs = webs
         self.workers = workers
         self.restarts = 0
@@ -109,9 +111,11 @@ def _loaded(worker: Worker) -> bool:
 
 
 @contextmanager
-def running(env: Environment, webs: int = 2, workers: int = 2) -> Iterator[Cluster]:
-    """All processes, ready; at the end they must stop cleanly."""
+def running(env: Environment, webs: int = 2, workers: int = 2, number_of_keys: int = 0) -> Iterator[Cluster]:
+    """All processes, ready; at the end they must stop cleanly. With keys, the servers answer nobody else."""
     database = processes.new_database()
+    own_keys = keys.make(database, number_of_keys)
+    env = {**env, **(keys.ACCESS if own_keys else {})}
     with ExitStack() as stack:
         redis = stack.enter_context(processes.redis_server())
         all_workers = [
@@ -122,7 +126,7 @@ def running(env: Environment, webs: int = 2, workers: int = 2) -> Iterator[Clust
         ]
         for web in all_webs:
             web.wait_until_answers("/health/ready")
-        cluster = Cluster(redis, all_webs, all_workers)
+        cluster = Cluster(redis, all_webs, all_workers, own_keys)
         cluster.start()
         try:
             yield cluster

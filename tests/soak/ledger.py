@@ -1,7 +1,8 @@
 """Every request that the clients sent, what became of it, and whether the server's own log says the same."""
 
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +11,8 @@ from typing import Any
 MARK = "number"
 Kinds = Counter[tuple[str, str, str]]
 """Transport, status and code, as the request log has them."""
+Figures = defaultdict[tuple[str, str], float]
+"""By key and column of usage."""
 
 
 class Outcome(StrEnum):
@@ -45,6 +48,8 @@ class Entry:
     transport: str
     inputs: list[str]
     deadline_s: float
+    key: str = ""
+    """Prefix of the one that it was sent with."""
     named: bool = True
     """It names its pipeline; otherwise that is the default one."""
     special: bool = False
@@ -128,6 +133,44 @@ class Ledger:
                 if row["pipeline"] not in ("", asked := self.entries[number - 1].pipeline)  # empty: refused unread
             ]
         )
+
+    def reconcile_usage(self, usage: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Compare with usage, by key; call it after ``reconcile``. Returns what does not agree, one sentence each.
+
+        Of a request whose outcome its client does not know, the row of the log says it. Usage and log must agree in
+        what only servers know, too: units and the model's time. Refusals are compared for all keys together: a server
+        that is too busy refuses some before it reads the key.
+        """
+        row_of = {number: row for row in rows if (number := _number_of(row)) is not None}
+        expected: Figures = defaultdict(float)
+        for entry in self.entries:
+            status = _status(entry)
+            if entry.outcome in SILENT:
+                if (row := row_of.get(entry.number)) is None:
+                    continue  # no server had taken it
+                status = row["status"]
+            if status == Outcome.REFUSED:
+                expected["", "refused"] += 1
+            else:
+                expected[entry.key, "accepted"] += 1
+                expected[entry.key, "inputs" if status == "ok" else status] += (
+                    len(entry.inputs) if status == "ok" else 1
+                )
+            expected["", "refused"] += entry.late_cancels
+        for row in rows:
+            expected[row["key"], "units"] += row["units"]
+            expected[row["key"], "model_ms"] += row["model_ms"] or 0.0
+        counted: Figures = defaultdict(float)
+        for used in usage:
+            counted["", "refused"] += used["refused"]
+            counted[used["key"], "accepted"] += used["requests"] - used["refused"]
+            for figure in ("inputs", "failed", "cancelled", "units", "model_ms"):
+                counted[used["key"], figure] += used[figure]
+        return [
+            f"{figure} of {key or 'all'}: {expected[key, figure]:g} in the ledger, {counted[key, figure]:g} in usage"
+            for key, figure in sorted(expected.keys() | counted.keys())
+            if not math.isclose(expected[key, figure], counted[key, figure], abs_tol=1e-3)
+        ]
 
 
 def _number_of(row: dict[str, Any]) -> int | None:

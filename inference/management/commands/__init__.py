@@ -1,1 +1,1 @@
-"""``runworker inference``, ``prune_requests``, ``create_first_admin``."""
+"""``runworker inference``, ``prune_requests``, ``usage``, ``create_first_admin``."""

@@ -126,6 +126,7 @@ class Batcher(JobRunner):
         executor = thread or self._executors.wide
         outcomes = await Bisection(lambda batch: self._run_once(batch, executor)).outcomes(items)
         inference_ms = (self._clock() - started) * 1000
+        ms_per_token = inference_ms / (sum(item.tokens for item in items) or 1)
         for item, outcome in zip(items, outcomes, strict=True):
             closing: Closing
             if item.cancelled:
@@ -147,6 +148,7 @@ class Batcher(JobRunner):
                     truncated=item.truncated,
                     heard=item.heard,
                     shape=outcome.shape if isinstance(outcome, Array) else (),
+                    model_ms=ms_per_token * item.tokens,
                 )
             self._close(item, closing)
 

@@ -220,6 +220,7 @@ class ContinuousBatcher(JobRunner):
             tokens=item.input_tokens,
             truncated=item.truncated,
             heard=item.heard,
+            model_ms=progress.model_ms,
         )
         self._close(item, result)
 

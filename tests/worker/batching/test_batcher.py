@@ -62,6 +62,16 @@ async def test_a_result_says_how_many_tokens_were_read_and_whether_the_rest_was_
         assert [(closing.tokens, closing.truncated) for closing in closed] == [(0, False), (7, False), (512, True)]
 
 
+async def test_jobs_of_a_batch_share_its_time_by_their_tokens():
+    async with bench(size=3) as b:
+        prepared = [Tokens("a", 1), Tokens("b", 1), Tokens("c", 6)]
+        b.pipeline.prepare = lambda jobs: prepared  # type: ignore[method-assign]
+        b.add("a", "b", "c")
+        closed = [closing for closing in await b.all_closed() if isinstance(closing, Result)]
+        (whole,) = {closing.inference_ms for closing in closed}
+        assert [closing.model_ms for closing in closed] == pytest.approx([whole / 8, whole / 8, whole * 6 / 8])
+
+
 async def test_a_result_has_the_shape_of_an_array():
     async with bench() as b:
         outcomes: list[Outcome] = [Array((2, 1), b"12345678"), Media(b"...", "audio/wav"), b"{}"]
@@ -672,8 +682,8 @@ def test_a_result_tells_how_long_the_job_waited_and_ran():
             await asyncio.sleep(BATCH_S / 2)
             b.add("second")
             first, second = await b.all_closed()
-            assert first == Result(0, b'"FIRST"', 0.0, BATCH_S * 1000, 1)
-            assert second == Result(1, b'"SECOND"', BATCH_S * 500, BATCH_S * 1000, 1)
+            assert first == Result(0, b'"FIRST"', 0.0, BATCH_S * 1000, 1, model_ms=BATCH_S * 1000)
+            assert second == Result(1, b'"SECOND"', BATCH_S * 500, BATCH_S * 1000, 1, model_ms=BATCH_S * 1000)
 
     run(main())
 
@@ -682,6 +692,8 @@ def test_tokenising_is_part_of_the_wait():
     async def main() -> None:
         async with virtual(tokenize_s=TOKENIZE_S) as b:
             b.add("a")
-            assert await b.all_closed() == [Result(0, b'"A"', TOKENIZE_S * 1000, BATCH_S * 1000, 1)]
+            assert await b.all_closed() == [
+                Result(0, b'"A"', TOKENIZE_S * 1000, BATCH_S * 1000, 1, model_ms=BATCH_S * 1000)
+            ]
 
     run(main())

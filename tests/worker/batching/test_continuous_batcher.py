@@ -198,6 +198,8 @@ def test_a_newcomer_joins_between_two_tokens_and_each_leaves_at_its_end():
     assert len(b.pipeline.steps) == 6
     assert b.pipeline.retained[-1] == set(), "the cache is empty at the end"
     assert b.result(1).batch_size == 2
+    shares = [b.result(job).model_ms / (STEP_S * 1000) for job in (0, 1)]
+    assert shares == pytest.approx([4 + 2 / 2, 2 / 2]), "what they shared is divided"
 
 
 def test_tokens_are_said_in_order_and_the_last_with_the_result():
