@@ -98,4 +98,4 @@ ALL: dict[str, Measurement] = {
     "texts": texts,
 }
 """In their order: the peak is that of a server which has done little else."""
-QUICK = ("1", "4", "16", "repeated", "beside")
+QUICK = ("1", "4", "16", "repeated", "shared", "beside")
