@@ -1,6 +1,6 @@
 """``make bench``: what the server gives, beside what users would run instead.
 
-    make bench                                                             everything, about 30 minutes
+    make bench                                                             everything, about 25 minutes
     make bench BENCH="--only mixed --clients 32 --servers ours,limit"      a quick look, under a minute
     make bench BENCH="--only mixed --clients 32 --servers ours,ours:INFERENCE_THREADS=1 --rounds 3"
 
