@@ -108,7 +108,7 @@ coverage: .venv/.dev .env ## The suite under coverage, server processes included
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 14 minutes (BENCH="--help" for parts)
+bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 25 minutes (BENCH="--help" for parts)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes (needs docker.io, docker-compose, debootstrap)

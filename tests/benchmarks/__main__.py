@@ -1,6 +1,6 @@
 """``make bench``: what the server gives, beside what users would run instead.
 
-    make bench                                                             everything, about 14 minutes
+    make bench                                                             everything, about 25 minutes
     make bench BENCH="--only mixed --clients 32 --servers ours,limit"      a quick look, under a minute
     make bench BENCH="--only mixed --clients 32 --servers ours,ours:INFERENCE_THREADS=1 --rounds 3"
 
@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import crowd, generation, memory, models, overload, proc, report, servers, sharing
+from tests.benchmarks import crowd, memory, models, overload, proc, report, servers, sharing
+from tests.benchmarks.generation import comparison, engines, rows
 from tests.benchmarks.measure import (
     LIMITS,
     OFFLINE,
@@ -98,13 +99,11 @@ class Bench:
                 say("\n".join(line for found in all_found for line in found.lines()))
                 self._apart["crowd"] += map(asdict, all_found)
         if "generation" in self._options.only:
-            figures = generation.measured()
-            say("\n".join(generation.lines(figures)))
-            self._apart["generation"] = {
-                kind: {streams: asdict(each) for streams, each in by_streams.items()}
-                for kind, by_streams in figures.items()
-            }
-
+            chosen = (engines.QUICK, rows.QUICK) if self._options.quick else (engines.ALL, tuple(rows.ALL))
+            compared = comparison.compare(*chosen, self._options.rounds)
+            say("\n".join(compared.lines()))
+            self._failed += compared.failed
+            self._apart["generation"] = compared.medians()
         if "sharing" in self._options.only:
             self._apart["sharing"] = shared = sharing.measured()
             say("\n".join(shared["lines"]))
@@ -224,6 +223,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.8, help="length of a window")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds")
     parser.add_argument("--cap", type=float, default=15.0, help="seconds at most for one load")
+    parser.add_argument("--quick", action="store_true", help="of generation: fewer rows, of fewer servers")
     parser.add_argument("--favour", action="store_true", help="before all other processes of the machine (needs root)")
     parser.add_argument("--json", help="file for the results; default: .bench-cache/<date>.json for full runs")
     options = parser.parse_args()

@@ -13,6 +13,14 @@ _SESSION, _UTIME, _CSTIME, _RSS = 3, 11, 14, 21
 
 def _stats(sessions: Collection[int]) -> Iterator[list[str]]:
     """One row per process of these sessions. (Each server is started in a session of its own.)"""
+    return (row for _, row in _processes(sessions))
+
+
+def _pids(sessions: Collection[int]) -> list[int]:
+    return [pid for pid, _ in _processes(sessions)]
+
+
+def _processes(sessions: Collection[int]) -> Iterator[tuple[int, list[str]]]:
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -21,7 +29,7 @@ def _stats(sessions: Collection[int]) -> Iterator[list[str]]:
         except OSError:
             continue  # it has just ended
         if int(row[_SESSION]) in sessions:
-            yield row
+            yield int(entry.name), row
 
 
 def cpu_s(sessions: Sequence[int]) -> list[float]:
@@ -46,6 +54,18 @@ def main_thread_cpu_s(pid: int) -> float:
 def resident_mb(sessions: Collection[int]) -> float:
     """Resident size of all processes of these sessions; pages that they share count for each."""
     return sum(int(row[_RSS]) for row in _stats(sessions)) * PAGE / 2**20
+
+
+def forget_peaks(sessions: Collection[int]) -> None:
+    """``peak_mb`` is of what comes after."""
+    for pid in _pids(sessions):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_mb(sessions: Collection[int]) -> float:
+    """Largest resident sizes so far of all processes of these sessions."""
+    status = "".join(Path(f"/proc/{pid}/status").read_text() for pid in _pids(sessions))
+    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def machine_cpu_s() -> float:

@@ -18,7 +18,7 @@ from tests.benchmarks.targets import BUSY_CORES, REFERENCES, compared, targets
 from tests.processes import ROOT
 
 PACKAGES = ("torch", "transformers", "tokenizers", "django", "channels", "daphne", "redis", "msgspec")
-PEER_PACKAGES = ("litserve", "starlette", "uvicorn", "torch", "transformers")
+PEER_PACKAGES = ("litserve", "starlette", "uvicorn", "xllamacpp", "torch", "transformers")
 EXPLANATION = (
     "CPU ms: of all server processes per request; main: of that, the web process's event loop; client: its own."
 )

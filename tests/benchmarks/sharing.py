@@ -21,9 +21,12 @@ from typing import Any
 
 from inference import conf
 from tests import processes
-from tests.benchmarks import generation, models
+from tests.benchmarks import models
 from tests.benchmarks.texts import SHORT, corpus
 
+MODEL = models.CACHE / "llama-6x512-random"
+TOKENS = 64
+PROMPT = "once upon a time there was a small boat on the old river, and number {} of them went on and on"
 ENCODER_CLIENTS, STREAMS = 32, 8
 WARM_UP_S, WINDOW_S = 3.0, 15.0
 DELAY_S = 0.1
@@ -93,7 +96,7 @@ def measured() -> dict[str, Any]:
 def _sharing() -> Sharing:
     tables = {
         "encoder": {"task": "fill-mask", "model": conf.BUNDLED_MODEL},
-        "writer": {"task": "text-generation", "model": str(models.made(generation.MODEL, "llama"))},
+        "writer": {"task": "text-generation", "model": str(models.made(MODEL, "llama"))},
     }
     texts = corpus("mixed")
     asking: list[Client] = [_asking("/pipelines/encoder", texts)] * ENCODER_CLIENTS
@@ -187,8 +190,8 @@ async def _status(reader: asyncio.StreamReader) -> int:
 async def _stream_forever(port: int, counted: Callable[[], Counted], until: float) -> None:
     numbers = itertools.count()
     while time.monotonic() < until:
-        parameters = {"max_new_tokens": generation.TOKENS, "do_sample": False}
-        body = {"inputs": generation.PROMPT.format(next(numbers)), "parameters": parameters, "stream": True}
+        parameters = {"max_new_tokens": TOKENS, "do_sample": False}
+        body = {"inputs": PROMPT.format(next(numbers)), "parameters": parameters, "stream": True}
         content = json.dumps(body).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         head = f"POST /pipelines/writer HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"

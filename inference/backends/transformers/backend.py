@@ -10,6 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+
+import msgspec
 
 from inference.backends.base import BatchedPipeline, LoadFailed, Turn, at_once
 from inference.backends.transformers import compat
@@ -33,15 +36,17 @@ def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> Bat
     _set_up_process()
     report("importing torch and transformers")
     try:
+        _import_libraries()
         compat.check(compat.PIPELINES)
     except compat.Missing as error:
         raise LoadFailed(str(error)) from error
+    from inference.backends.transformers import memory
+    from inference.backends.transformers.description import resident_mb
     from inference.backends.transformers.linear_layers import check_quantized
     from inference.backends.transformers.loading import load_pipeline
     from inference.backends.transformers.selection import select_pipeline
     from inference.backends.transformers.warm_up import measure
 
-    _freeze()
     loaded = load_pipeline(conf, report, turn)
     report("warming up")
     try:
@@ -55,6 +60,8 @@ def load(conf: Conf, report: Callable[[str], None], turn: Turn = at_once) -> Bat
         raise LoadFailed(
             f"{loaded.name} loads, but cannot answer its warm-up input on {loaded.device} ({reason})."
         ) from error
+    memory.give_back()
+    pipeline.description = msgspec.structs.replace(pipeline.description, memory_mb=resident_mb())
     report(f"ready after {time.monotonic() - started:.1f} s: {_summary(pipeline.description)}")
     return pipeline
 
@@ -75,11 +82,20 @@ def _set_up_process() -> None:
 
 
 @cache
-def _freeze() -> None:
-    """Exempt all objects so far from garbage collection, once, before any model is loaded.
+def _import_libraries() -> None:
+    """Once, before any model is loaded; raises ``compat.Missing``.
 
-    Those of torch's modules live as long as the process, and a full collection that walks them stalls the event loop
-    for 50 ms. Models stay collectable: they go when their pipeline is closed.
+    Objects of modules live as long as the process. Collections while they are made find nothing and take a quarter
+    of the time; later, a full one that walks them stalls the event loop for 50 ms. So there are none, and all
+    objects so far are exempt from collection. Models stay collectable: they go when their pipeline is closed.
     """
-    gc.collect()
-    gc.freeze()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        compat.check(compat.PIPELINES)
+        import_module("inference.backends.transformers.selection")
+        gc.collect()
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()

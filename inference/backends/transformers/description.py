@@ -32,7 +32,6 @@ def describe(loaded: Loaded, *, streams: bool = False, most_tokens: int = NO_LIM
         mask_token=(tokenizer.mask_token or "") if form.masked else "",
         longest_input=longest,
         longest_input_chars=longest * CHARS_PER_TOKEN,
-        memory_mb=resident_mb(),
         streams=streams,
         chat=form.chats and bool(tokenizer.chat_template),
     )

@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +45,20 @@ def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
     name = _display_name(conf.model)
     report(f"reading {name} from {'the folder' if Path(conf.model).is_dir() else 'the Hub'}")
     try:
-        pipe, task, spec, missing = _load(conf, name, report)
+        pipe, task, spec, missing, weights = _load(conf, name, report)
     except LoadFailed:
         raise
     except compat.Missing as error:
         raise LoadFailed(str(error)) from error
     except Exception as error:
         raise LoadFailed(explain(error, conf)) from error
-    revision = getattr(pipe.model.config, "_commit_hash", None) or conf.revision
     return Loaded(
         pipe=pipe,
         task=task,
         spec=spec,
         name=name,
-        revision=revision,
-        weights=identity(conf.model, revision),
+        revision=_revision(conf, pipe.model.config),
+        weights=weights,
         device=str(pipe.device),
         dtype=str(pipe.model.dtype).removeprefix("torch."),
         threads=threads,
@@ -82,8 +82,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "`max_new_tokens`" not in str(record.msg)
 
 
-def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, TransformersTask, tuple[str, ...]]:
-    """A transformers pipeline, the task that it serves, and optional weights that the checkpoint lacks."""
+def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, TransformersTask, tuple[str, ...], str]:
+    """A transformers pipeline, the task that it serves, optional weights that the checkpoint lacks, its identity."""
     device = choose_device(conf.device)
     source: dict[str, Any] = {
         "pretrained_model_name_or_path": conf.model,
@@ -98,14 +98,16 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     if tokenizer := parts.get("tokenizer"):
         check_tokenizer(tokenizer, config, name, encodes=spec.encodes)
     report(f"loading weights for {task.name}")
-    model, info = getattr(transformers, auto_class(spec, config)).from_pretrained(
-        **source,
-        config=config,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        tqdm_class=_progress(report),
-    )
+    with ThreadPoolExecutor(1, "identity") as beside:  # a digest of all files takes as long as reading them
+        weights = beside.submit(identity, conf.model, _revision(conf, config))
+        model, info = getattr(transformers, auto_class(spec, config)).from_pretrained(
+            **source,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            tqdm_class=_progress(report),
+        )
     check_weights(info, task.name, name, spec.optional_weights)
     model.eval()
     pipe: Any
@@ -114,7 +116,11 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
         compat.check_pipeline(pipe)
     else:
         pipe = Parts(model.to(device), parts["tokenizer"], model.device, parts.get("image_processor"))
-    return pipe, task, spec, tuple(info["missing_keys"])
+    return pipe, task, spec, tuple(info["missing_keys"]), weights.result()
+
+
+def _revision(conf: Conf, config: Any) -> str:
+    return getattr(config, "_commit_hash", None) or conf.revision
 
 
 def _display_name(model: str) -> str:

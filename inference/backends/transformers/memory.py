@@ -1,5 +1,7 @@
 """Whether there is memory for a model, before its weights are loaded: otherwise the system ends the whole process."""
 
+import ctypes
+import gc
 import math
 from collections.abc import Iterator
 from contextlib import suppress
@@ -39,6 +41,13 @@ def check(conf: Conf, name: str, device: str, dtype: Any) -> None:
             f"{', twice while layers are packed' if copies == 2 else ''}), and {free.where} has "
             f"{free.megabytes:,.0f} MB free; free some, choose a smaller model, or load it in another host."
         )
+
+
+def give_back() -> None:
+    """What loading has freed, to the system: glibc keeps it, between what is still in use, for what comes next."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def available(device: str) -> Iterator[Free]:

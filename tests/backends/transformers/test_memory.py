@@ -1,3 +1,4 @@
+import platform
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 
 from inference.backends.base import LoadFailed
 from inference.backends.transformers import memory
+from inference.backends.transformers.description import resident_mb
 from inference.backends.transformers.memory import Free
 from inference.conf import BUNDLED_MODEL, Conf
 from tests.backends.transformers.running import load
@@ -58,3 +60,14 @@ def test_what_is_wrong_with_the_weights_is_left_to_loading(
     if content is not None:
         (tmp_path / memory.WEIGHTS).write_bytes(content)
     memory.check(Conf(model=str(tmp_path)), "torn", "cpu", torch.float32)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps what others give back by themselves")
+def test_what_loading_has_freed_goes_back_to_the_system():
+    """Each second block is still in use, so that the heap cannot shrink from its end."""
+    del [torch.ones(7_000_000)][0]  # from here on, smaller blocks are from the heap and no mappings of their own
+    blocks = [torch.ones(250_000) for _ in range(200)]
+    del blocks[::2]
+    before = resident_mb()
+    memory.give_back()
+    assert resident_mb() < before - 50, "100 blocks of a megabyte were freed"
