@@ -19,7 +19,7 @@ NOT_ADMITTED = 4401
 def identify(scope: dict[str, Any]) -> Caller:
     """Who opens a socket; the scope does not have the keys any more."""
     access: Access = scope["service"].access
-    return access.caller(credentials.take(scope), lambda: peer(scope).address)
+    return access.caller(credentials.take(scope), lambda: peer(scope).owner)
 
 
 def refused_handshake(scope: dict[str, Any], error: InferenceError) -> list[Event]:

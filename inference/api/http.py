@@ -8,13 +8,15 @@ from channels.generic.http import AsyncHttpConsumer
 from inference import conf
 from inference.access import credentials
 from inference.access.checking import Caller
-from inference.access.principal import NOBODY, Principal
+from inference.access.principal import NO_LIMITS, NOBODY, Principal
 from inference.api import cors
 from inference.api.body import Disconnected, Receive
 from inference.api.dialects import registry
 from inference.api.dialects.base import Head, Headers, Reply
+from inference.api.dialects.openai import DIALECT as OPENAI
 from inference.api.error_reply import error_reply
 from inference.api.hosts import allowed_host, allowed_origin
+from inference.api.limit_headers import limit_headers
 from inference.api.rights import asked_pipeline, check_route
 from inference.api.scope import header, http_context, local_path, peer
 from inference.errors import Forbidden, InferenceError, Malformed, MethodNotAllowed, NotFound
@@ -88,7 +90,7 @@ class HttpConsumer(AsyncHttpConsumer):
         return NOBODY if anonymous else self.service.access.caller(offered, self.address)
 
     def address(self) -> str:
-        return peer(self.scope).address
+        return peer(self.scope).owner
 
     async def admit(self, caller: Caller) -> None:
         """Checked before the body is read; a refusal is logged.
@@ -144,9 +146,16 @@ class HttpConsumer(AsyncHttpConsumer):
 
     async def send_headers(self, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] | None = None) -> None:
         """Of each answer here, also of streams."""
-        own = list(headers or ())
+        own = [*(headers or ()), *self._limit_headers()]
         shared = cors.answer_headers(conf.current().cors_origins, self.header(b"origin"), own)
         await super().send_headers(status=status, headers=[*own, *shared])
+
+    def _limit_headers(self) -> Headers:
+        principal = self.context.principal
+        if principal.limits == NO_LIMITS:
+            return []
+        openai = registry.of_path(local_path(self.scope)) is OPENAI
+        return limit_headers(self.service.limits.states(principal), openai=openai)
 
     async def respond(self) -> None:
         raise NotImplementedError

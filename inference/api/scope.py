@@ -27,12 +27,19 @@ def client_address(scope: dict[str, Any]) -> str | None:
     return client[0] if client else None
 
 
-def peer(scope: dict[str, Any]) -> Peer:
-    """Who shares turns and permits.
+def peer(scope: dict[str, Any], principal: Principal = ANYONE) -> Peer:
+    """Who shares turns and permits: a key and its owner; without a key, the client's address.
 
     An IPv6 network of 64 bits counts as one address: it is what one user gets. An IPv4 address in IPv6 notation, as a
     server sees it that listens to both, counts as itself.
     """
+    connection = _connection(scope)
+    if not principal.key:
+        return connection
+    return connection.with_key(principal.owner, principal.key, principal.priority)
+
+
+def _connection(scope: dict[str, Any]) -> Peer:
     if not scope.get("client"):
         return LOCAL
     address, port = scope["client"]
@@ -50,7 +57,7 @@ def http_context(scope: dict[str, Any], principal: Principal = ANYONE, dialect: 
         transport=Transport.HTTP,
         dialect=dialect,
         client=client_address(scope),
-        peer=peer(scope),
+        peer=peer(scope, principal),
         principal=principal,
         id=tracing.take_request_id(header(scope, b"x-request-id")),
         traceparent=tracing.child(header(scope, b"traceparent")),
@@ -65,7 +72,7 @@ def websocket_context(
         transport=Transport.WEBSOCKET,
         dialect=dialect,
         client=client_address(scope),
-        peer=peer(scope),
+        peer=peer(scope, principal),
         principal=principal,
         traceparent=tracing.child(traceparent) or tracing.child(header(scope, b"traceparent")),
     )

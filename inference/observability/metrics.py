@@ -128,9 +128,9 @@ def gauges(name: str, help: str, by_pipeline: Mapping[str, float]) -> Metric:
     return _filled(GaugeMetricFamily(f"inference_{name}", help, labels=(PIPELINE,)), by_pipeline)
 
 
-def counters(name: str, help: str, by_pipeline: Mapping[str, float]) -> Metric:
-    """As ``counter``, with a value for each pipeline."""
-    return _filled(CounterMetricFamily(f"inference_{name}", help, labels=(PIPELINE,)), by_pipeline)
+def counters(name: str, help: str, values: Mapping[str, float], label: str = PIPELINE) -> Metric:
+    """As ``counter``, with a value for each pipeline, or whatever ``label`` is."""
+    return _filled(CounterMetricFamily(f"inference_{name}", help, labels=(label,)), values)
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, by_pipeline: Mapping[str, float]) -> Metric:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, cast
@@ -10,8 +11,12 @@ from typing import NoReturn, cast
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from inference import catalog, checks, conf
+from inference.access.limit_exchange import LimitExchange, UsedOn
+from inference.access.limits import LimitCounters
 from inference.messaging.layer import ChannelLayer, configured
+from inference.messaging.shared_values import SharedValues, shareable
 from inference.process.embedded_host import EmbeddedHost
+from inference.request_log.usage_table import used_today
 from inference.request_log.writer import RequestLog
 from inference.scheduling.dispatcher import Dispatcher
 from inference.serving import current_service
@@ -19,6 +24,8 @@ from inference.serving.service import Service
 
 logger = logging.getLogger(__name__)
 server_logger = logging.getLogger("inference.server")
+
+LIMITS_HASH = "inference.limits"
 
 
 class WebProcess:
@@ -40,6 +47,8 @@ class WebProcess:
         self._request_log = RequestLog()
         self._log_requests = log_requests
         self.service = Service(self.conf, pipelines, self.dispatcher, self._request_log, embedded=embedded)
+        used_on = used_today if log_requests and self.conf.access == "keys" else None
+        self._limits = limit_exchange(self.service.limits, layer, self.conf, used_on)
         self._on_fatal = on_fatal
         self._serves = False
 
@@ -58,6 +67,7 @@ class WebProcess:
             self._request_log.start()
         if self.embedded_host is not None:
             self.embedded_host.start()
+        self._limits.start()
         self.loop.call_soon(self.dispatcher.start)  # the embedded host is a member by then: it gets the first hello
 
     async def answer_accepted(self) -> None:
@@ -80,6 +90,7 @@ class WebProcess:
         if close_connections is not None:
             await close_connections()
         await self._request_log.stop()
+        await self._limits.stop()
         await self.service.access.stop()
         await self.dispatcher.stop()
         logger.info("Stopped")
@@ -87,6 +98,15 @@ class WebProcess:
     async def _finish_requests(self) -> None:
         logger.info("Stopping: new requests are refused, %d inputs are answered first", self.service.pending_inputs)
         await self.service.drain(self.conf.drain_s)
+
+
+def limit_exchange(
+    counters: LimitCounters, layer: ChannelLayer, settings: conf.Conf, used_on: UsedOn | None = None
+) -> LimitExchange:
+    """Among all web processes, where callers have keys and the layer is a Redis."""
+    shared = settings.access == "keys" and shareable(layer)
+    member = secrets.token_hex(6)
+    return LimitExchange(counters, member, SharedValues(layer, LIMITS_HASH, member) if shared else None, used_on)
 
 
 def exit_fatally(sentence: str) -> NoReturn:

@@ -1,13 +1,14 @@
 """A call at the dispatcher: the inputs of one request as jobs, and the answers so far."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from inference.errors import InferenceError, Invalid
 from inference.messaging import codec
 from inference.messaging.messages import DEFAULT_PIPELINE, Job, Result, Started, Token
+from inference.models.api_key import USUAL_PRIORITY
 
 
 class Superseded(Exception):
@@ -15,13 +16,34 @@ class Superseded(Exception):
 
 
 class Peer(NamedTuple):
-    """Who asks. Turns and permits are shared between addresses, and for one address between its connections."""
+    """Who asks. Turns and permits are shared between owners, for one owner between its keys, and for one key between
+    its connections. Where no keys are asked for, a client's address is the owner of its connections.
+    """
 
-    address: str = ""
-    connection: int = 0
+    owner: str = ""
+    connection: Hashable = 0
     """One HTTP connection or one WebSocket."""
+    key: str = ""
+    """Its prefix; empty without one."""
+    priority: int = USUAL_PRIORITY
+
+    @property
+    def path(self) -> tuple[Hashable, ...]:
+        """As turns are taken: from the whole to the part."""
+        return (self.owner, self.key, self.connection) if self.key else (self.owner, self.connection)
+
+    @property
+    def groups(self) -> "tuple[Group, ...]":
+        """As permits are shared: what ``path`` leads through."""
+        return (self.owner, (self.owner, self.key), self) if self.key else (self.owner, self)
+
+    def with_key(self, owner: str, key: str, priority: int) -> "Peer":
+        """This client, of which the address is known, with a key."""
+        return Peer(owner, (self.owner, self.connection), key, priority)
 
 
+Group = str | tuple[str, str] | Peer
+"""An owner, one of its keys, or a connection."""
 LOCAL = Peer()
 """Code of this process: all of it is one peer."""
 

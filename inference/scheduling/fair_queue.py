@@ -1,66 +1,24 @@
 """The queue of jobs that wait in the web process for a worker: clients take turns."""
 
-from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterator
+from collections import deque
 from heapq import heapify, heappop, heappush
 
 from inference.scheduling.calls import Call, PendingJob
-
-
-class RoundRobin:
-    """A ring of children, each a ring itself or the jobs of one call. Each turn takes one job of the next child."""
-
-    def __init__(self) -> None:
-        self._children: OrderedDict[Hashable, RoundRobin | deque[PendingJob]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._children)
-
-    def add(self, path: tuple[Hashable, ...], jobs: deque[PendingJob]) -> None:
-        """Add a child at the end of the round."""
-        name, *rest = path
-        if not rest:
-            self._children[name] = jobs
-            return
-        ring = self._children.setdefault(name, RoundRobin())
-        if not isinstance(ring, RoundRobin):
-            raise TypeError("All paths must have the same length.")
-        ring.add(tuple(rest), jobs)
-
-    def remove(self, path: tuple[Hashable, ...]) -> None:
-        name, *rest = path
-        child = self._children.get(name)
-        if rest and isinstance(child, RoundRobin):
-            child.remove(tuple(rest))
-            if child:
-                return
-        self._children.pop(name, None)
-
-    def take(self) -> PendingJob:
-        """Remove and return the next job. Raises ``KeyError`` if there is none."""
-        name, child = self._children.popitem(last=False)
-        job = child.take() if isinstance(child, RoundRobin) else child.popleft()
-        if child:
-            self._children[name] = child
-        return job
-
-    def jobs(self) -> Iterator[PendingJob]:
-        """All jobs, in no particular order."""
-        for child in self._children.values():
-            yield from child.jobs() if isinstance(child, RoundRobin) else child
+from inference.scheduling.priorities import Priorities
 
 
 class FairQueue:
-    """Addresses take turns, within an address its connections, within a connection its calls.
+    """Within a priority, owners take turns, within an owner its keys, within a key its connections, within a connection
+    its calls. Without keys, addresses are the owners.
 
-    So neither long lists nor many connections or requests get a client more than its share. Jobs that a worker returned
-    come first, ordered by ``PendingJob.__lt__``. Jobs that are no longer wanted (answered, cancelled, expired) are
-    skipped.
+    So neither long lists nor many keys, connections or requests get a client more than its share. Jobs that a worker
+    returned come first, ordered by ``PendingJob.__lt__``. Jobs that are no longer wanted (answered, cancelled, expired)
+    are skipped.
     """
 
     def __init__(self) -> None:
         self._returned: list[PendingJob] = []
-        self._round_robin = RoundRobin()
+        self._priorities = Priorities()
         self._length = 0
 
     def __len__(self) -> int:
@@ -69,12 +27,14 @@ class FairQueue:
 
     def add(self, call: Call) -> None:
         """Add the jobs of a new call, which has at least one."""
-        self._round_robin.add(_path(call), deque(call.jobs))
+        peer = call.work.peer
+        self._priorities.add(peer.priority, (*peer.path, call), deque(call.jobs))
         self._length += len(call.jobs)
 
     def discard(self, call: Call) -> None:
         """Remove all jobs of a call."""
-        self._round_robin.remove(_path(call))
+        peer = call.work.peer
+        self._priorities.remove(peer.priority, (*peer.path, call))
         for job in call.jobs:
             self.withdraw(job)
         if self._returned:  # frees the call's answers, which may be megabytes
@@ -96,19 +56,18 @@ class FairQueue:
 
     def take(self) -> PendingJob | None:
         """Remove and return the next wanted job."""
-        while self._returned or self._round_robin:
-            job = heappop(self._returned) if self._returned else self._round_robin.take()
+        while self._returned or self._priorities:
+            returned = bool(self._returned)
+            job = heappop(self._returned) if returned else self._priorities.take()
             if not job.waiting:
                 continue
             self.withdraw(job)
             if job.wanted:
+                if not returned:
+                    self._priorities.count_turn(job)
                 return job
         return None
 
     def calls(self) -> list[Call]:
         """The calls with waiting jobs."""
-        return list(dict.fromkeys(job.call for job in (*self._returned, *self._round_robin.jobs()) if job.waiting))
-
-
-def _path(call: Call) -> tuple[Hashable, ...]:
-    return (*call.work.peer, call)
+        return list(dict.fromkeys(job.call for job in (*self._returned, *self._priorities.jobs()) if job.waiting))

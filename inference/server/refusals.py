@@ -39,7 +39,7 @@ def caller(client: Client, header: Callable[[bytes], str]) -> Caller:
     if service is None or not service.access.required or service.loop is not asyncio.get_running_loop():
         return ANYONE
     asking = client if client[0] else None
-    return service.access.caller(offered(header), lambda: peer({"client": asking}).address)
+    return service.access.caller(offered(header), lambda: peer({"client": asking}).owner)
 
 
 def unidentified(path: str, client: Client, header: Callable[[bytes], str]) -> InferenceError | None:
@@ -68,7 +68,7 @@ def would_refuse(
         return False  # the application says what the key is for
     try:
         deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
-        return service.refusing(pipeline, peer({"client": client}), deadline_s, principal) is not None
+        return service.refusing(pipeline, peer({"client": client}, principal), deadline_s, principal) is not None
     except InferenceError:
         return False  # the application says what is wrong
 
@@ -88,7 +88,7 @@ def refusal_after(  # noqa: PLR0913
     service = current_service.get()
     assert service is not None  # noqa: S101 - it refused
     deadline_s = endpoint.deadline_s(deadline, service.conf.max_deadline_s)
-    asking = peer({"client": client})
+    asking = peer({"client": client}, principal)
     try:
         if (refusing := service.refusing(pipeline, asking, deadline_s, principal)) is not None:
             refusing.check(1, asking, deadline_s)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from inference.access.limits import LimitCounters
 from inference.messaging.messages import CostModel
 from inference.observability.metrics import Metric, counter, counters, gauge, gauges
 from inference.request_log.writer import RequestLog
@@ -11,7 +12,7 @@ from inference.scheduling.served_pipeline import ServedPipeline
 
 
 def read_metrics(
-    admissions: Mapping[str, Admission], dispatcher: Dispatcher, request_log: RequestLog
+    admissions: Mapping[str, Admission], dispatcher: Dispatcher, request_log: RequestLog, limits: LimitCounters
 ) -> Iterator[Metric]:
     """``admissions`` by the name of their pipeline."""
     pipelines = dispatcher.pipelines
@@ -30,6 +31,7 @@ def read_metrics(
     yield gauge("worker_hosts", "Worker hosts that this process hears from.", len(dispatcher.registry))
     yield from _workers(pipelines)
     yield from _cost_models(pipelines)
+    yield counters("limited_requests", "Requests refused for a limit of their key.", limits.refused, "limit")
     yield gauge("request_log_pending_rows", "Rows of the log not yet written to the database.", request_log.waiting)
     lost = "Requests missing from the log: its buffer was full or the database rejected the row."
     yield counter("request_log_dropped_requests", lost, request_log.dropped)

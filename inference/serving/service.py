@@ -8,8 +8,10 @@ from functools import lru_cache, partial
 from typing import Any
 
 from inference.access.checking import Access
+from inference.access.limits import LimitCounters
 from inference.access.open_work import KeyUse
 from inference.access.principal import ANYONE, Principal
+from inference.access.request_use import UNLIMITED, RequestUse
 from inference.access.wrong_keys import TooManyWrongKeys
 from inference.catalog import Catalog
 from inference.conf import Conf
@@ -42,6 +44,7 @@ from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
 from inference.serving.result import Outcome, RequestResult, Served
+from inference.serving.units import MeanUnits, units_of
 from inference.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -65,9 +68,13 @@ class Service:
             spec.name: Admission(dispatcher.pipelines[spec.name], spec.conf, embedded=embedded) for spec in catalog
         }
         """By the name of the pipeline."""
-        self.metrics = Metrics(partial(read_metrics, self.admissions, dispatcher, request_log), catalog.names)
+        self.limits = LimitCounters()
+        self.metrics = Metrics(
+            partial(read_metrics, self.admissions, dispatcher, request_log, self.limits), catalog.names
+        )
         self.draining = asyncio.Event()
         self.loop = asyncio.get_running_loop()
+        self._mean_units = MeanUnits()
         self._recorder = Recorder(conf, self.metrics, request_log)
         self._part = lru_cache(maxsize=256)(self._part_of)
         self._open = 0
@@ -239,17 +246,37 @@ class Service:
             record.pipeline = pipeline
         if (refusing := self.refusing(pipeline, peer, self.conf.max_deadline_s, principal)) is not None:
             refusing.check(1, peer, self.conf.max_deadline_s)  # before the body is parsed
+        with self.limits.begin(record.context.principal) as used:
+            try:
+                return await self._limited(record, read, progress, pipeline, used)
+            finally:
+                if used is not UNLIMITED:
+                    used.settle(record.units())
+
+    async def _limited(
+        self,
+        record: RequestRecord,
+        read: Callable[[], Query | Awaitable[Query]],
+        progress: Progress,
+        pipeline: str | None,
+        used: RequestUse,
+    ) -> RequestResult:
+        """A request that is within the limits of its key so far."""
+        peer = record.context.peer
         made = read()
-        query = record.query = made if isinstance(made, Query) else await made
-        record.pipeline = _asked(catalog, query, pipeline)
+        query = record.query = self._in_time(made if isinstance(made, Query) else await made, record.context)
+        record.pipeline = _asked(self.seen_by(record.context.principal).catalog, query, pipeline)
         validation.validate_number(query.inputs)
         number, admission = len(query.inputs) * query.choices, self.admissions[record.pipeline]
+        used.take(number, self._mean_units.expected(record.pipeline, number))
         with admission.permits(number, peer, query.deadline_s, query.inputs) as prompts:
             answers = await self._answers(record, query, progress)
         record.answers = [answer for answer in answers if isinstance(answer, Answer)]
         read_ms = sum(answer.result.generation.reading_ms for answer in record.answers if answer.result.generation)
         self.dispatcher.pipelines[record.pipeline].reading.learn(prompts, read_ms / 1000)
         record.failed = [error for error in answers if isinstance(error, InferenceError)]
+        if used is not UNLIMITED:
+            self._mean_units.learn(record.pipeline, (units_of(answer.result) for answer in record.answers))
         self._check_size(sum(len(answer.result.output) for answer in record.answers))
         assert record.query is not None and record.description is not None  # noqa: S101, PT018 - it was validated
         return RequestResult(
@@ -332,6 +359,17 @@ class Service:
             cache_scope=context.principal.owner,
         )
         return checked, work
+
+    def _in_time(self, query: Query, context: RequestContext) -> Query:
+        """With a deadline that its key allows. Raises ``Invalid`` if it asks for a longer one."""
+        longest_s, asked_s = context.principal.limits.max_deadline_s, query.deadline_s
+        if longest_s is None or (asked_s is None and self.conf.deadline_s <= longest_s):
+            return query
+        if asked_s is None:
+            return query.changed(deadline_s=longest_s)
+        if asked_s > longest_s:
+            raise Invalid(f"A deadline of {asked_s:g} s is asked for; this key allows at most {longest_s:g} s.")
+        return query
 
     def _check_size(self, size: int) -> None:
         if size > self.conf.max_reply_bytes:

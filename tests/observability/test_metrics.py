@@ -55,6 +55,7 @@ COLLECTED = {
     "inference_prefix_cache_bytes": "gauge",
     "inference_request_log_pending_rows": "gauge",
     "inference_request_log_dropped_requests": "counter",
+    "inference_limited_requests": "counter",
 }
 
 
@@ -224,6 +225,7 @@ OF_PROCESS = (
     *("inference_request_log_pending_rows", "inference_request_log_dropped_requests"),
 )
 """Collected metrics that pipelines share."""
+LIMITS = ("requests_per_minute", "units_per_day", "inputs_in_flight")
 
 
 def make_service(**conf: Any) -> Service:
@@ -261,6 +263,8 @@ async def test_without_workers_all_collected_metrics_are_zero_for_each_pipeline(
     found = samples(make_service(pipelines=PIPELINES).metrics)
     for name, kind in COLLECTED.items():
         labels = [{}] if name in OF_PROCESS else [{"pipeline": "chat"}, {"pipeline": "topics"}]
+        if name == "inference_limited_requests":
+            labels = [{"limit": limit} for limit in LIMITS]
         series = {labels: value for (known, labels), value in found.items() if known in (name, f"{name}_total")}
         assert series == {tuple(each.items()): 0 for each in labels}, (name, kind)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inference.messaging.messages import Result
 from inference.scheduling.calls import LOCAL, NO_EVENTS, Answer, Call, Peer, PendingJob, Work
 from inference.scheduling.fair_queue import FairQueue
+from inference.scheduling.priorities import MOST_PASSED
 
 ANSWER = Answer(Result(0, b"{}", 0.0, 0.0, 1), "w", waited_ms=0.0, times_sent=1)
 
@@ -53,7 +54,7 @@ def names(jobs: list[PendingJob]) -> list[str]:
     return [name_of(job) for job in jobs]
 
 
-# RoundRobin
+# Turns
 
 
 def test_nothing_waits_at_first():
@@ -111,10 +112,10 @@ def test_a_discarded_call_leaves_nothing_behind():
     waiting.discard(call)
     assert names(take(waiting)) == ["b0"]
     waiting.discard(other)
-    assert not waiting._round_robin
+    assert not waiting._priorities
 
 
-peers = st.builds(Peer, st.sampled_from("xyz"), st.integers(0, 2))
+peers = st.tuples(st.sampled_from("xyz"), st.integers(0, 2)).map(lambda place: Peer(*place))
 
 
 @steady
@@ -126,12 +127,90 @@ def test_waiting_clients_get_equal_turns(asked: list[tuple[Peer, int]]):
     order = [job.call.work.peer for job in take(waiting)]
     for moment in range(len(order)):
         before, still = order[:moment], order[moment:]
-        turns = Counter(peer.address for peer in before)
-        assert all(turns[peer.address] >= max(turns.values(), default=0) - 1 for peer in still)
+        turns = Counter(peer.owner for peer in before)
+        assert all(turns[peer.owner] >= max(turns.values(), default=0) - 1 for peer in still)
         for address in "xyz":
-            own = Counter(peer.connection for peer in before if peer.address == address)
-            waiting_still = {peer.connection for peer in still if peer.address == address}
+            own = Counter(peer.connection for peer in before if peer.owner == address)
+            waiting_still = {peer.connection for peer in still if peer.owner == address}
             assert all(own[connection] >= max(own.values(), default=0) - 1 for connection in waiting_still)
+
+
+def with_key(owner: str, key: str, connection: int = 0, priority: int = 5) -> Peer:
+    return Peer("10.0.0.1", connection).with_key(owner, key, priority)
+
+
+def test_keys_buy_no_turns_and_take_turns_within_their_owner():
+    many = [make_call("a", 2, with_key("acme", f"key{n}")) for n in range(10)]
+    one = make_call("b", 4, with_key("bolt", "only"))
+    order = take(waiting_for(*many, one), 8)
+    assert names(order) == ["a0", "b0", "a0", "b1", "a0", "b2", "a0", "b3"]
+    assert len({job.call.work.peer.key for job in order}) == 5
+
+
+def test_connections_of_a_key_take_turns_also_those_of_two_addresses_with_one_port():
+    here, there = (Peer(address, 80).with_key("acme", "k", 5) for address in ("10.0.0.1", "10.0.0.2"))
+    assert names(take(waiting_for(make_call("a", 3, here), make_call("b", 1, there)), 2)) == ["a0", "b0"]
+
+
+# Priorities
+
+
+def test_jobs_of_a_higher_priority_come_first():
+    waiting = waiting_for(make_call("a", 2), make_call("b", 2, with_key("acme", "k", priority=9)))
+    assert names(take(waiting)) == ["b0", "b1", "a0", "a1"]
+
+
+def test_what_comes_back_comes_first_also_before_a_higher_priority():
+    waiting = waiting_for(make_call("a", 2))
+    put_back(waiting, take(waiting, 1))
+    waiting.add(make_call("b", 1, with_key("acme", "k", priority=9)))
+    assert names(take(waiting)) == ["a0", "b0", "a1"]
+
+
+def test_a_lower_priority_has_a_turn_after_those_that_pass_it():
+    waiting = waiting_for(make_call("a", 2), make_call("b", 100, with_key("acme", "k", priority=6)))
+    order = names(take(waiting, 2 * MOST_PASSED + 2))
+    assert [n for n, name in enumerate(order) if name[0] == "a"] == [MOST_PASSED, 2 * MOST_PASSED + 1]
+
+
+def test_a_turn_counts_only_if_its_job_was_still_wanted():
+    high, low = make_call("b", 100, with_key("acme", "k", priority=6)), make_call("a", 3)
+    waiting = waiting_for(high, low)
+    take(waiting, MOST_PASSED)
+    waiting.withdraw(low.jobs[0])
+    assert names(take(waiting, 1)) == ["a1"]
+
+
+LONGEST_WAIT = MOST_PASSED + 9
+
+
+@settings(steady, max_examples=40)
+@given(st.data())
+def test_each_priority_that_has_jobs_has_one_of_25_turns(data: st.DataObject):
+    """Whatever comes, and whenever; and the highest one has all turns but those."""
+    waiting, has_jobs, since = FairQueue(), Counter[int](), Counter[int]()
+    for _ in range(data.draw(st.integers(1, 30))):
+        priority = data.draw(st.integers(0, 9))
+        waiting.add(make_call("a", data.draw(st.integers(1, 40)), with_key("acme", "k", priority=priority)))
+        has_jobs[priority] += len(waiting) - sum(has_jobs.values())
+        for job in take(waiting, data.draw(st.integers(0, 60))):
+            taken = job.call.work.peer.priority
+            waited = {p for p in has_jobs if p != taken and since[p] >= MOST_PASSED}
+            assert taken == max(has_jobs) or since[taken] >= MOST_PASSED
+            assert not waited or since[taken] >= MOST_PASSED
+            since.update(p for p in has_jobs if p != taken)
+            since[taken] = 0
+            has_jobs[taken] -= 1
+            if not has_jobs[taken]:
+                del has_jobs[taken], since[taken]
+            assert all(since[p] < LONGEST_WAIT for p in has_jobs)
+
+
+def test_all_ten_priorities_are_served_within_the_bound_when_they_come_together():
+    waiting = waiting_for(*(make_call("a", 300, with_key("acme", "k", priority=p)) for p in range(10)))
+    order = [job.call.work.peer.priority for job in take(waiting, 400)]
+    for start in range(len(order) - LONGEST_WAIT):
+        assert set(order[start : start + LONGEST_WAIT]) == set(range(10)), start
 
 
 # Jobs that are put back

@@ -51,7 +51,7 @@ def test_a_request_without_inputs_changes_nothing():
     made.release(HOG, 0)
     assert made.shortfall(HOG, 0) == 0
     made.release(HOG, 2)
-    assert (made.in_use, made._by_address, made._by_peer, made._connections) == (0, {}, {}, {})
+    assert (made.in_use, made._held, made._members, made._unusual) == (0, {}, {}, {})
 
 
 @pytest.mark.parametrize("addresses", [1, 2, 3, 8])
@@ -59,7 +59,7 @@ def test_addresses_that_want_more_than_there_is_have_equal_shares_and_leave_some
     made = permits(800)
     fill(made, *(Peer(f"hog{number}") for number in range(addresses)))
     each = made.in_use / addresses
-    assert all(abs(held - each) <= 1 for held in made._by_address.values())
+    assert all(abs(held - each) <= 1 for group, held in made._held.items() if isinstance(group, str))
     assert made.shortfall(OTHER, 1) == 0
     assert made.in_use >= 0.76 * made.total
 
@@ -82,7 +82,7 @@ def test_connections_of_one_address_share_alike():
     assert made.shortfall(two, 1) == 0
     made = permits(400)
     fill(made, one, two)
-    assert made._by_peer[one] == pytest.approx(made._by_peer[two], abs=1)
+    assert made._held[one] == pytest.approx(made._held[two], abs=1)
     assert made.shortfall(Peer("proxy", 3), 1) == 0
 
 
@@ -131,8 +131,39 @@ def test_within_an_address_connections_take_turns():
     assert made.inputs_until_answered(Peer("proxy", 2), 2) == 4
 
 
+def test_an_owner_with_ten_keys_has_one_share_and_its_keys_share_alike():
+    keys = [OTHER.with_key("acme", f"key{n}", 5) for n in range(10)]
+    made = permits(800)
+    fill(made, *keys)
+    share = round(MAX_SHARE * 800)
+    assert 0.95 * share < made.in_use <= share
+    held = [made._held[("acme", key.key)] for key in keys]
+    assert max(held) - min(held) <= 1
+    one = THIRD.with_key("bolt", "only", 5)
+    made = permits(800)
+    fill(made, *keys, one)
+    assert made._held["bolt"] >= MAX_SHARE**3 * (800 - made._held["acme"]) - 2, "each level keeps an eighth"
+
+
+def test_those_of_a_higher_priority_are_answered_first():
+    made = Permits(100)
+    for _ in range(8):
+        made.acquire(HOG.with_key("acme", "k", 9), 5)
+    low, high = OTHER.with_key("bolt", "l", 1), OTHER.with_key("bolt", "h", 9)
+    assert made.inputs_until_answered(low, 2) == 42
+    assert made.inputs_until_answered(high, 2) == 4
+    made.acquire(HOG, 20)
+    made.acquire(low, 1)
+    assert made.inputs_until_answered(low, 2) == 63
+    assert made.inputs_until_answered(OTHER, 2) == 48
+
+
 steady = settings(deadline=None)
-peers = st.builds(Peer, st.sampled_from("abcd"), st.integers(0, 3))
+without_key = st.tuples(st.sampled_from("abcd"), st.integers(0, 3)).map(lambda place: Peer(*place))
+with_key = st.builds(
+    Peer.with_key, without_key, st.sampled_from("xy"), st.sampled_from(["k1", "k2"]), st.integers(0, 9)
+)
+peers = without_key | with_key
 requests = st.lists(st.tuples(peers, st.integers(0, 40), st.integers(1, 3)), min_size=1, max_size=60)
 
 
@@ -159,7 +190,7 @@ def test_all_permits_come_back(asked: list[tuple[Peer, int, int]]):
     for _ in play(made, asked):
         assert made.shortfall(Peer("new"), 50) <= 50
     assert made.shortfall(Peer("new"), 50) == 0
-    assert (made._by_address, made._by_peer, made._connections) == ({}, {}, {})
+    assert (made._held, made._members, made._unusual) == ({}, {}, {})
 
 
 @steady
@@ -172,5 +203,5 @@ def test_repeated_lists_do_not_exclude_a_client_with_one_input(hogs: int, inputs
         fill(made, *greedy, inputs=inputs)
         assert made.shortfall(Peer("modest"), 1) == 0
         for peer in greedy:
-            if made._by_peer[peer] >= inputs:
+            if made._held.get(peer, 0) >= inputs:
                 made.release(peer, inputs)

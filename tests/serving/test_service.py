@@ -11,7 +11,7 @@ import pytest
 
 from inference import catalog
 from inference.access.key_table import KnownKey
-from inference.access.principal import Principal
+from inference.access.principal import Limits, Principal
 from inference.conf import Conf
 from inference.errors import (
     Draining,
@@ -20,6 +20,7 @@ from inference.errors import (
     InferenceError,
     Internal,
     Invalid,
+    LimitReached,
     Loading,
     NotFound,
     Unauthorized,
@@ -395,3 +396,84 @@ class Waiting(Dispatcher):
         self.runs.set()
         await asyncio.Event().wait()
         raise AssertionError
+
+
+# Limits of keys
+
+
+def asked_by(service: Service, **limits: Any) -> RequestContext:
+    """With a key that the service knows."""
+    principal = Principal(owner="acme", key="k", limits=Limits(**limits))
+    service.access.table.replace([KnownKey(bytes(32), math.inf, principal)])
+    return RequestContext(transport="http", principal=principal)
+
+
+@pytest.mark.parametrize(("asked_s", "longest_s", "given_s"), [(None, 5.0, 5.0), (None, 500.0, 30.0), (4.0, 5.0, 4.0)])
+def test_the_default_deadline_is_at_most_that_of_the_key(asked_s: float | None, longest_s: float, given_s: float):
+    async def scenario() -> float:
+        service, dispatcher = service_of_two()
+        dispatcher.run = AsyncMock(return_value=[ANSWER])  # type: ignore[method-assign]
+        asked = query("a [MASK]", deadline_s=asked_s, pipeline="words")
+        await service.answer(asked_by(service, max_deadline_s=longest_s), lambda: asked)
+        (work, _), _ = dispatcher.run.call_args
+        return float(work.deadline_at - work.admitted_at)
+
+    assert virtual_time.run(scenario()) == given_s
+
+
+async def test_a_longer_deadline_than_that_of_the_key_is_refused():
+    service, _ = service_of_two()
+    with pytest.raises(Invalid, match="A deadline of 6 s is asked for; this key allows at most 5 s"):
+        await service.answer(asked_by(service, max_deadline_s=5), lambda: query(deadline_s=6))
+
+
+def test_a_request_that_is_cancelled_gives_back_what_it_took():
+    async def scenario() -> None:
+        service = service_of(Dispatcher(RecordingLayer()))
+        context = asked_by(service, inputs_in_flight=2, units_per_day=5)
+        two = Query(inputs=["a", "b"], many=True)
+        asking = asyncio.create_task(service.answer(context, lambda: two))
+        await asyncio.sleep(1)
+        with pytest.raises(LimitReached, match="2 inputs in flight"):
+            await service.answer(context, query)
+        asking.cancel()
+        await asyncio.wait([asking])
+        counts = service.limits.of_key("k")
+        assert (counts.in_flight, counts.units) == (0, 0)
+
+    virtual_time.run(scenario())
+
+
+async def test_a_refused_request_is_not_read_and_takes_nothing():
+    service = service_of(Dispatcher(RecordingLayer()))
+    context = asked_by(service, requests_per_minute=0)
+    with pytest.raises(LimitReached):
+        await service.answer(context, lambda: pytest.fail("it was read"))
+    assert service.pending_inputs == 0
+    assert service.limits.refused["requests_per_minute"] == 1
+
+
+async def test_the_tokens_of_a_text_that_was_not_completed_count():
+    def tell(token: Any) -> None:
+        for number in range(3):
+            token(0, Token(0, number, 7, "a", -0.1))
+
+    dispatcher = Changing(version(1, GENERATING), version(2, GENERATING), tells=tell)
+    service = service_of(dispatcher)
+    with pytest.raises(WorkerLost):
+        await service.answer(asked_by(service, units_per_day=100), lambda: query(stream=True))
+    assert service.limits.of_key("k").units == 3
+
+
+async def test_what_an_input_takes_is_learnt_for_each_pipeline(monkeypatch: pytest.MonkeyPatch):
+    large = Answer(Result(0, b"1", 0.0, 0.0, 1, tokens=40), "w", waited_ms=0.0, times_sent=1)
+    service, dispatcher = service_of_two()
+    monkeypatch.setattr(dispatcher, "run", AsyncMock(return_value=[large]))
+    context = asked_by(service, units_per_day=100)
+    for _ in range(2):
+        await service.answer(context, lambda: query("a [MASK]", pipeline="words"))
+    with pytest.raises(LimitReached, match="20 are left"):
+        await service.answer(context, lambda: query("a [MASK]", pipeline="words"))
+    monkeypatch.setattr(dispatcher, "run", AsyncMock(return_value=[ANSWER]))
+    await service.answer(context, lambda: query("a text", pipeline="chat"))
+    assert service.limits.of_key("k").units == 81

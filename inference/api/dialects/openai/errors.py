@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 
 from inference.api.dialects.base import Headers, Reply
-from inference.errors import DeadlineExceeded, InferenceError, Invalid, NotFound, Overloaded, Unauthorized
+from inference.errors import (
+    DeadlineExceeded,
+    InferenceError,
+    Invalid,
+    LimitReached,
+    NotFound,
+    Overloaded,
+    Unauthorized,
+)
 from inference.serving.context import RequestContext
 
 LONGEST_WAIT_S = 120
@@ -67,8 +75,15 @@ def status_of(error: InferenceError) -> int:
 def write_error(context: RequestContext, error: InferenceError) -> Reply:
     headers: Headers = [(b"content-type", b"application/json"), (b"x-request-id", context.id.encode())]
     if error.retry_after_s is not None:
-        wait_s = min(error.retry_after_s, LONGEST_WAIT_S)
+        wait_s = error.retry_after_s if isinstance(error, LimitReached) else min(error.retry_after_s, LONGEST_WAIT_S)
         headers += [(b"retry-after", b"%d" % wait_s), (b"retry-after-ms", b"%d" % (wait_s * 1000))]
-    if not error.retryable or isinstance(error, DeadlineExceeded):  # a repetition would wait as long, and add to it
+    if not _repeats_help(error):
         headers.append((b"x-should-retry", b"false"))
     return Reply(status_of(error), headers, msgspec.json.encode(error_fields(error)))
+
+
+def _repeats_help(error: InferenceError) -> bool:
+    """After a deadline, a repetition would wait as long, and add to it; for the next day's units, no client waits."""
+    if isinstance(error, LimitReached):
+        return (error.retry_after_s or 0) <= LONGEST_WAIT_S
+    return error.retryable and not isinstance(error, DeadlineExceeded)

@@ -22,6 +22,8 @@ CONTEXT = RequestContext(transport="http", id="req-1")
         (errors.Forbidden("No."), 403, ("permission_error", None, "forbidden"), None, False),
         (errors.Overloaded("No.", retry_after_s=2), 429, ("rate_limit_error", None, "overloaded"), "2", True),
         (errors.Loading("No.", retry_after_s=900), 503, ("server_error", None, "loading"), "120", True),
+        (errors.LimitReached("No.", retry_after_s=9), 429, ("rate_limit_error", None, "limit_reached"), "9", True),
+        (errors.LimitReached("No.", retry_after_s=900), 429, ("rate_limit_error", None, "limit_reached"), "900", False),
         (errors.DeadlineExceeded("No."), 504, ("server_error", None, "timeout"), None, False),
         (errors.InferenceFailed("No."), 500, ("server_error", None, "inference"), None, False),
         (errors.WorkerLost("No."), 503, ("server_error", None, "worker_lost"), None, True),
