@@ -1,5 +1,6 @@
 """Servers that the whole suite shares, the answers to expect from them, and a clean channel layer for each test."""
 
+import fcntl
 import os
 import random
 import subprocess
@@ -124,13 +125,37 @@ def make_texts() -> Callable[..., list[str]]:
     return make
 
 
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """A folder of this name, which the first of the test processes fills."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def wheel(make_once: MakeOnce) -> Path:
     """Built by pip without a network, by the build backend that is installed."""
-    folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", folder, processes.ROOT], cwd=folder, check=True)
-    (built,) = folder.iterdir()
+
+    def make(folder: Path) -> None:
+        subprocess.run([*build, "--wheel-dir", folder, processes.ROOT], cwd=folder, check=True)
+
+    (built,) = make_once("wheel", make).iterdir()
     return built
 
 
