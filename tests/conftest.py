@@ -33,6 +33,8 @@ CLIENT_S = 90.0
 """How long a client waits for an answer: longer than a server may, which has a deadline."""
 CLOSE = 1e-4
 """Scores of the same input in different batches differ by less."""
+MANY = 4000
+"""Tests, of which some need every server."""
 STORY = (
     "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town near "
     "our northern coast where people speak of weather music history science and of long winters that end too late"
@@ -170,9 +172,10 @@ def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Work
     """A server with its worker embedded, and a worker. Nearly every run needs both, and each loads on one core."""
     with (
         processes.worker(redis, env | processes.new_hold().env, wait=False) as worker,
-        processes.web(env=env | processes.new_hold().env, wait_for="/health/live") as server,
+        processes.web(env=env | processes.new_hold().env, wait_for=None) as server,
     ):
         yield server, worker
+        server.wait_until_answers("/health/live")  # or the signal to stop could come before it knows what to do
         _check_log(server)
         _check_log(worker)
 
@@ -181,6 +184,14 @@ def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Work
 def _filling(redis: Redis) -> Iterator[tuple[Web, Worker]]:
     with _side_by_side(redis, {}) as both:
         yield both
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _load_early(request: pytest.FixtureRequest) -> None:
+    """Where many tests run, the servers that many share load while others run."""
+    if len(request.session.items) > MANY:
+        for servers in ("_filling", "_generating"):
+            request.getfixturevalue(servers)
 
 
 @pytest.fixture(scope="session")
