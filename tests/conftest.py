@@ -1,5 +1,6 @@
 """Servers that the whole suite shares, the answers to expect from them, and a clean channel layer for each test."""
 
+import fcntl
 import os
 import random
 import subprocess
@@ -32,6 +33,8 @@ CLIENT_S = 90.0
 """How long a client waits for an answer: longer than a server may, which has a deadline."""
 CLOSE = 1e-4
 """Scores of the same input in different batches differ by less."""
+MANY = 4000
+"""Tests, of which some need every server."""
 STORY = (
     "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town near "
     "our northern coast where people speak of weather music history science and of long winters that end too late"
@@ -124,13 +127,37 @@ def make_texts() -> Callable[..., list[str]]:
     return make
 
 
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """A folder of this name, which the first of the test processes fills."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def wheel(make_once: MakeOnce) -> Path:
     """Built by pip without a network, by the build backend that is installed."""
-    folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", folder, processes.ROOT], cwd=folder, check=True)
-    (built,) = folder.iterdir()
+
+    def make(folder: Path) -> None:
+        subprocess.run([*build, "--wheel-dir", folder, processes.ROOT], cwd=folder, check=True)
+
+    (built,) = make_once("wheel", make).iterdir()
     return built
 
 
@@ -145,9 +172,10 @@ def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Work
     """A server with its worker embedded, and a worker. Nearly every run needs both, and each loads on one core."""
     with (
         processes.worker(redis, env | processes.new_hold().env, wait=False) as worker,
-        processes.web(env=env | processes.new_hold().env, wait_for="/health/live") as server,
+        processes.web(env=env | processes.new_hold().env, wait_for=None) as server,
     ):
         yield server, worker
+        server.wait_until_answers("/health/live")  # or the signal to stop could come before it knows what to do
         _check_log(server)
         _check_log(worker)
 
@@ -156,6 +184,14 @@ def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Work
 def _filling(redis: Redis) -> Iterator[tuple[Web, Worker]]:
     with _side_by_side(redis, {}) as both:
         yield both
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _load_early(request: pytest.FixtureRequest) -> None:
+    """Where many tests run, the servers that many share load while others run."""
+    if len(request.session.items) > MANY:
+        for servers in ("_filling", "_generating"):
+            request.getfixturevalue(servers)
 
 
 @pytest.fixture(scope="session")

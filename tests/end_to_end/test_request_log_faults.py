@@ -59,7 +59,7 @@ def check_outage(server: Web, begin: Callable[[], object], end: Callable[[], obj
 
 @pytest.fixture
 def sqlite_server(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
-    with processes.web(redis) as server:
+    with processes.web(redis, {"DJANGO_SETTINGS_MODULE": "tests.impatient"}) as server:
         yield server
 
 

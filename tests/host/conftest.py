@@ -5,17 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import MakeOnce
 from tests.host.site import Site, fresh_python
 from tests.processes import Redis
 
 
 @pytest.fixture(scope="session")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(wheel: Path, make_once: MakeOnce) -> Path:
     """An interpreter with the wheel, installed by pip, which finds everything that it requires."""
-    interpreter = fresh_python(tmp_path_factory.mktemp("venv"))
-    install = ["-m", "pip", "install", "--quiet", "--no-index", f"{wheel}[daphne,redis]"]
-    subprocess.run([interpreter, *install], check=True)
-    return interpreter
+
+    def make(folder: Path) -> None:
+        install = ["-m", "pip", "install", "--quiet", "--no-index", f"{wheel}[daphne,redis]"]
+        subprocess.run([fresh_python(folder), *install], check=True)
+
+    return make_once("venv", make) / "bin/python"
 
 
 @pytest.fixture(scope="session")

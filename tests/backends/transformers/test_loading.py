@@ -14,6 +14,7 @@ from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks import TASKS
 from tests import processes
 from tests.backends.transformers.running import Make, load
+from tests.fakes import BROKEN, REASON
 from tests.processes import Redis
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -153,10 +154,9 @@ def assert_refused(options: dict[str, Any], words: str) -> None:
 
 
 def test_processes_that_cannot_load_end_with_one_sentence(
-    models: Any, folder_of: Callable[[Make], Path], tmp_path: Path, redis: Redis
+    models: Any, folder_of: Callable[[Make], Path], redis: Redis
 ) -> None:
-    truncated = copy_of(folder_of(models.text_classification), tmp_path / "truncated", "truncated weights")
-    damaged = {"INFERENCE_MODEL": str(truncated), "INFERENCE_LAYER_PREFIX": "damaged"}
+    damaged = processes.FAKE | {"INFERENCE_MODEL": BROKEN, "INFERENCE_LAYER_PREFIX": "damaged"}
     headless = {"INFERENCE_MODEL": str(folder_of(models.feature_extraction)), "INFERENCE_TASK": "fill-mask"}
     with (
         processes.web(env=headless, wait_for=None) as server,
@@ -167,4 +167,4 @@ def test_processes_that_cannot_load_end_with_one_sentence(
         assert "Cannot serve: " in server.last_line()
         assert "no weights for fill-mask" in server.last_line()
         assert "Cannot serve: " in worker.last_line()
-        assert "damaged or incomplete" in worker.last_line()
+        assert REASON in worker.last_line()
