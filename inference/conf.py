@@ -120,6 +120,12 @@ class Conf:
         Range(0, 1_000_000),
         per_pipeline=True,
     )
+    speculation: str = option(
+        "on",
+        "few generated texts: tokens that earlier ones suggest are checked several at once; texts stay the same",
+        ("on", "off"),
+        per_pipeline=True,
+    )
     shared_prefixes: str = option(
         "off", "`on`: clients with different keys share what is kept of prompts", ("off", "on"), per_pipeline=True
     )

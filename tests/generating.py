@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from inference.backends.base import Generated
+from inference.backends.base import Generated, generated
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.self_check import continuous
 from inference.backends.transformers.generation.text import Text
@@ -98,10 +98,9 @@ def finish(made: Generator, texts: Iterable[Text], joins: random.Random | None =
         for text, outcome in zip(list(running), made.step(running) if running else (), strict=True):
             if isinstance(outcome, InferenceError):
                 raise outcome
-            if outcome is not None:
-                courses[text].made.append(outcome)
-                if outcome.finish_reason:
-                    running.remove(text)
+            courses[text].made += generated(outcome)
+            if outcome is not None and courses[text].last.finish_reason:
+                running.remove(text)
     made.retain(())
     return list(courses.values())
 

@@ -280,7 +280,7 @@ class ContinuousBatcher(JobRunner):
         """Whoever has not been read shares what it took: one of them may have read for the others."""
         unread = self._unread(items)
         decoding = len(items) - len(unread)
-        prompt_tokens = tokens - decoding
+        prompt_tokens = tokens - decoding if unread else 0  # without prompts, the others are guesses
         for item in unread:
             self._progress[item.key].reading_ms += pace.reading_ms(prompt_tokens, milliseconds) / len(unread)
         pace.learn(decoding, prompt_tokens, milliseconds)

@@ -118,6 +118,10 @@ class PromptPart:
         return self._masks[window]
 
 
+class Guess(PromptPart):
+    """The last token of a text and what may follow it: as far as that is wrong, later tokens take its place."""
+
+
 def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torch.dtype) -> torch.Tensor:
     """The additive mask of tokens at these positions over ``longest`` keys, which are its last dimension."""
     kept = torch.arange(longest, device=positions.device)

@@ -1,11 +1,12 @@
 """Continuous batching: all running texts go through the model together, one token at a time."""
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 
-from inference.backends.base import Generated, Outcome, PrefixFigures
+from inference.backends.base import Generated, Outcome, PrefixFigures, Stepped
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
@@ -75,26 +76,28 @@ class Generator:
         return planned_tokens(prepared, self.cache, prompt_tokens)
 
     @torch.inference_mode()
-    def step(
-        self, prepared: Sequence[Text], prompt_tokens: int | None = None
-    ) -> list[Generated | InferenceError | None]:
-        """The next token of each text, in order; ``None`` while its prompt is read.
+    def step(self, prepared: Sequence[Text], prompt_tokens: int | None = None) -> list[Stepped]:
+        """The next token of each text, in order, and others that were guessed; ``None`` while its prompt is read.
 
         If it raises, nothing has changed for any of them: the step can be repeated with fewer.
         """
         this = plan(prepared, self.cache, prompt_tokens)
-        inputs = [SamplingInput(text.sampling, text.ids, text.index) for text in this.chosen]
-        sampled = sample(self._logits(this), inputs)
+        inputs = [
+            SamplingInput(text.sampling, [*text.ids, *guess[:n]], text.index + n)
+            for text, guess in this.guesses
+            for n in range(len(guess) + 1)
+        ]
+        sampled = iter(sample(self._logits(this), inputs))
         for span in this.spans:
-            if isinstance(span, PromptPart):
+            if type(span) is PromptPart:
                 self.cache.note_read(span.text, span.end)
-        outcomes = {text: self._take(text, token) for text, token in zip(this.chosen, sampled, strict=True)}
+        outcomes = {text: self._take(text, guess, [*islice(sampled, len(guess) + 1)]) for text, guess in this.guesses}
         return [outcomes.get(text) for text in prepared]
 
     @torch.inference_mode()
     def logits(self, prepared: Sequence[Text]) -> torch.Tensor:
         """Scores of the next token of each, ``[text, vocabulary]``; no text changes."""
-        return self._logits(plan(prepared, self.cache))
+        return self._logits(plan(prepared, self.cache, guessing=False))
 
     @property
     def prefix_figures(self) -> PrefixFigures:
@@ -115,7 +118,7 @@ class Generator:
 
     def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
         device = self._pipe.device
-        places = torch.tensor(list(this.chosen.values()), dtype=torch.long, device=device)
+        places = torch.tensor(this.places, dtype=torch.long, device=device)
         logits: torch.Tensor = self._model(
             input_ids=torch.tensor([this.ids], device=device),
             position_ids=torch.tensor([this.positions], device=device),
@@ -126,10 +129,21 @@ class Generator:
         ).logits[0]
         return logits if len(logits) == len(places) else logits[places]
 
-    def _take(self, text: Text, token: SampledToken) -> Generated | InferenceError:
+    def _take(self, text: Text, guess: Sequence[int], tokens: Sequence[SampledToken]) -> Stepped:
+        """The first token, and each further one as long as the one before it is what was guessed."""
         text.decoding = True
-        outcome: Generated | InferenceError = attempt(text.job, self._generated, text, token)
-        return outcome
+        made: list[Generated] = []
+        for token, guessed in zip(tokens, [*guess, None], strict=True):
+            outcome: Generated | InferenceError = attempt(text.job, self._generated, text, token)
+            if isinstance(outcome, InferenceError):
+                return outcome
+            made.append(outcome)
+            if outcome.finish_reason or token.token != guessed:
+                break
+        if not (guess and text.drafts):
+            return made[0]
+        text.drafts.note(len(text.ids), len(guess), len(made) - 1)
+        return made
 
     def _generated(self, text: Text, token: SampledToken) -> Generated:
         if (grammar := text.sampling.grammar) and grammar.problem:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from inference.backends.transformers.generation.attention import NextTokens, PromptPart, Span
+from inference.backends.transformers.generation.attention import Guess, NextTokens, PromptPart, Span
 from inference.backends.transformers.generation.kv_cache import Block, KVCache
 from inference.backends.transformers.generation.reading import reading
 from inference.backends.transformers.generation.text import Text
@@ -12,6 +12,8 @@ PROMPT_TOKENS = 128
 """Of prompts that are read in one step while other texts wait for their next token, unless the caller says."""
 ALONE_TOKENS = 512
 """The same while no text waits; and in any step."""
+FEW = 4
+"""Texts up to which tokens are guessed: with more, a step's time is that of its tokens."""
 
 
 @dataclass(eq=False)
@@ -23,6 +25,18 @@ class Plan:
     spans: list[Span] = field(default_factory=list)
     chosen: dict[Text, int] = field(default_factory=dict)
     """Texts that get a token, with the index in ``ids`` of the one before it."""
+    guessed: dict[Text, list[int]] = field(default_factory=dict)
+    """Of those, tokens that may follow; they are the next ones in ``ids``."""
+
+    @property
+    def guesses(self) -> list[tuple[Text, list[int]]]:
+        """For each text that gets tokens: those that may follow the first, in the order of ``places``."""
+        return [(text, self.guessed.get(text, [])) for text in self.chosen]
+
+    @property
+    def places(self) -> list[int]:
+        """In ``ids``, of the tokens whose next ones are wanted."""
+        return [self.chosen[text] + n for text, guess in self.guesses for n in range(len(guess) + 1)]
 
     def add_next(self, block: Block, texts: list[Text]) -> None:
         """The last token of each of these, which share a block."""
@@ -33,6 +47,14 @@ class Plan:
         self.chosen |= {text: tokens.start + n for n, text in enumerate(texts)}
         self.ids += [text.ids[-1] for text in texts]
         self.positions += positions
+
+    def add_guess(self, text: Text, guess: list[int]) -> None:
+        """The last token of a text, and what may follow it."""
+        ids = [text.ids[-1], *guess]
+        self.spans.append(Guess(slice(len(self.ids), len(self.ids) + len(ids)), text, text.cached))
+        self.chosen[text], self.guessed[text] = len(self.ids), guess
+        self.ids += ids
+        self.positions += range(text.cached, text.cached + len(ids))
 
     def add_prompt(self, text: Text, tokens: int) -> None:
         """So many more tokens of a text's prompt."""
@@ -48,7 +70,8 @@ def planned_tokens(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | N
     """How many tokens are in the ``plan`` of these."""
     decoding = sum(text.decoding for text in texts)
     parts = reading(texts, cache.prefixes, _most(decoding, prompt_tokens))
-    return decoding + sum(tokens for _, tokens in parts)
+    guessed = sum(map(len, guesses(texts).values()))
+    return decoding + guessed + sum(tokens for _, tokens in parts)
 
 
 def _most(decoding: int, prompt_tokens: int | None) -> int:
@@ -57,13 +80,28 @@ def _most(decoding: int, prompt_tokens: int | None) -> int:
     return PROMPT_TOKENS if decoding else ALONE_TOKENS
 
 
-def plan(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None) -> Plan:
-    """A token for each text whose prompt has been read, and a bounded number of tokens of other prompts."""
+def guesses(texts: Sequence[Text]) -> dict[Text, list[int]]:
+    """What may follow in the texts of a step. Pure, but for what drafts remember of texts."""
+    if len(texts) > FEW or not all(text.decoding for text in texts):
+        return {}
+    found = {text: text.guess() for text in texts}
+    return {text: guess for text, guess in found.items() if guess}
+
+
+def plan(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None, *, guessing: bool = True) -> Plan:
+    """A token for each text whose prompt has been read, and a bounded number of tokens of other prompts.
+
+    Where few texts run, and no prompt is read, a text may get several tokens, if they are guessed right.
+    """
     step = Plan()
     decoding = [text for text in texts if text.decoding]
     by_block: dict[Block, list[Text]] = {}
+    guessed = guesses(texts) if guessing else {}
+    for text, guess in guessed.items():
+        step.add_guess(text, guess)
     for text in decoding:
-        by_block.setdefault(text.placed, []).append(text)
+        if text not in guessed:
+            by_block.setdefault(text.placed, []).append(text)
     for block, mates in by_block.items():
         step.add_next(block, mates)
     for text, tokens in reading(texts, cache.prefixes, _most(len(decoding), prompt_tokens)):

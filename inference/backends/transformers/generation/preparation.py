@@ -12,6 +12,7 @@ from inference.backends.transformers import compat
 from inference.backends.transformers.generation.adjustments import PARAMETERS as ADJUSTING
 from inference.backends.transformers.generation.adjustments import Adjustments
 from inference.backends.transformers.generation.detokenizer import Detokenizer
+from inference.backends.transformers.generation.drafts import Drafts
 from inference.backends.transformers.generation.grammar import Grammars
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.backends.transformers.generation.text import StopConditions, Text
@@ -62,6 +63,7 @@ class TextPreparation:
         self._longest = longest
         self._capacity = capacity
         self._shared_prefixes = conf.shared_prefixes == "on"
+        self._guesses = conf.speculation == "on"
         configured = self._model.generation_config.to_diff_dict()
         asked = {name for name, value in configured.items() if value not in (None, False) and name[0] != "_"}
         if foreign := asked - KNOWN - PROCESSED:
@@ -83,16 +85,18 @@ class TextPreparation:
         given = {name: value for name, value in job.parameters.items() if name not in unused}
         config = self._model._prepare_generation_config(None, **self._pipe._prepare_generate_kwargs(given))[0]
         stop_conditions = self._stop_conditions(job, len(ids), config)
+        sampling = self._sampling(job, len(ids), config, stop_conditions.end_tokens)
         text = Text(
             job=job,
             prompt=prompt,
             ids=ids,
             prompt_tokens=len(ids),
             stop_conditions=stop_conditions,
-            sampling=self._sampling(job, len(ids), config, stop_conditions.end_tokens),
+            sampling=sampling,
             pieces=self._pieces(),
             capacity=self._capacity(len(ids) + stop_conditions.new_tokens),
             scope="" if self._shared_prefixes else job.cache_scope,
+            drafts=Drafts() if self._guesses and sampling.grammar is None else None,
             postprocess=self._pipe._sanitize_parameters(return_full_text=_full_text(job))[2],
         )
         text.resume(job.resume)

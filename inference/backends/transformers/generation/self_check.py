@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from inference.backends.base import generated
 from inference.backends.transformers import compat
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
@@ -69,9 +70,9 @@ def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
         for text, outcome in zip(list(running), loaded.turn(partial(generator.step, running)), strict=True):
             if isinstance(outcome, Exception):
                 raise outcome
-            if outcome is not None:
-                got[text].append(outcome.logprob)
-                if outcome.finish_reason:
+            for made in generated(outcome):
+                got[text].append(made.logprob)
+                if made.finish_reason:
                     running.remove(text)
     generator.retain(())
     tolerance = 1e-3 if loaded.dtype == "float32" else 0.3

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inference.backends.transformers.generation.detokenizer import Detokenizer
+from inference.backends.transformers.generation.drafts import Drafts
 from inference.backends.transformers.generation.sampling import Sampling
 from inference.messaging.messages import FinishReason, Job
 
@@ -79,6 +80,8 @@ class Text(GrowingText):
     row: int = 0
     decoding: bool = False
     """The prompt is in the cache: each step brings a token."""
+    drafts: Drafts | None = None
+    """If its next tokens are to be guessed."""
     postprocess: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,6 +99,13 @@ class Text(GrowingText):
     def cached_tokens(self) -> int:
         """Of the prompt, for its client."""
         return min(self.reused, self.prompt_tokens)
+
+    def guess(self) -> list[int]:
+        """What may follow, within its last token and its row."""
+        if self.drafts is None:
+            return []
+        most = min(self.stop_conditions.new_tokens - self.index, self.capacity - self.cached) - 1
+        return self.drafts.next(self.ids, most)
 
     @property
     def tokens(self) -> int:

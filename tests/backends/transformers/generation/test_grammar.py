@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import torch
 
+from inference.backends.base import generated
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.grammar import LIMITS, Grammars
 from inference.backends.transformers.generation.sampling import Sampling, SamplingInput, sample
@@ -142,8 +143,9 @@ def test_a_grammar_that_needs_too_much_ends_its_text_alone(made: Generator, monk
     while running:
         made.retain(running)
         for text, outcome in zip(list(running), made.step(running), strict=True):
-            if isinstance(outcome, Exception) or (outcome is not None and outcome.finish_reason):
-                ended[text] = outcome
+            last = outcome if isinstance(outcome, Exception) else next(iter(generated(outcome)[-1:]), None)
+            if isinstance(last, Exception) or (last is not None and last.finish_reason):
+                ended[text] = last
                 running.remove(text)
     made.retain(())
 

@@ -38,6 +38,9 @@ class Row:
     decoding: bool = False
     values: list[int] = field(default_factory=list)
 
+    def guess(self) -> list[int]:
+        return []
+
     @property
     def placed(self) -> Any:
         return self.block
