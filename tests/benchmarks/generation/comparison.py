@@ -33,7 +33,7 @@ class Comparison:
         began, machine, own = time.perf_counter(), proc.machine_cpu_s(), self._own(engine)
         try:
             figures = measurement(engine)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, LookupError, OSError, ValueError) as error:
             self.failed.append(f"FAILED {engine.name}: {error}")
             return
         others = proc.machine_cpu_s() - machine - (self._own(engine) - own)

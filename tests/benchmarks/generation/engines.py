@@ -76,7 +76,7 @@ def _first_token(endpoint: Endpoint) -> None:
 
 @contextmanager
 def _ours(name: str, model: Path) -> Iterator[tuple[Endpoint, int]]:
-    settings = "".join(f":{name}={value}" for name, value in PATIENT.items())
+    settings = "".join(f":{setting}={value}" for setting, value in PATIENT.items())
     with servers.running(name + settings, str(model)) as target:
 
         def body(text: str, tokens: int) -> dict[str, Any]:
