@@ -29,11 +29,16 @@ else:  # not subscriptable at run time
 PREVIEW_CHARS = 30
 MAX_LISTED = 20
 """Values in a filter."""
+INPUT_FIELDS = ("preview", "message")
 PERIODS = {
     "1h": ("Past hour", timedelta(hours=1)),
     "24h": ("Past 24 hours", timedelta(hours=24)),
     "7d": ("Past 7 days", timedelta(days=7)),
 }
+
+
+def _sees_inputs(request: HttpRequest) -> bool:
+    return request.user.has_perm("inference.view_inputs")
 
 
 def duration(ms: float | None) -> str:
@@ -167,6 +172,22 @@ class InferenceRequestAdmin(LogAdmin):
         ("Inference", {"fields": ("pipeline", "version", "worker", "batch_size", "times_sent")}),
         ("Times", {"fields": ("queue", "inference", "total")}),
     )
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [column for column in self.list_display if column != "short_preview" or _sees_inputs(request)]
+
+    def get_fieldsets(self, request: HttpRequest, obj: InferenceRequest | None = None) -> Any:
+        """Whoever may not see inputs sees no messages either, which may quote one."""
+        if _sees_inputs(request):
+            return self.fieldsets
+        return [
+            (name, {"fields": tuple(f for f in options["fields"] if f not in INPUT_FIELDS)})
+            for name, options in self.fieldsets
+        ]
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """A search would tell what an input says."""
+        return self.search_fields if _sees_inputs(request) else ("request_id__exact",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

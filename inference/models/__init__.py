@@ -1,6 +1,7 @@
 """Database models. Loaded in every process; read and written in web processes and by commands."""
 
 from inference.models.api_key import ApiKey
+from inference.models.audit_chain import AuditChain
 from inference.models.inference_request import InferenceRequest
 
-__all__ = ["ApiKey", "InferenceRequest"]
+__all__ = ["ApiKey", "AuditChain", "InferenceRequest"]

@@ -40,9 +40,11 @@ class Entry:
     inference_ms: float | None = None
     total_ms: float
     count: int = 1
+    gap: int = 0
+    """Requests dropped just before this one; no column."""
 
 
-_FIELDS = [f.name for f in fields(Entry)]
+_FIELDS = [f.name for f in fields(Entry) if f.name != "gap"]
 _LOGGED_FIELDS = (
     "transport", "client", "pipeline", "version", "inputs", "status", "code", "times_sent", "worker", "batch_size",
     "queue_ms", "inference_ms", "total_ms",
@@ -51,7 +53,7 @@ _LOGGED_FIELDS = (
 _MAX_LENGTHS = {
     f.name: f.max_length
     for f in InferenceRequest._meta.concrete_fields
-    if isinstance(f, models.CharField | models.TextField)
+    if isinstance(f, models.CharField | models.TextField) and f.name in _FIELDS
 }
 
 

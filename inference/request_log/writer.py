@@ -11,12 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 
 from django.db import DataError, IntegrityError, connections, router
 
 from inference.models import InferenceRequest
 from inference.request_log.aggregation import RefusalAggregator
+from inference.request_log.audit.chain_writer import ChainWriter
 from inference.request_log.entry import Entry, to_row
 from inference.request_log.outage import FIRST_RETRY_S, DatabaseOutage
 
@@ -35,7 +37,7 @@ class RequestLog:
 
     Every recorded client call is counted once, in ``written`` or in ``dropped``: dropped are those recorded while the
     buffer was full, and those whose row the database rejected. A batch whose commit was not confirmed is written
-    again, so an outage may leave one batch in the database twice.
+    again, so an outage may leave one batch in the database twice; with an audit it is not, since the chain says.
     """
 
     def __init__(
@@ -45,8 +47,12 @@ class RequestLog:
         capacity_chars: int = 50_000_000,
         interval_s: float = 0.5,
         longest_retry_s: float = 10.0,
+        audit: bool = False,
     ) -> None:
-        """``capacity`` is in rows; ``capacity_chars`` bounds the size of their previews, which may be whole inputs."""
+        """``capacity`` is in rows; ``capacity_chars`` bounds the size of their previews, which may be whole inputs.
+
+        ``audit`` chains the rows.
+        """
         self.written = 0
         self.dropped = 0
         self._capacity = capacity
@@ -57,6 +63,10 @@ class RequestLog:
         self._changed = threading.Condition()
         self._waiting: deque[Entry] = deque()
         self._waiting_chars = 0
+        self._gap = 0
+        """Requests dropped since the last one that was buffered."""
+        self._audit = audit
+        self._chain: ChainWriter | None = None
         self._refusals = RefusalAggregator()
         self._stopping = threading.Event()
         self._give_up_at = math.inf
@@ -75,6 +85,7 @@ class RequestLog:
         self._stopping.clear()
         self._give_up_at = math.inf
         self._database = _database()
+        self._chain = ChainWriter() if self._audit else None
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         self._thread.start()
 
@@ -123,7 +134,9 @@ class RequestLog:
         for entry in entries:
             if len(self._waiting) >= self._capacity or self._waiting_chars >= self._capacity_chars:
                 self.dropped += entry.count
+                self._gap += entry.count
             else:
+                entry.gap, self._gap = self._gap, 0
                 self._waiting.append(entry)
                 self._waiting_chars += len(entry.preview)
 
@@ -135,8 +148,13 @@ class RequestLog:
             requests = sum(entry.count for entry in removed)
             if written:
                 self.written += requests
+                return
+            self.dropped += requests
+            gap = requests + sum(entry.gap for entry in removed)
+            if self._waiting:
+                self._waiting[0].gap += gap
             else:
-                self.dropped += requests
+                self._gap += gap
 
     def _run(self) -> None:
         outage: DatabaseOutage | None = None
@@ -151,6 +169,8 @@ class RequestLog:
                 if outage:
                     outage.end(self.dropped)
                     outage = None
+        if self._chain:
+            self._chain.close()
         connections.close_all()
 
     def _next_batch(self) -> list[Entry]:
@@ -186,6 +206,9 @@ class RequestLog:
             self._remove_oldest(len(batch), written=False)
             return
         try:
+            if self._chain and (stored := self._chain.written_before()):
+                self._remove_oldest(stored, written=True)
+                return
             self._insert(batch)
         except Exception:
             connections.close_all()  # of this thread; a failed one is not used again
@@ -198,8 +221,12 @@ class RequestLog:
             Exception: the database failed; the entries not yet written are still in the buffer.
         """
         try:
-            InferenceRequest.objects.bulk_create([to_row(entry) for entry in batch])
+            rows = [to_row(entry) for entry in batch]
+            with self._chained(rows, batch):
+                InferenceRequest.objects.bulk_create(rows)
         except ROW_ERRORS as error:
+            if self._chain:
+                self._chain.rejected()
             if len(batch) > 1:
                 half = len(batch) // 2
                 self._insert(batch[:half])
@@ -210,6 +237,9 @@ class RequestLog:
             self._remove_oldest(1, written=False)
         else:
             self._remove_oldest(len(batch), written=True)
+
+    def _chained(self, rows: Sequence[InferenceRequest], batch: Sequence[Entry]) -> AbstractContextManager[None]:
+        return self._chain.chained(rows, [entry.gap for entry in batch]) if self._chain else nullcontext()
 
     def _pause(self, outage: DatabaseOutage) -> bool:
         """Wait before the next attempt, longer each time. False if there is no time left for one."""
