@@ -24,6 +24,7 @@ from inference import catalog, conf, tasks
 from inference.backends.transformers import compat as transformers_compat
 from inference.catalog import PipelineSpec
 from inference.messaging.layer import configured
+from inference.request_log import redaction
 from inference.server import compat as server_compat
 
 TAG = "inference"
@@ -111,6 +112,14 @@ def check_deadlines(**_: Any) -> Iterable[CheckMessage]:
                 hint="Lower INFERENCE_MAX_INPUTS or raise INFERENCE_MAX_PENDING.",
                 id="inference.E003",
             )
+
+
+@_check(TAG)
+def check_redactor(**_: Any) -> Iterable[CheckMessage]:
+    try:
+        redaction.configured(conf.current().log_redactor)
+    except ImproperlyConfigured as error:
+        yield Error(str(error), id="inference.E018")
 
 
 @_check(TAG)

@@ -166,6 +166,12 @@ class Conf:
         shown_default="key with `INFERENCE_ACCESS=keys`, else open",
     )
     log_inputs: str = option("preview", "how much of the inputs the request log keeps", ("none", "preview", "full"))
+    log_redactor: str = option(
+        "", "dotted path of a function that redacts a text before the request log keeps it", shown_default="none"
+    )
+    audit: str = option(
+        "off", "whether rows of the request log are chained, so that changes are found", ("off", "chain")
+    )
     log_days: int = option(30, "age in days above which `prune_requests` deletes rows", Range(1, 36_500))
     log_max_rows: int = option(1_000_000, "number of newest rows that `prune_requests` keeps", Range(1, 10**9))
     channel_layer: str = option("default", "alias in `CHANNEL_LAYERS` of the layer between web processes and workers")

@@ -46,6 +46,7 @@ DEBUG = switch("DJANGO_DEBUG")
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("DJANGO_SECRET_KEY is not set; `make serve` writes one to .env, or set it yourself.")
+SECRET_KEY_FALLBACKS: list[str] = hosts("DJANGO_SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS: list[str] = hosts("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = hosts("DJANGO_CSRF_TRUSTED_ORIGINS", [])
 

@@ -67,7 +67,7 @@ class Process:
         self.name = name
         self._folder = folder
         self._command = [str(part) for part in command]
-        self._env = dict(env or {})
+        self.env = dict(env or {})
         self._log = scratch() / f"{name}-{secrets.token_hex(4)}.log"
         self._began_at = 0
         self._popen: subprocess.Popen[bytes] | None = None
@@ -79,7 +79,7 @@ class Process:
             self._popen = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
-                env=self._env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -101,7 +101,7 @@ class Process:
     @property
     def hold(self) -> Hold:
         """Holds its model, and those of others with the same settings; they must be those of ``tests.held``."""
-        return Hold(Path(self._env[HOLD]))
+        return Hold(Path(self.env[HOLD]))
 
     @property
     def running(self) -> bool:
@@ -270,7 +270,7 @@ class Web(Process):
 
     @property
     def hold(self) -> Hold:
-        return Hold(Path(self._env[HOLD]), self.wait_until_at_rest)
+        return Hold(Path(self.env[HOLD]), self.wait_until_at_rest)
 
     def wait_until_at_rest(self) -> None:
         """No worker holds anything that was asked here."""

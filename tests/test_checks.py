@@ -82,6 +82,14 @@ def test_requests_that_could_never_be_admitted_are_an_error(configure: Set):
     assert "INFERENCE_MAX_INPUTS (9) is above INFERENCE_MAX_PENDING (8)" in found()["inference.E003"].msg
 
 
+@pytest.mark.parametrize(
+    ("path", "words"), [("no.such.function", "which cannot be imported"), ("math.pi", "must be a function")]
+)
+def test_a_redactor_that_is_no_function_is_an_error(configure: Set, path: str, words: str):
+    configure(log_redactor=path)
+    assert words in found()["inference.E018"].msg
+
+
 def test_no_channel_layer_is_an_error(configure: Set, settings: Any):
     settings.CHANNEL_LAYERS = {}
     messages = found()

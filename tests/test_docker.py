@@ -126,7 +126,7 @@ def test_every_setting_is_passed_on() -> None:
 def test_no_secret_has_a_value(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if re.search("SECRET|PASSWORD", variable):
-            assert re.fullmatch(r"\$\{" + variable + r":\?[^}]+\}", value), variable
+            assert re.fullmatch(r"\$\{" + variable + r"(:\?[^}]+|:-)\}", value), variable
         if variable == "HF_TOKEN":
             assert value == "${HF_TOKEN:-}"
         for password in re.findall(r"://\w+:(.+)@", value):

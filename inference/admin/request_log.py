@@ -29,11 +29,16 @@ else:  # not subscriptable at run time
     LogAdmin, LogPaginator, LogQuerySet = admin.ModelAdmin, Paginator, QuerySet
 
 PREVIEW_CHARS = 30
+INPUT_FIELDS = ("preview", "message")
 PERIODS = {
     "1h": ("Past hour", timedelta(hours=1)),
     "24h": ("Past 24 hours", timedelta(hours=24)),
     "7d": ("Past 7 days", timedelta(days=7)),
 }
+
+
+def _sees_inputs(request: HttpRequest) -> bool:
+    return request.user.has_perm("inference.view_inputs")
 
 
 def duration(ms: float | None) -> str:
@@ -142,6 +147,19 @@ class InferenceRequestAdmin(LogAdmin):
         ("Times", {"fields": ("queue", "inference", "model_share", "total")}),
     )
 
+    def get_fieldsets(self, request: HttpRequest, obj: InferenceRequest | None = None) -> Any:
+        """Whoever may not see inputs sees no messages either, which may quote one."""
+        if _sees_inputs(request):
+            return self.fieldsets
+        return [
+            (name, {"fields": tuple(f for f in options["fields"] if f not in INPUT_FIELDS)})
+            for name, options in self.fieldsets
+        ]
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """A search would tell what an input says."""
+        return self.search_fields if _sees_inputs(request) else ("request_id__exact",)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -157,9 +175,9 @@ class InferenceRequestAdmin(LogAdmin):
         return rows.annotate(beginning=Left("preview", PREVIEW_CHARS + 1))
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """Without the caller where nobody has a key: the table is wide."""
-        shown = conf.current().access == "keys"
-        return [column for column in self.list_display if shown or column != "caller"]
+        """Without inputs for those who may not see them, and without the caller where nobody has a key."""
+        hidden = {"short_preview": not _sees_inputs(request), "caller": conf.current().access != "keys"}
+        return [column for column in self.list_display if not hidden.get(str(column))]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

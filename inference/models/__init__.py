@@ -1,8 +1,9 @@
 """Database models. Loaded in every process; read and written in web processes and by commands."""
 
 from inference.models.api_key import ApiKey
+from inference.models.audit_chain import AuditChain
 from inference.models.inference_request import InferenceRequest
 from inference.models.key_stamp import KeyStamp
 from inference.models.usage import Usage
 
-__all__ = ["ApiKey", "InferenceRequest", "KeyStamp", "Usage"]
+__all__ = ["ApiKey", "AuditChain", "InferenceRequest", "KeyStamp", "Usage"]

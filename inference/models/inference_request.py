@@ -65,8 +65,34 @@ class InferenceRequest(models.Model):
     total_ms = models.FloatField()
     count = models.PositiveIntegerField(default=1, help_text="number of refusals that this row stands for")
 
+    # With INFERENCE_AUDIT=chain: see ``request_log.audit``.
+    audit_chain = models.BigIntegerField(null=True, editable=False)
+    audit_number = models.BigIntegerField(null=True, editable=False, help_text="place in the chain")
+    audit_hash = models.CharField(
+        max_length=64, blank=True, default="", db_default="", editable=False, help_text="of the row and the one before"
+    )
+    audit_salt = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="of the digest of erasable texts",
+    )
+    audit_erased = models.CharField(
+        max_length=200, blank=True, default="", db_default="", editable=False, help_text="note of an erasure, signed"
+    )
+
     class Meta:
         ordering: ClassVar = ["-received_at", "-id"]
+        permissions: ClassVar = [("view_inputs", "Can view inputs in the request log")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["audit_chain", "audit_number"],
+                condition=models.Q(audit_chain__isnull=False),  # so that the index costs nothing without an audit
+                name="inference_request_audit",
+            ),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["status", "-received_at"]),
             models.Index(fields=["transport", "-received_at"]),

@@ -44,7 +44,7 @@ class WebProcess:
         pipelines = catalog.current()
         self.dispatcher = Dispatcher(layer, pipelines.names, most_bytes=self.conf.max_pending_bytes)
         self.embedded_host = EmbeddedHost(layer, self.conf, pipelines, on_fatal) if embedded else None
-        self._request_log = RequestLog()
+        self._request_log = RequestLog(audit=self.conf.audit == "chain")
         self._log_requests = log_requests
         self.service = Service(self.conf, pipelines, self.dispatcher, self._request_log, embedded=embedded)
         used_on = used_today if log_requests and self.conf.access == "keys" else None

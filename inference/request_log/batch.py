@@ -1,12 +1,14 @@
 """What the request log writes in one transaction."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, router, transaction
 
 from inference.models import InferenceRequest
 from inference.request_log import usage_table
+from inference.request_log.audit.chain_writer import ChainWriter
 from inference.request_log.entry import Entry, to_row
 from inference.request_log.usage import UsageCounter
 
@@ -22,13 +24,17 @@ class Batch(NamedTuple):
     repeated: bool = False
     """It was being written when the database failed, and may have been committed."""
 
-    def insert(self) -> None:
-        """Write rows and the usage of both, or nothing. The rows of usage are locked for the commit only."""
+    def insert(self, chain: ChainWriter | None = None) -> None:
+        """Write rows, chained if there is a chain, and the usage of both, or nothing.
+
+        The rows of usage are locked for the commit only.
+        """
         rows = [to_row(entry) for entry in self.entries]
         usage = UsageCounter(self.entries)
         usage.update(self.usage)
         database = router.db_for_write(InferenceRequest)
-        with transaction.atomic(using=database):
+        chained = chain.chained(rows, [entry.gap for entry in self.entries]) if chain else nullcontext()
+        with chained, transaction.atomic(using=database):
             InferenceRequest.objects.using(database).bulk_create(rows)
             usage_table.add(usage.rows(), database)
 

@@ -46,9 +46,11 @@ class Entry:
     units: int = 0
     total_ms: float
     count: int = 1
+    gap: int = 0
+    """Requests dropped just before this one; no column."""
 
 
-_FIELDS = [f.name for f in fields(Entry) if f.name != "key_name"]
+_FIELDS = [f.name for f in fields(Entry) if f.name not in ("gap", "key_name")]
 _LOGGED_FIELDS = (
     "transport", "client", "dialect", "key", "owner", "pipeline", "version", "inputs", "status", "code", "times_sent",
     "worker", "batch_size", "queue_ms", "inference_ms", "model_ms", "units", "total_ms",
@@ -57,7 +59,7 @@ _LOGGED_FIELDS = (
 _MAX_LENGTHS = {
     f.name: f.max_length
     for f in InferenceRequest._meta.concrete_fields
-    if isinstance(f, models.CharField | models.TextField)
+    if isinstance(f, models.CharField | models.TextField) and f.name in _FIELDS
 }
 
 

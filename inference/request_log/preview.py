@@ -3,15 +3,25 @@
 import json
 from collections.abc import Sequence
 
+from inference.request_log.redaction import Redactor
+
 PREVIEW_CHARS = 200
 
 _json = json.JSONEncoder(ensure_ascii=False, skipkeys=True, default=str)
 
 
-def preview(inputs: Sequence[object], mode: str) -> str:
-    """A text for the log. ``mode`` is ``Conf.log_inputs``; inputs may be any JSON values."""
+def preview(inputs: Sequence[object], mode: str, redactor: Redactor | None = None) -> str:
+    """A text for the log. ``mode`` is ``Conf.log_inputs``; inputs may be any JSON values.
+
+    Whole texts are redacted, before any is cut. Empty if that fails.
+    """
     if mode == "none" or not inputs:
         return ""
+    if redactor is not None:
+        shown = redactor.redacted(list(inputs) if mode == "full" else [inputs[0]])
+        if shown is None:
+            return ""
+        inputs = [*shown, *inputs[len(shown) :]]
     try:
         if mode == "full":
             return storable(_json.encode(list(inputs)))

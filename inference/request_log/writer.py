@@ -18,6 +18,7 @@ from django.db import connections, router
 
 from inference.models import InferenceRequest
 from inference.request_log.aggregation import RefusalAggregator
+from inference.request_log.audit.chain_writer import ChainWriter
 from inference.request_log.batch import ROW_ERRORS, Batch
 from inference.request_log.entry import Entry
 from inference.request_log.outage import FIRST_RETRY_S, DatabaseOutage
@@ -36,7 +37,7 @@ class RequestLog:
 
     Every recorded client call is counted once, in ``written`` or in ``dropped``: dropped are those recorded while the
     buffer was full, and those whose row the database rejected. All of them are counted in the table of usage, in the
-    transaction of their rows. A batch whose commit was not confirmed is written again if its first row is missing.
+    transaction of their rows. A batch whose commit was not confirmed is written again if it is not there.
     """
 
     def __init__(
@@ -46,8 +47,12 @@ class RequestLog:
         capacity_chars: int = 50_000_000,
         interval_s: float = 0.5,
         longest_retry_s: float = 10.0,
+        audit: bool = False,
     ) -> None:
-        """``capacity`` is in rows; ``capacity_chars`` bounds the size of their previews, which may be whole inputs."""
+        """``capacity`` is in rows; ``capacity_chars`` bounds the size of their previews, which may be whole inputs.
+
+        ``audit`` chains the rows.
+        """
         self.written = 0
         self.dropped = 0
         self._capacity = capacity
@@ -58,6 +63,10 @@ class RequestLog:
         self._changed = threading.Condition()
         self._waiting: deque[Entry] = deque()
         self._waiting_chars = 0
+        self._gap = 0
+        """Requests dropped since the last one that was buffered."""
+        self._audit = audit
+        self._chain: ChainWriter | None = None
         self._refusals = RefusalAggregator()
         self._without_row = UsageCounter()
         """Usage of dropped entries, not yet written."""
@@ -80,6 +89,7 @@ class RequestLog:
         self._stopping.clear()
         self._give_up_at = math.inf
         self._database = _database()
+        self._chain = ChainWriter() if self._audit else None
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         self._thread.start()
 
@@ -132,7 +142,9 @@ class RequestLog:
             if len(self._waiting) >= self._capacity or self._waiting_chars >= self._capacity_chars:
                 self.dropped += entry.count
                 self._without_row.add(entry)
+                self._gap += entry.count
             else:
+                entry.gap, self._gap = self._gap, 0
                 self._waiting.append(entry)
                 self._waiting_chars += len(entry.preview)
 
@@ -144,8 +156,13 @@ class RequestLog:
             requests = sum(entry.count for entry in removed)
             if written:
                 self.written += requests
+                return
+            self.dropped += requests
+            gap = requests + sum(entry.gap for entry in removed)
+            if self._waiting:
+                self._waiting[0].gap += gap
             else:
-                self.dropped += requests
+                self._gap += gap
 
     def _run(self) -> None:
         outage: DatabaseOutage | None = None
@@ -160,6 +177,8 @@ class RequestLog:
                 if outage:
                     outage.end(self.dropped)
                     outage = None
+        if self._chain:
+            self._chain.close()
         connections.close_all()
 
     def _next_batch(self) -> Batch | None:
@@ -203,13 +222,17 @@ class RequestLog:
             self._remove_oldest(number, written=False)
             return
         try:
-            if batch.repeated and batch.is_written():
+            if batch.repeated and self._is_written(batch):
                 self._confirm(batch)
             else:
                 self._insert(batch)
         except Exception:
             connections.close_all()  # of this thread; a failed one is not used again
             raise
+
+    def _is_written(self, batch: Batch) -> bool:
+        """The head of the chain says it, if there is one. Raises what the database raises."""
+        return self._chain.is_written() if self._chain and batch.entries else batch.is_written()
 
     def _insert(self, batch: Batch) -> None:
         """Write a batch and remove it from the buffer. One with a rejected row is halved until that row is alone.
@@ -219,8 +242,10 @@ class RequestLog:
         """
         self._unconfirmed = batch
         try:
-            batch.insert()
+            batch.insert(self._chain)
         except ROW_ERRORS as error:
+            if self._chain:
+                self._chain.rejected()
             entries, usage = batch.entries, batch.usage
             half = len(entries) // 2
             if entries and usage:

@@ -8,8 +8,10 @@ from inference.errors import Cancelled, InferenceError
 from inference.messaging.messages import Description
 from inference.models import InferenceRequest
 from inference.observability.metrics import Metrics
+from inference.request_log import redaction
 from inference.request_log.entry import Entry, report
 from inference.request_log.preview import preview
+from inference.request_log.redaction import Redactor
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import Answer
 from inference.serving.context import RequestContext
@@ -54,8 +56,9 @@ class RequestRecord:
             )
         return self._times
 
-    def entry(self, error: InferenceError | None, log_inputs: str) -> Entry:
+    def entry(self, error: InferenceError | None, log_inputs: str, redactor: Redactor | None = None) -> Entry:
         """The row of the request log; ``log_inputs`` is ``Conf.log_inputs``."""
+        message = error.message if error else self._partial()
         context, query, times, answers = self.context, self.query, self.times(), self.answers
         principal = context.principal
         return Entry(
@@ -70,10 +73,10 @@ class RequestRecord:
             pipeline=self.pipeline,
             version=self.description.version if self.description else "",
             inputs=len(query.inputs) if query else 0,
-            preview=preview(self._shown(query), log_inputs) if query else "",
+            preview=preview(self._shown(query), log_inputs, redactor) if query else "",
             status=_status(error),
             code=error.code if error else "",
-            message=error.message if error else self._partial(),
+            message=redactor.text(message) if redactor else message,  # it may quote an input
             times_sent=max((answer.times_sent for answer in answers), default=0),
             worker=answers[0].worker if answers else "",
             batch_size=times.batch_size,
@@ -105,11 +108,12 @@ class Recorder:
 
     def __init__(self, conf: Conf, metrics: Metrics, request_log: RequestLog) -> None:
         self._log_inputs = conf.log_inputs
+        self._redactor = redaction.configured(conf.log_redactor)
         self._metrics = metrics
         self._request_log = request_log
 
     def record(self, record: RequestRecord, error: InferenceError | None) -> None:
-        entry = record.entry(error, self._log_inputs)
+        entry = record.entry(error, self._log_inputs, self._redactor)
         pipeline = entry.pipeline
         self._metrics.count(pipeline, entry.transport, entry.status, entry.code, entry.total_ms)
         if entry.queue_ms is not None and entry.inference_ms is not None:

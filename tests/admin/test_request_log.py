@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -246,6 +246,24 @@ def test_a_drill_down_to_a_day_lists_that_day(page: Page):
 
 
 # Permissions
+
+
+def test_inputs_have_a_permission_of_their_own(client: Client):
+    """Without it neither list, detail nor search tell what a request says."""
+    store(row(1, preview="my secret", message="Label 'my secret' is unknown.", status="failed"), row(2))
+    user = User.objects.create(username="viewer", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_inferencerequest"))
+    client.force_login(user)
+    pages = [client.get(LIST), client.get(detail(1)), client.get(LIST, {"q": "my secret"})]
+    assert [page.status_code for page in pages] == [200] * 3
+    assert not any("my secret" in page.content.decode().replace('value="my secret"', "") for page in pages)
+    assert numbers(pages[2].content.decode()) == []
+    assert numbers(client.get(LIST, {"q": f"{1:032x}"}).content.decode()) == [1]
+    user.user_permissions.add(Permission.objects.get(codename="view_inputs"))
+    client.force_login(User.objects.get(pk=user.pk))
+    pages = [client.get(LIST), client.get(detail(1)), client.get(LIST, {"q": "secret"})]
+    assert all("secret" in page.content.decode() for page in pages)
+    assert numbers(pages[2].content.decode()) == [1]
 
 
 def test_visitors_must_log_in(client: Client):

@@ -117,7 +117,15 @@ def test_task_model_and_revision_of_the_deployment_are_not_those_of_a_table():
 def test_a_table_may_set_what_differs_between_pipelines():
     assert set(KEYS) == {
         *("task", "model", "aliases", "weight", "revision", "device", "dtype", "max_batch_size", "max_batch_tokens"),
-        *("prefix_cache_mb", "shared_prefixes", "batch_window_ms", "max_pending", "max_audio_s", "backend"),
+        *(
+            "prefix_cache_mb",
+            "shared_prefixes",
+            "speculation",
+            "batch_window_ms",
+            "max_pending",
+            "max_audio_s",
+            "backend",
+        ),
     }
     assert [f.name for f in fields(Conf) if f.metadata["per_pipeline"] and f.name not in KEYS] == []
 

@@ -23,6 +23,16 @@ pytestmark = pytest.mark.timeout(600)  # the first test that needs a server wait
 
 TEXT = "test [MASK]"
 WHILE_DOWN = 20
+AUDITED = {"INFERENCE_AUDIT": "chain"}
+
+
+def check_audit(server: Web, rows: int) -> None:
+    """What was written through the outage is one chain without a gap."""
+    command = [sys.executable, "manage.py", "verify_audit"]
+    verified = subprocess.run(command, cwd=ROOT, env=server.env, capture_output=True, text=True, timeout=START_S)
+    assert (verified.returncode, verified.stderr) == (0, ""), verified.stdout
+    assert verified.stdout.startswith(f"{rows} rows in 1 chains verified")
+    assert "0 requests were dropped" in verified.stdout
 
 
 def check_outage(server: Web, begin: Callable[[], object], end: Callable[[], object], count: Callable[[], int]) -> None:
@@ -55,11 +65,12 @@ def check_outage(server: Web, begin: Callable[[], object], end: Callable[[], obj
     assert log.count("The request log is written again") == 1
     assert "0 requests were dropped meanwhile" in log
     assert "Traceback" not in log
+    check_audit(server, WHILE_DOWN + 3)
 
 
 @pytest.fixture
 def sqlite_server(redis: Redis, shared_worker: Worker) -> Iterator[Web]:
-    with processes.web(redis, {"DJANGO_SETTINGS_MODULE": "tests.impatient"}) as server:
+    with processes.web(redis, AUDITED | {"DJANGO_SETTINGS_MODULE": "tests.impatient"}) as server:
         yield server
 
 
@@ -129,7 +140,7 @@ def rows_in_postgres() -> int:
 
 @pytest.mark.skipif(not shutil.which("initdb"), reason="no PostgreSQL is installed")
 def test_postgres_that_crashes_and_comes_back(postgres: Process, redis: Redis, shared_worker: Worker) -> None:
-    env = {"DATABASE_URL": URL}
+    env = {"DATABASE_URL": URL, **AUDITED}
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     path = processes.new_database()
     subprocess.run(migrate, cwd=ROOT, env=processes.environment(None, path, env), check=True, timeout=START_S)

@@ -1,4 +1,5 @@
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -14,6 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from inference import conf
 from inference.management.commands import prune_requests
 from inference.models import InferenceRequest
+from inference.request_log.audit.chain_writer import ChainWriter
+from inference.request_log.audit.verification import Verification
+from inference.request_log.entry import Entry, to_row
 
 pytestmark = pytest.mark.django_db(transaction=True)  # SQLite truncates its log only outside of a transaction
 
@@ -162,3 +166,47 @@ def test_no_second_admin_is_created():
     User.objects.create(username="someone")
     assert run("create_first_admin") == ""
     assert User.objects.count() == 1
+
+
+# prune_requests of a person
+
+
+def test_rows_of_a_request_are_deleted_whatever_their_age():
+    store(1, 2, 400)
+    assert "1 rows would be deleted, and texts of 0 audited rows erased" in run(
+        "prune_requests", request="1", dry_run=True
+    )
+    assert "1 rows deleted" in run("prune_requests", request="1")
+    assert kept() == ["2", "400"], "nothing else is pruned by the way"
+
+
+def test_of_an_audited_row_only_the_texts_are_erased():
+    store(1)
+    writer = ChainWriter()
+    rows = [to_row(Entry(request_id=f"a{n}", received_at=time.time() - 5, transport="http", client="192.0.2.1",
+                         preview="text", status="ok", total_ms=1)) for n in range(3)]  # fmt: skip
+    with writer.chained(rows, [0, 0, 0]):
+        InferenceRequest.objects.bulk_create(rows)
+    assert "inputs of 1 audited rows erased" in run("prune_requests", request="a1")
+    texts = InferenceRequest.objects.filter(request_id__startswith="a").order_by("id").values_list("preview", "client")
+    assert list(texts) == [("text", "192.0.2.1"), ("", None), ("text", "192.0.2.1")]
+    assert not any(Verification().findings())
+
+
+def test_pruning_keeps_the_audit_verifiable():
+    now = time.time()
+    writer = ChainWriter()
+    rows = [to_row(Entry(request_id=f"a{n}", received_at=now - age * 86_400, transport="http", client=None, status="ok",
+                         total_ms=1)) for n, age in enumerate((40, 20, 35, 1))]  # fmt: skip
+    with writer.chained(rows, [0] * 4):
+        InferenceRequest.objects.bulk_create(rows)
+    store(50)
+    out = run("prune_requests", days=30)
+    assert "2 of 3 rows older than 30 days deleted." in out
+    assert "1 rows stay until those before them in their audit chain are pruned." in out
+    assert kept() == ["a3", "a1", "a2"]
+    assert not any(Verification().findings())
+    run("prune_requests", days=10)
+    assert kept() == ["a3"]
+    run("prune_requests", max_rows=1)
+    assert not any(Verification().findings())

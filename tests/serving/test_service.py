@@ -136,6 +136,19 @@ def test_requests_that_wait_for_the_first_worker_are_answered_before_the_process
     virtual_time.run(scenario())
 
 
+async def test_what_is_logged_of_inputs_is_redacted():
+    conf = Conf(pipelines={"words": WORDS}, log_redactor="tests.request_log.test_redaction.without_cards")
+    known, log = catalog.of(conf), RequestLog()
+    service = Service(conf, known, Answering(RecordingLayer(), known.names), log)
+    await ask(service, query("4111111111111111 is [MASK]", pipeline="words"))
+    with pytest.raises(NotFound):
+        await ask(service, query("a text", pipeline="4111111111111111"))
+    answered, refused = log._waiting
+    assert answered.preview == "[card] is [MASK]"
+    assert "[card]" in refused.message
+    assert "4111" not in f"{answered} {refused.message} {refused.preview}"
+
+
 async def test_vectors_come_as_arrays(monkeypatch: pytest.MonkeyPatch):
     array = Answer(Result(0, b"12345678", 0.0, 0.0, 1, shape=(2, 1)), "w", waited_ms=0.0, times_sent=1)
     service, dispatcher = service_of_two()
