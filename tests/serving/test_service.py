@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -11,10 +12,11 @@ import pytest
 from inference import catalog
 from inference.conf import Conf
 from inference.errors import Draining, EmptyInput, InferenceError, Internal, Invalid, Loading, NotFound, WorkerLost
-from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Result, Token
+from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Generation, Result, Token
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import NO_EVENTS, Answer, Events, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
+from inference.scheduling.reading_estimate import GUESSED_BYTES, STRETCH, TOKENS_PER_BYTE
 from inference.serving.context import RequestContext
 from inference.serving.progress import Progress
 from inference.serving.query import Query
@@ -290,3 +292,29 @@ async def test_a_query_is_adapted_to_what_is_served():
     assert (dispatcher.inputs, result.query.inputs) == (["adapted [MASK]"], ["adapted [MASK]"])
     with pytest.raises(Invalid, match="Not for this"):
         await ask(service, query(adapt=adapt, pipeline="chat"))
+
+
+class Reading(Answering):
+    """Every prompt took a second of the model's time."""
+
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
+        self.waits_s = self.pipelines["chat"].reading._until - self._loop.time()
+        generation = Generation("length", 9, 2, 0.0, 0.0, None, reading_ms=1000.0)
+        return [Answer(Result(0, b"{}", 0.0, 0.0, 1, generation), "w", waited_ms=0.0, times_sent=1)]
+
+
+async def test_what_a_prompt_costs_is_learnt_from_its_answer():
+    known = catalog.of(Conf(pipelines={"chat": CHAT, "words": WORDS}))
+    dispatcher = Reading(RecordingLayer(), known.names)
+    service = Service(Conf(), known, dispatcher, RequestLog())
+    dispatcher._on_status(status("h", part("a", pipeline="chat", version="1", facts_n=1, reading_ms=2.0)))
+    dispatcher._on_facts(Facts("h", "a", 1, version(1, GENERATING)))
+    waits_s = []
+    for asked in (query(letter * 400) for letter in "ab"):
+        await service.answer(RequestContext(transport="python"), partial(lambda each: each, asked), pipeline="chat")
+        waits_s.append(dispatcher.waits_s)
+    guess_s = 0.002 * TOKENS_PER_BYTE * STRETCH
+    learnt_s = (GUESSED_BYTES * guess_s + STRETCH) / (GUESSED_BYTES + 402)
+    assert waits_s == pytest.approx([402 * guess_s, 402 * learnt_s], rel=0.01)
+    reading = dispatcher.pipelines["chat"].reading
+    assert reading._until == pytest.approx(dispatcher._loop.time(), abs=0.1), "nobody waits any more"
