@@ -13,8 +13,8 @@ BLOCK = 128
 """Bytes of an input that are compared with those of earlier ones."""
 MOST_BLOCKS = 8192
 """That are remembered: a megabyte of prompts."""
-TOKENS_PER_BYTE = 0.25
-"""Until some prompts have been read."""
+TOKENS_PER_BYTE, GUESSED_BYTES = 0.25, 2000
+"""Until some prompts have been read: as if so many bytes had been. Short prompts say little of what long ones cost."""
 MEMORY = 0.9
 """Weight of earlier requests when one was answered."""
 ALIKE = 1.1
@@ -106,7 +106,8 @@ class ReadingEstimate:
         known = [worker.reading_ms / 1000 for worker in workers if worker.reading_ms]
         if not known:
             return 0.0
-        model_s = self._model_s / self._size if self._size else TOKENS_PER_BYTE * sum(known) / len(known)
+        guessed_s = GUESSED_BYTES * TOKENS_PER_BYTE * sum(known) / len(known)
+        model_s = (self._model_s + guessed_s) / (self._size + GUESSED_BYTES)
         return STRETCH * model_s / sum(worker.expected_share / worker.host.webs for worker in workers)
 
     def _begun(self, data: bytes) -> int:

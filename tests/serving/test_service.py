@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -26,10 +27,11 @@ from inference.errors import (
     Unauthorized,
     WorkerLost,
 )
-from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Result, Token
+from inference.messaging.messages import DEFAULT_PIPELINE, Description, Facts, Generation, Result, Token
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import NO_EVENTS, Answer, Events, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
+from inference.scheduling.reading_estimate import GUESSED_BYTES, STRETCH, TOKENS_PER_BYTE
 from inference.serving.context import RequestContext
 from inference.serving.progress import Progress
 from inference.serving.query import Query
@@ -490,3 +492,29 @@ async def test_what_an_input_takes_is_learnt_for_each_pipeline(monkeypatch: pyte
     monkeypatch.setattr(dispatcher, "run", AsyncMock(return_value=[ANSWER]))
     await service.answer(context, lambda: query("a text", pipeline="chat"))
     assert service.limits.of_key("k").units == 81
+
+
+class Reading(Answering):
+    """Every prompt took a second of the model's time."""
+
+    async def run(self, work: Work, events: Events = NO_EVENTS) -> list[Answer | InferenceError]:
+        self.waits_s = self.pipelines["chat"].reading._until - self._loop.time()
+        generation = Generation("length", 9, 2, 0.0, 0.0, None, reading_ms=1000.0)
+        return [Answer(Result(0, b"{}", 0.0, 0.0, 1, generation), "w", waited_ms=0.0, times_sent=1)]
+
+
+async def test_what_a_prompt_costs_is_learnt_from_its_answer():
+    known = catalog.of(Conf(pipelines={"chat": CHAT, "words": WORDS}))
+    dispatcher = Reading(RecordingLayer(), known.names)
+    service = Service(Conf(), known, dispatcher, RequestLog())
+    dispatcher._on_status(status("h", part("a", pipeline="chat", version="1", facts_n=1, reading_ms=2.0)))
+    dispatcher._on_facts(Facts("h", "a", 1, version(1, GENERATING)))
+    waits_s = []
+    for asked in (query(letter * 400) for letter in "ab"):
+        await service.answer(RequestContext(transport="python"), partial(lambda each: each, asked), pipeline="chat")
+        waits_s.append(dispatcher.waits_s)
+    guess_s = 0.002 * TOKENS_PER_BYTE * STRETCH
+    learnt_s = (GUESSED_BYTES * guess_s + STRETCH) / (GUESSED_BYTES + 402)
+    assert waits_s == pytest.approx([402 * guess_s, 402 * learnt_s], rel=0.01)
+    reading = dispatcher.pipelines["chat"].reading
+    assert reading._until == pytest.approx(dispatcher._loop.time(), abs=0.1), "nobody waits any more"
