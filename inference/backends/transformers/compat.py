@@ -15,6 +15,7 @@ TESTED = {"torch": "2.13.0", "transformers": "5.23.0"}
 PIPELINES = "pipelines"
 HALF_PRECISION = "half precision on a CPU"
 PACKED_LAYERS = "packed linear layers"
+HALF_WEIGHTS = "weights of 16 bits for layers in float32"
 NO_PADDING = "batches without padding"
 DECISIONS = "decisions in batches"
 CONTINUOUS_BATCHING = "continuous batching of generated texts"
@@ -36,6 +37,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "torch.ops.mkldnn._linear_pointwise",
         "transformers.activations.GELUActivation",
         "transformers.pytorch_utils.Conv1D",
+    ),
+    HALF_WEIGHTS: (
+        "torch.ops.quantized.linear_prepack_fp16",
+        "torch.ops.quantized.linear_unpack_fp16",
+        "torch.ops.quantized.linear_dynamic_fp16",
+        "torch.backends.quantized.engine",
     ),
     NO_PADDING: _ATTENTION,
     DECISIONS: (

@@ -10,6 +10,7 @@ from inference.backends.transformers import compat
 from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.packed_in_place import pack_in_place
 from inference.backends.transformers.packed_linear import pack_linears
 from inference.backends.transformers.warm_up import example, prepared, takes
 from inference.conf import Conf
@@ -30,7 +31,8 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         compat.check(compat.CONTINUOUS_BATCHING)
         stock = model.config._attn_implementation
         generator = Generator(loaded, conf)
-        _check(generator, loaded, stock)
+        if not _fused(generator, loaded, stock):
+            _check(generator, loaded, stock)
     except Exception as error:
         if stock:
             model.set_attn_implementation(stock)
@@ -39,12 +41,39 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         return None
     texts = generator.fitting(_texts(generator, [0] * TYPICAL))
     loaded.turn(lambda: generator.step(texts))
-    if pack_linears(model, lambda: generator.logits(texts), loaded.turn):
-        report("linear layers are packed for oneDNN")
+    if packed := _pack(generator, texts, loaded):
+        report(packed)
     generator.retain(())
     cache = generator.cache
     report(f"key-value cache of at most {cache.most} tokens, {cache.most_bytes / 1e6:.0f} MB")
     return generator
+
+
+def _fused(generator: Generator, loaded: Loaded, stock: str) -> bool:
+    """Whether its layers run as few large operators from now on; otherwise they run as transformers has them."""
+    try:
+        generator.fuse()
+        _check(generator, loaded, stock)
+    except Exception as error:
+        generator.retain(())
+        generator.fused = None
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        logger.info("%s runs operator by operator: %s", loaded.name, reason)
+        return False
+    generator.drop_stock_layers()
+    return True
+
+
+def _pack(generator: Generator, texts: Sequence[Text], loaded: Loaded) -> str:
+    def example() -> torch.Tensor:
+        return generator.logits(texts)
+
+    if generator.fused is None:
+        packed = pack_linears(loaded.pipe.model, example, loaded.turn)
+        return "linear layers are packed for oneDNN" if packed else ""
+    if loaded.device != "cpu":
+        return ""
+    return pack_in_place(generator.fused, generator.fused.layers[0], example, loaded.turn)
 
 
 def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
