@@ -1,7 +1,7 @@
 """A step of a decoder as few large operators: what Llama-like models share, without what transformers does around it.
 
 A step of few tokens takes as long as its weights take to be read, unless operators around the products add up: stock
-Llama has about 30 to a layer, this one 15. ``fusing`` makes it of a loaded model.
+Llama has about 30 and seven products to a layer, this one 20 and four. ``fusing`` makes it of a loaded model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +24,14 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.eps = eps
+        self._eps = torch.full((1,), eps, device=weight.device)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if inputs.dtype != torch.float32:
             normed = functional.rms_norm(inputs.float(), inputs.shape[-1:], eps=self.eps)
             return normed.to(inputs.dtype) * self.weight
         length = torch.linalg.vector_norm(inputs, dim=-1, keepdim=True)
-        scale = length.square_().div_(inputs.shape[-1]).add_(self.eps).rsqrt_()
+        scale = torch.addcmul(self._eps, length, length, value=1 / inputs.shape[-1]).rsqrt_()
         return torch.mul(inputs, scale).mul_(self.weight)
 
 
