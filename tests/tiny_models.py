@@ -118,15 +118,23 @@ def gpt2(folder: Path, kind: str, *, chat_template: str | None = None, **more: A
     return folder
 
 
-def decoder(folder: Path, kind: str, longest: int = 512, **more: Any) -> Path:
-    """A causal language model of this architecture (``Llama``, ``Mistral``, ...), small and with a long memory."""
+def decoder(folder: Path, kind: str, longest: int = 512, *, uneven: bool = False, **more: Any) -> Path:
+    """A causal language model of this architecture (``Llama``, ``Mistral``, ...), small and with a long memory.
+
+    ``uneven``: norms and biases are not the ones and zeros that they begin with.
+    """
     torch.manual_seed(3)
     tokenizer = byte_level_tokenizer()
     tokenizer.model_max_length = longest
     shape = {"vocab_size": len(tokenizer), "max_position_embeddings": longest, "initializer_range": 0.3}
     heads = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 0}
-    config = getattr(transformers, f"{kind}Config")(**shape | heads | more)
-    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(folder)
+    config = getattr(transformers, f"{kind}TextConfig", None) or getattr(transformers, f"{kind}Config")
+    model = getattr(transformers, f"{kind}ForCausalLM")(config(**shape | heads | more))
+    if uneven:
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.data += 0.3 * torch.randn(parameter.shape)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

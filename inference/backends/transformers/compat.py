@@ -16,6 +16,7 @@ PIPELINES = "pipelines"
 HALF_PRECISION = "half precision on a CPU"
 PACKED_LAYERS = "packed linear layers"
 QUANTIZED_LAYERS = "linear layers with weights of 8 bits"
+HALF_WEIGHTS = "weights of 16 bits for layers in float32"
 NO_PADDING = "batches without padding"
 DECISIONS = "decisions in batches"
 CONTINUOUS_BATCHING = "continuous batching of generated texts"
@@ -43,6 +44,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "torch.ops.quantized.linear_prepack",
         "torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32",
         "transformers.pytorch_utils.Conv1D",
+    ),
+    HALF_WEIGHTS: (
+        "torch.ops.quantized.linear_prepack_fp16",
+        "torch.ops.quantized.linear_unpack_fp16",
+        "torch.ops.quantized.linear_dynamic_fp16",
+        "torch.backends.quantized.engine",
     ),
     NO_PADDING: _ATTENTION,
     DECISIONS: (

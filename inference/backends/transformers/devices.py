@@ -1,5 +1,7 @@
 """Where a model runs and in which precision."""
 
+import ctypes
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -59,6 +61,9 @@ def choose_dtype(wanted: str, device: str) -> Any:
 
 
 def release_memory(device: str) -> None:
-    """Return to the device what PyTorch's allocator keeps of freed memory, for other processes."""
+    """Return what allocators keep of freed memory: to a GPU, for other processes; of a CPU's, to the system."""
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
+        return
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

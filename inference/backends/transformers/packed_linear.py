@@ -51,6 +51,28 @@ class PackedLinear(nn.Module):
         )
         return result
 
+    @classmethod
+    def of(cls, linear: nn.Linear) -> "PackedLinear":
+        return cls(linear.weight, linear.bias)
+
+    def unpacked(self) -> nn.Linear:
+        weight = self._packed.to_dense()
+        linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+        linear.weight, linear.bias = nn.Parameter(weight, requires_grad=False), self.bias
+        return linear
+
+    def plus(self, others: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """The product, and ``others`` added to it, in one operator."""
+        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, others, self._packed, self.bias, "add")
+        return result
+
+
+def add_product(others: torch.Tensor, linear: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """``others + linear(inputs)``; ``others`` may be changed."""
+    if isinstance(linear, PackedLinear):
+        return linear.plus(others, inputs)
+    return others.add_(linear(inputs))
+
 
 def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor], turn: Turn = at_once) -> bool:
     """Pack every linear layer of ``model`` if that is right and faster; returns whether it was.

@@ -5,9 +5,9 @@ one. Here each text attends to its own keys and values only.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import transformers
@@ -23,20 +23,20 @@ UNKNOWN = ("softcap", "s_aux", "position_bias", "sinks")
 """Arguments of attention that change the result and are not implemented here."""
 
 
-@dataclass(frozen=True)
-class AttentionInputs:
-    """Of one layer; ``q``, ``k`` and ``v`` are ``[tokens, heads, size]``."""
+class AttentionInputs(NamedTuple):
+    """Of one layer."""
 
     layer: int
     q: torch.Tensor
-    k: torch.Tensor
-    v: torch.Tensor
+    """``[token, head, size]``"""
+    kv: torch.Tensor
+    """``[token, keys or values, head, size]``; several heads of ``q`` may share one of these."""
     scale: float | None
     window: int | None
     """How many tokens a token attends to, counted back from itself; ``None``: all."""
 
     def of(self, tokens: slice) -> "AttentionInputs":
-        return replace(self, q=self.q[tokens], k=self.k[tokens], v=self.v[tokens])
+        return self._replace(q=self.q[tokens], kv=self.kv[tokens])
 
 
 class Span(Protocol):
@@ -62,26 +62,27 @@ class NextTokens:
 
     def __post_init__(self) -> None:
         device = self.block.kv.device
-        self._row, self._at = torch.tensor(self.rows, device=device), torch.tensor(self.at, device=device)
+        self._places = torch.tensor(self.rows, device=device), torch.tensor(self.at, device=device)
         neighbours = slice(self.rows[0], self.rows[0] + len(self.rows))
         side_by_side = list(self.rows) == list(range(neighbours.start, neighbours.stop))
-        self._selected: Any = neighbours if side_by_side else self._row  # the latter is a copy
-        self._longest = max(self.at) + 1
+        self._selected: Any = neighbours if side_by_side else self._places[0]  # the latter is a copy
+        self._shortest, self._longest = min(self.at) + 1, max(self.at) + 1
 
     def attend(self, inputs: AttentionInputs) -> torch.Tensor:
         q = inputs.q
-        keys, values = self.block.kv[inputs.layer]
-        keys[self._row, :, self._at] = inputs.k
-        values[self._row, :, self._at] = inputs.v
-        keys, values = (kept[self._selected, :, : self._longest] for kept in (keys, values))
+        kept = self.block.kv[inputs.layer]
+        kept.permute(1, 3, 0, 2, 4).index_put_(self._places, inputs.kv)
+        keys, values = kept[:, self._selected, :, : self._longest]
         # Heads that share keys are laid out as tokens of one head: the keys need not be repeated for each of them.
         grouped = q.reshape(len(self.rows), keys.shape[1], -1, q.shape[-1])
         result = attend(grouped, keys, values, attn_mask=self._mask(inputs.window, q.dtype), scale=inputs.scale)
         return result.reshape(q.shape)
 
-    def _mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
+    def _mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
+        if self._shortest == self._longest and (window is None or self._longest <= window):
+            return None
         if window not in self._masks:
-            self._masks[window] = _mask(self._at[:, None], self._longest, window, dtype)[:, None]
+            self._masks[window] = _mask(self._places[1][:, None], self._longest, window, dtype)[:, None]
         return self._masks[window]
 
 
@@ -100,26 +101,36 @@ class PromptPart:
         return self.before + length
 
     def attend(self, inputs: AttentionInputs) -> torch.Tensor:
-        q, end, row = inputs.q, self.end, self.text.row
-        keys, values = self.text.placed.kv[inputs.layer, :, row : row + 1]
-        keys[0, :, self.before : end] = inputs.k.transpose(0, 1)
-        values[0, :, self.before : end] = inputs.v.transpose(0, 1)
-        keys, values = keys[:, :, :end], values[:, :, :end]
-        # As in ``NextTokens``: all that is cached would be copied in each layer.
-        grouped = q.transpose(0, 1).reshape(1, keys.shape[1], -1, q.shape[-1])
-        mask = self._mask(inputs.window, q, grouped.shape[2])
-        result = attend(grouped, keys, values, attn_mask=mask, scale=inputs.scale)
-        return result.view(q.shape[1], q.shape[0], q.shape[2]).transpose(0, 1)
+        q, end = inputs.q, self.end
+        kept = self.text.placed.kv[inputs.layer, :, self.text.row, :, None, :end]
+        kept[:, :, 0, self.before :] = inputs.kv.permute(1, 2, 0, 3)
+        heads, shared = kept.shape[1], q.shape[1] // kept.shape[1]
+        keys, values = kept.expand(-1, -1, shared, -1, -1)
+        grouped = q.view(len(q), heads, shared, q.shape[-1]).permute(1, 2, 0, 3)
+        causal = not self.before and (inputs.window is None or end <= inputs.window)
+        mask = None if causal else self._mask(inputs.window, q)
+        result = attend(grouped, keys, values, attn_mask=mask, is_causal=causal, scale=inputs.scale)
+        return result.permute(2, 0, 1, 3).reshape(q.shape)
 
-    def _mask(self, window: int | None, q: torch.Tensor, rows: int) -> torch.Tensor:
+    def _mask(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
         if window not in self._masks:
-            mask = _mask(torch.arange(self.before, self.end, device=q.device), self.end, window, q.dtype)
-            self._masks[window] = mask.repeat(rows // len(mask), 1)
+            positions = torch.arange(self.before, self.end, device=like.device)
+            self._masks[window] = _mask(positions, self.end, window, like.dtype)
         return self._masks[window]
 
 
 class Guess(PromptPart):
     """The last token of a text and what may follow it: as far as that is wrong, later tokens take its place."""
+
+
+def attend_all(spans: Sequence[Span], inputs: AttentionInputs) -> torch.Tensor:
+    """``[token, head, size]`` for the tokens of all spans."""
+    if len(spans) == 1:
+        return spans[0].attend(inputs)
+    result = torch.empty(inputs.q.shape, dtype=inputs.q.dtype, device=inputs.q.device)
+    for span in spans:
+        result[span.tokens] = span.attend(inputs.of(span.tokens))
+    return result
 
 
 def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torch.dtype) -> torch.Tensor:
@@ -132,22 +143,22 @@ def _mask(positions: torch.Tensor, longest: int, window: int | None, dtype: torc
 
 
 class ShapeFinder:
-    """Takes the place of spans in a first pass, to find the shape of a token's keys and values."""
+    """Takes the place of spans in a first pass, to find the shape of a token's keys and values, and what layers do."""
 
     def __init__(self) -> None:
-        self.layers: set[int] = set()
+        self.inputs: dict[int, AttentionInputs] = {}
         self.shapes: set[tuple[Any, ...]] = set()
 
     def note(self, inputs: AttentionInputs) -> None:
-        self.layers.add(inputs.layer)
-        self.shapes |= {(tuple(kept.shape[1:]), kept.dtype, kept.device) for kept in (inputs.k, inputs.v)}
+        self.inputs[inputs.layer] = inputs
+        self.shapes.add((tuple(inputs.kv.shape[2:]), inputs.kv.dtype, inputs.kv.device))
 
     def shape(self) -> Shape:
         """Raises ``ValueError`` if it differs between layers, or if layers do not use this attention."""
-        if len(self.shapes) != 1 or self.layers != set(range(len(self.layers))):
+        if len(self.shapes) != 1 or set(self.inputs) != set(range(len(self.inputs))):
             raise ValueError("its layers have keys and values of different shapes")
         [((heads, size), dtype, device)] = self.shapes
-        return Shape(len(self.layers), heads, size, dtype, device)
+        return Shape(len(self.inputs), heads, size, dtype, device)
 
 
 def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attention functions
@@ -159,15 +170,14 @@ def ragged_attention(  # noqa: PLR0913 - the signature of transformers' attentio
         return _sdpa()(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     if unknown := [name for name in UNKNOWN if kwargs.get(name) is not None]:
         raise ValueError(f"its attention needs {', '.join(unknown)}")
-    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    inputs = AttentionInputs(module.layer_idx, q, k, v, scaling, kwargs.get("sliding_window"))
-    result = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
+    if key.shape != value.shape:
+        raise ValueError("its layers have keys and values of different shapes")
+    q, kv = query[0].transpose(0, 1), torch.stack((key[0], value[0])).permute(2, 0, 1, 3)
+    inputs = AttentionInputs(module.layer_idx, q, kv, scaling, kwargs.get("sliding_window"))
     if isinstance(spans, ShapeFinder):
         spans.note(inputs)
-    else:
-        for span in spans:
-            result[span.tokens] = span.attend(inputs.of(span.tokens))
-    return result[None], None
+        return torch.zeros_like(q)[None], None
+    return attend_all(spans, inputs)[None], None
 
 
 @cache

@@ -11,6 +11,8 @@ from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
 from inference.backends.transformers.generation.attention import NAME, PromptPart, ShapeFinder, register
+from inference.backends.transformers.generation.fused_decoder import FusedDecoder
+from inference.backends.transformers.generation.fusing import fused_decoder
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
 from inference.backends.transformers.generation.plan import Plan, plan, planned_tokens
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
@@ -48,6 +50,8 @@ class Generator:
         self._model.set_attn_implementation(NAME)
         if self._model.config._attn_implementation != NAME:
             raise ValueError("its attention cannot be exchanged")
+        self.fused: FusedDecoder | None = None
+        """Runs instead of the model, if it is there."""
         self.description = describe(loaded, streams=True)
         longest = min(self.description.longest_input, conf.max_batch_tokens)
         self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest, conf.prefix_cache_mb << 20)
@@ -119,6 +123,9 @@ class Generator:
     def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
         device = self._pipe.device
         places = torch.tensor(this.places, dtype=torch.long, device=device)
+        if self.fused is not None:
+            ids, positions = torch.tensor(this.ids, device=device), torch.tensor(this.positions, device=device)
+            return self.fused(ids, positions, this.spans, places)  # type: ignore[no-any-return]
         logits: torch.Tensor = self._model(
             input_ids=torch.tensor([this.ids], device=device),
             position_ids=torch.tensor([this.positions], device=device),
@@ -170,7 +177,20 @@ class Generator:
     def _shape(self) -> Shape:
         finder = ShapeFinder()
         self._logits(Plan(ids=[0], positions=[0]), finder)
+        self._attention = finder.inputs
         return finder.shape()
+
+    @torch.inference_mode()
+    def fuse(self) -> None:
+        """Raises ``ValueError`` if the model has parts that ``fused_decoder`` does not know."""
+        self.fused = fused_decoder(self._model, self._attention)
+
+    def drop_stock_layers(self) -> None:
+        """The model's own way is not needed any more, nor are its references to weights, which may be packed."""
+        self._attention = {}
+        self._model.model.layers = torch.nn.ModuleList()
+        self._model.model.embed_tokens = self._model.lm_head = torch.nn.Identity()
+        self._model.add_module("fused", self.fused)
 
 
 def _check_kind(config: Any) -> None:

@@ -1,7 +1,7 @@
 """Whether a model can be run token by token here: its answers must be those of the stock model."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -12,6 +12,8 @@ from inference.backends.transformers.generation.generator import Generator
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.linear_layers import prepare_linears
 from inference.backends.transformers.loaded import Loaded
+from inference.backends.transformers.packed_in_place import pack_in_place
+from inference.backends.transformers.task import Report
 from inference.backends.transformers.warm_up import example, prepared, takes, typical
 from inference.conf import Conf
 from inference.messaging.messages import Job
@@ -25,14 +27,15 @@ TYPICAL = 8
 """Texts in the step that packed layers are measured with."""
 
 
-def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Generator | None:
+def continuous(loaded: Loaded, conf: Conf, report: Report) -> Generator | None:
     """The model with continuous batching; ``None`` if its answers would differ."""
     model, stock = loaded.pipe.model, ""
     try:
         compat.check(compat.CONTINUOUS_BATCHING)
         stock = model.config._attn_implementation
         generator = Generator(loaded, conf)
-        _check(generator, loaded, stock)
+        if not _fused(generator, loaded, stock):
+            _check(generator, loaded, stock)
     except Exception as error:
         if stock:
             model.set_attn_implementation(stock)
@@ -40,8 +43,7 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None
     job = typical(generator, varied=loaded.quantized, parameters=PARAMETERS)
-    texts = generator.fitting(list(prepared(generator, [job] * TYPICAL)))
-    prepare_linears(loaded, lambda: generator.logits(texts), report, first=lambda: generator.step(texts))
+    _prepare_linears(generator, generator.fitting(list(prepared(generator, [job] * TYPICAL))), loaded, report)
     generator.retain(())
     cache = generator.cache
     cache.forget()
@@ -49,6 +51,38 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Gen
     if (prefixes := cache.prefixes).keeps:
         report(f"prefix cache of at most {prefixes.most_tokens} tokens, {prefixes.most_bytes / 1e6:.0f} MB")
     return generator
+
+
+def _fused(generator: Generator, loaded: Loaded, stock: str) -> bool:
+    """Whether its layers run as few large operators from now on; otherwise they run as transformers has them."""
+    try:
+        generator.fuse()
+        _check(generator, loaded, stock)
+    except Exception as error:
+        generator.retain(())
+        generator.cache.forget()
+        generator.fused = None
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        logger.info("%s runs operator by operator: %s", loaded.name, reason)
+        return False
+    generator.drop_stock_layers()
+    return True
+
+
+def _prepare_linears(generator: Generator, texts: Sequence[Text], loaded: Loaded, report: Report) -> None:
+    def example() -> torch.Tensor:
+        return generator.logits(texts)
+
+    def first() -> object:
+        return generator.step(texts)
+
+    fused = generator.fused
+    if fused is None or loaded.quantized:
+        prepare_linears(loaded, example, report, first)
+        return
+    loaded.turn(first)
+    if loaded.device == "cpu" and (packed := pack_in_place(fused, fused.layers[0], example, loaded.turn)):
+        report(packed)
 
 
 def _check(generator: Generator, loaded: Loaded, stock: str) -> None:
