@@ -51,12 +51,12 @@ class HttpConsumer(AsyncHttpConsumer):
         self.context = http_context(scope, caller if isinstance(caller, Principal) else NOBODY, self.dialect)
         try:
             self.check_host()
+            if not self.is_for_everybody():
+                await self.admit(caller)
+            self.check()
             if self.is_about_options():
-                self.check()
                 await self.send_response(204, b"", headers=self.options())
             else:
-                await self.admit(caller)
-                self.check()
                 await self.respond()
         except InferenceError as error:
             dialect, user_agent = registry.of_path(local_path(scope)), self.header(b"user-agent")
@@ -117,10 +117,12 @@ class HttpConsumer(AsyncHttpConsumer):
             raise NotFound(no_pipeline(self.deployment.catalog, asked_pipeline(self.scope)))
 
     def is_about_options(self) -> bool:
-        """It is answered without a key, which browsers do not send; others could tell pipelines by it."""
-        if self.scope["method"] != "OPTIONS":
-            return False
-        return not (self.service.access.required and self.scope.get("pipeline")) or self.is_preflight()
+        return bool(self.scope["method"] == "OPTIONS")
+
+    def is_for_everybody(self) -> bool:
+        """Browsers send no keys with preflights. By other ``OPTIONS``, one could find out which pipelines there are."""
+        names_pipeline = self.service.access.required and self.scope.get("pipeline")
+        return self.is_about_options() and (self.is_preflight() or not names_pipeline)
 
     def is_preflight(self) -> bool:
         return cors.is_preflight(conf.current().cors_origins, self.header)

@@ -41,3 +41,10 @@ class UnknownPipelineConsumer(NotFoundConsumer):
         error = NotFound(no_pipeline(self.deployment.catalog, asked_pipeline(self.scope)))
         self.service.refused(self.context, error)
         raise error
+
+
+class NothingInPipelineConsumer(UnknownPipelineConsumer):
+    """404 below the path of a pipeline, which strangers are not to tell from one that there is not."""
+
+    async def respond(self) -> None:
+        raise NotFound(NOTHING_HERE)

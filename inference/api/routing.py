@@ -9,7 +9,7 @@ from inference.api.dialects import registry
 from inference.api.endpoint import EndpointConsumer
 from inference.api.handshake import identify, refused_handshake
 from inference.api.http import SAFE_METHODS
-from inference.api.not_found import UnknownPipelineConsumer
+from inference.api.not_found import NothingInPipelineConsumer, UnknownPipelineConsumer
 from inference.api.openapi.consumer import OpenApi
 from inference.api.paths import PIPELINE, Paths, without_slash
 from inference.api.resource import ResourceConsumer
@@ -40,7 +40,7 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
     Args:
         pages: what answers GET and HEAD at a path.
     """
-    unknown = UnknownPipelineConsumer.as_asgi()
+    unknown, nothing_below = UnknownPipelineConsumer.as_asgi(), NothingInPipelineConsumer.as_asgi()
     monitoring = {path: consumer.as_asgi() for path, consumer in MONITORING.items()}
     of_pipeline = {path: application for path, application in monitoring.items() if path in OF_PIPELINE}
     ours = _endpoints_and_resources(pages)
@@ -62,7 +62,8 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
             application = found.value.get(method) or next(iter(found.value.values()))
             if PIPELINE in found.arguments and not scope["pipeline"]:
                 application = unknown
-        await (application or at_monitoring.get(path) or others)(scope, receive, send)
+        rest = nothing_below if scope.get("pipeline_path") else others
+        await (application or at_monitoring.get(path) or rest)(scope, receive, send)
 
     return route
 

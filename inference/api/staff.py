@@ -7,6 +7,7 @@ from channels.db import database_sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.db import DatabaseError
 from django.http import HttpRequest, parse_cookie
 
 from inference.api.scope import header
@@ -17,7 +18,10 @@ async def is_staff(scope: dict[str, Any]) -> bool:
     key = parse_cookie(header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
     if not key or not apps.is_installed("django.contrib.sessions") or not apps.is_installed("django.contrib.auth"):
         return False
-    return await database_sync_to_async(_is_staff)(key)
+    try:
+        return await database_sync_to_async(_is_staff)(key)
+    except DatabaseError:
+        return False
 
 
 def _is_staff(session_key: str) -> bool:

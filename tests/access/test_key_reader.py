@@ -10,6 +10,7 @@ from django.db import DatabaseError, connections, router
 from django.utils import timezone
 
 from inference.access import key_reader
+from inference.access.database_thread import DatabaseThread
 from inference.access.key_reader import KeyReader
 from inference.access.key_table import KeyTable
 from inference.access.keys import make
@@ -117,15 +118,14 @@ def test_a_change_that_renews_no_stamp_is_found_within_a_minute(reading: Reading
     assert reading.find(key) is None
 
 
-def test_when_a_key_was_used_is_written_at_most_every_ten_seconds(reading: Reading, django_assert_num_queries: Any):
+def test_when_keys_were_used_is_written_at_once_for_all(reading: Reading, django_assert_num_queries: Any):
     key, _unused = saved(), saved()
     reading.reader.refresh()
     reading.find(key)
+    reading.find(key)
     with django_assert_num_queries(1):
-        reading.reader.refresh()
-    reading.reader._used_written_at = -math.inf
-    with django_assert_num_queries(2):
-        reading.reader.refresh()
+        reading.reader.write_used()
+        reading.reader.write_used()
     used = {row.prefix: row.last_used_at for row in ApiKey.objects.all()}
     assert used.pop(key[4:12]) is not None
     assert [*used.values()] == [None]
@@ -151,17 +151,26 @@ def test_without_the_database_the_last_keys_go_on_to_be_used(
     monkeypatch.setattr(connections, "close_all", lambda: None)
     with monkeypatch.context() as outage, caplog.at_level(logging.WARNING):
         outage.setattr(router, "db_for_write", fail)
-        reading.reader._attempt()
+        reading.reader.reading.attempt()
         assert not reading.table.loaded
-    reading.reader._attempt()
+    reading.reader.reading.attempt()
     with monkeypatch.context() as outage, caplog.at_level(logging.WARNING):
         outage.setattr(router, "db_for_write", fail)
         for _ in range(3):
-            reading.reader._attempt()
+            reading.reader.reading.attempt()
         assert reading.find(key)
-    reading.reader._attempt()
+    reading.reader.reading.attempt()
     messages = [record.message for record in caplog.records]
-    assert messages[0] == "The keys cannot be read (DatabaseError: gone); requests get 503 meanwhile"
-    assert messages[1].startswith("The keys can be read again after 0.")
-    assert messages[2] == "The keys cannot be read (DatabaseError: gone); 1 known ones are used meanwhile"
+    assert messages[0] == "The keys cannot be read; requests get 503 meanwhile (DatabaseError: gone)"
+    assert messages[1].startswith("The keys are in order again after 0.")
+    assert messages[2] == "The keys cannot be read; 1 known ones are used meanwhile (DatabaseError: gone)"
     assert len(messages) == 4
+
+
+async def test_the_threads_end_with_a_last_attempt():
+    steps: list[str] = []
+    thread = DatabaseThread("a", 3600.0, lambda: steps.append("step"), lambda: "")
+    thread.start()
+    await thread.stop()
+    assert steps == ["step", "step"]
+    assert not thread._thread.is_alive()

@@ -170,9 +170,14 @@ def test_paths_that_are_not_there_and_preflights_need_no_key(deployment: Deploym
         assert http.get("/nothing").status_code == 404
         assert http.get("/admin/login/").status_code == 200
         for _, path in EVERYTHING:
-            expected = (404,) if "nobody" in path else (204, 404)
-            assert http.options(filled(path)).status_code in (*expected, 401), path
-        assert http.options("/v1/models").status_code == 204
+            names_pipeline = "/pipelines/" in path or "{pipeline}" in path
+            status = 401 if names_pipeline else 404 if path == "/docs" else 204
+            assert http.options(filled(path)).status_code == status, path
+        for name in ("words", "nobody"):
+            assert http.get(f"/pipelines/{name}/nothing").status_code == 401
+    with client(deployment.web, headers=bearer(deployment.key)) as http:
+        options = http.request("OPTIONS", "/pipelines/words", content=TEXT)
+        assert (options.status_code, options.headers["allow"], options.content) == (204, "GET, HEAD, POST", b"")
 
 
 @pytest.mark.parametrize(
