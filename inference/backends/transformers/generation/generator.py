@@ -17,6 +17,7 @@ from inference.backends.transformers.generation.kv_cache import KVCache, Shape
 from inference.backends.transformers.generation.plan import Plan, plan, planned_tokens
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
+from inference.backends.transformers.generation.step_threads import StepThreads
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.generation.to_the_end import to_the_end
 from inference.backends.transformers.generation.vocabulary import Vocabulary
@@ -52,6 +53,7 @@ class Generator:
             raise ValueError("its attention cannot be exchanged")
         self.fused: FusedDecoder | None = None
         """Runs instead of the model, if it is there."""
+        self.threads = StepThreads()
         self.description = describe(loaded, streams=True)
         longest = min(self.description.longest_input, conf.max_batch_tokens)
         self.cache = KVCache(self._shape(), conf.max_batch_tokens, longest, conf.prefix_cache_mb << 20)
@@ -91,7 +93,9 @@ class Generator:
             for text, guess in this.guesses
             for n in range(len(guess) + 1)
         ]
-        sampled = iter(sample(self._logits(this), inputs))
+        with self.threads.of(len(this.ids)):
+            logits = self._logits(this)
+        sampled = iter(sample(logits, inputs))
         for span in this.spans:
             if type(span) is PromptPart:
                 self.cache.note_read(span.text, span.end)

@@ -12,7 +12,7 @@ PROMPT_TOKENS = 128
 """Of prompts that are read in one step while other texts wait for their next token, unless the caller says."""
 ALONE_TOKENS = 512
 """The same while no text waits; and in any step."""
-FEW = 4
+FEW = 2
 """Texts up to which tokens are guessed: with more, a step's time is that of its tokens."""
 
 

@@ -9,6 +9,7 @@ import torch
 from inference.backends.base import generated
 from inference.backends.transformers import compat
 from inference.backends.transformers.generation.generator import Generator
+from inference.backends.transformers.generation.step_threads import SIZES
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.linear_layers import prepare_linears
 from inference.backends.transformers.loaded import Loaded
@@ -43,7 +44,14 @@ def continuous(loaded: Loaded, conf: Conf, report: Report) -> Generator | None:
         logger.warning("%s generates one text after the other, and does not stream: %s", loaded.name, reason)
         return None
     job = typical(generator, varied=loaded.quantized, parameters=PARAMETERS)
-    _prepare_linears(generator, generator.fitting(list(prepared(generator, [job] * TYPICAL))), loaded, report)
+    texts = generator.fitting(list(prepared(generator, [job] * max(SIZES))))
+    _prepare_linears(generator, texts[:TYPICAL], loaded, report)
+    if loaded.device == "cpu":
+        while not all(text.decoding for text in texts):
+            loaded.turn(lambda: generator.step(texts))
+        generator.threads.measure(lambda size: generator.logits(texts[:size]), len(texts), loaded.turn)
+        if generator.threads.alone:
+            report(f"steps with up to {generator.threads.alone} tokens run on one thread, which is faster")
     generator.retain(())
     cache = generator.cache
     cache.forget()
