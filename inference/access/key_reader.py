@@ -87,8 +87,8 @@ class KeyReader:
             self._stamp, self._read_at = stamp, now
             self._changed()
         if now - self._used_written_at >= USED_S:
+            self._used_written_at = now  # before it is tried: a table that is locked is not waited for at each poll
             self._write_used(using)
-            self._used_written_at = now
 
     def _write_used(self, using: str) -> None:
         used = self._table.take_used()
@@ -123,6 +123,8 @@ def _known(row: Mapping[str, Any]) -> KnownKey:
     if len(digest) != 32:
         raise ValueError("its digest is not SHA-256")
     limits = Limits(**{name: row[name] for name in Limits.__slots__})
+    if limits.max_deadline_s is not None and not limits.max_deadline_s > 0:
+        raise ValueError("its longest deadline is not above 0")
     principal = Principal(
         owner=row["owner"],
         key=row["prefix"],

@@ -165,3 +165,28 @@ def test_without_the_database_the_last_keys_go_on_to_be_used(
     assert messages[1].startswith("The keys can be read again after 0.")
     assert messages[2] == "The keys cannot be read (DatabaseError: gone); 1 known ones are used meanwhile"
     assert len(messages) == 4
+
+
+@pytest.mark.parametrize("longest", [0.0, -1.0])
+def test_a_key_whose_longest_deadline_nothing_can_meet_does_not_work(reading: Reading, longest: float):
+    """Taken as a deadline, 0 would mean the default."""
+    key, other = saved(max_deadline_s=longest), saved()
+    reading.reader.refresh()
+    assert reading.find(key) is None
+    assert reading.find(other)
+
+
+def test_a_table_that_cannot_be_written_is_not_tried_at_each_poll(reading: Reading, monkeypatch: pytest.MonkeyPatch):
+    tried: list[str] = []
+
+    def locked(using: str) -> None:
+        tried.append(using)
+        raise DatabaseError("locked")
+
+    monkeypatch.setattr(reading.reader, "_write_used", locked)
+    with pytest.raises(DatabaseError):
+        reading.reader.refresh()
+    key = saved()
+    reading.reader.refresh()
+    assert reading.find(key)
+    assert len(tried) == 1
