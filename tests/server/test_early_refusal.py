@@ -26,7 +26,7 @@ def head(data: bytes, **options: Any) -> RequestHead | None:
 
 
 def values(data: bytes, **options: Any) -> tuple[Any, ...]:
-    """What the head says, after dialect and endpoint, and before its lines. Whether it names the pipeline comes last."""
+    """What the head says, after dialect and endpoint, and before its lines."""
     found = head(data, **options)
     assert found is not None
     return tuple(found[2:-2])
