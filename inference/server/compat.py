@@ -102,6 +102,7 @@ USES = [
         "subprotocols with percent signs",
         "websocket_protocols",
     ),
+    Use("daphne.ws_protocol", "the answer to a handshake that fails", "ConnectionDeny"),
     # http_limits.py, websocket.py: paths below Daphne's own prefix
     Use("daphne.http_protocol:WebRequest.process", "the prefix of the limits", "root_path"),
     Use("daphne.ws_protocol:WebSocketFactory", "the prefix of the limits", "server_class"),

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from autobahn.websocket.types import ConnectionDeny
 from daphne import ws_protocol
 from twisted.web.http import RESPONSES
 
@@ -51,7 +50,7 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             return self.onConnect(request)
         self.maxMessagePayloadSize = self.maxFramePayloadSize = 0  # no limit
         if not request.headers.get("sec-websocket-protocol", "").isascii():  # Daphne would raise
-            raise ConnectionDeny(ConnectionDeny.BAD_REQUEST, "subprotocols are not ASCII")
+            raise ws_protocol.ConnectionDeny(400, "subprotocols are not ASCII")
         return super().onConnect(request)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
