@@ -71,6 +71,10 @@ class Access:
         (key,) = offered
         return self.table.find(key, self._clock()) or self._wrong_key(address())
 
+    def knows(self, offered: Keys) -> bool:
+        """Whether this is a key that works; a wrong one is not counted."""
+        return len(offered) == 1 and self.table.find(next(iter(offered)), self._clock()) is not None
+
     def _wrong_key(self, address: str) -> InferenceError:
         now, address = time.monotonic(), address[:LONGEST_ADDRESS]
         wrong = self._wrong.count(address, now)

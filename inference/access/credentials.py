@@ -58,9 +58,11 @@ def _without_key(header: Header, keys: list[str]) -> Header | None:
     text = value.decode("latin-1").strip()
     if name == SUBPROTOCOLS:
         names = [each.strip() for each in unquote(text).split(",")]  # as Daphne reads them
-        keys += [each.removeprefix(KEY_SUBPROTOCOL) for each in names if each.startswith(KEY_SUBPROTOCOL)]
         others = [each for each in names if not each.startswith(KEY_SUBPROTOCOL)]
-        return (name, ", ".join(others).encode("latin-1")) if others else None
+        if len(others) == len(names):
+            return header
+        keys += [each.removeprefix(KEY_SUBPROTOCOL) for each in names if each.startswith(KEY_SUBPROTOCOL)]
+        return (name, ", ".join(others).encode()) if others else None
     if name == API_KEY:
         keys += [text] if text else []
         return None

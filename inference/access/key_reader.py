@@ -91,6 +91,8 @@ def _known(row: Mapping[str, Any]) -> KnownKey:
     if len(digest) != 32:
         raise ValueError("its digest is not SHA-256")
     limits = Limits(**{name: row[name] for name in Limits.__slots__})
+    if limits.max_deadline_s is not None and not limits.max_deadline_s > 0:
+        raise ValueError("its longest deadline is not above 0")
     principal = Principal(
         owner=row["owner"],
         key=row["prefix"],

@@ -53,7 +53,7 @@ class EndpointConsumer(HttpConsumer):
         return named if named or self._endpoint.pipeline_in_body else self.deployment.catalog.default.name
 
     async def respond(self) -> None:
-        body = Body(self.receive, self.scope, self.service.most_body_bytes(self._pipeline()))
+        body = Body(self.receive, self.scope, self.service.most_body_bytes(self._pipeline(), self.deployment.catalog))
         await body.read()
         stream = StreamedAnswer(self, self.trace_headers())
         try:

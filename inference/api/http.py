@@ -110,11 +110,11 @@ class HttpConsumer(AsyncHttpConsumer):
 
     def _check_rights(self, principal: Principal) -> None:
         self.deployment = self.service.seen_by(principal)
+        pipeline = self.scope.get("pipeline")
+        if pipeline is not None and not principal.may_use(pipeline):  # first, as where there is none of that name
+            raise NotFound(no_pipeline(self.deployment.catalog, asked_pipeline(self.scope)))
         if self.of_dialect:
             check_route(principal, self.scope)
-        pipeline = self.scope.get("pipeline")
-        if pipeline is not None and not principal.may_use(pipeline):
-            raise NotFound(no_pipeline(self.deployment.catalog, asked_pipeline(self.scope)))
 
     def is_about_options(self) -> bool:
         return bool(self.scope["method"] == "OPTIONS")
@@ -143,7 +143,9 @@ class HttpConsumer(AsyncHttpConsumer):
 
     def options(self) -> Headers:
         """Of the answer to ``OPTIONS``; where it is a browser's preflight, what the page may send."""
-        methods = ", ".join(self.allowed_methods()).encode()
+        named = self.service.access.required and self.scope.get("pipeline")
+        asked = self.header(b"access-control-request-method")  # the answer where there is no pipeline of that name
+        methods = asked.encode("latin-1") if named and asked else ", ".join(self.allowed_methods()).encode()
         return [(b"allow", methods), *cors.preflight_headers(conf.current().cors_origins, self.header, methods)]
 
     async def send_headers(self, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] | None = None) -> None:

@@ -31,20 +31,18 @@ class NotFoundConsumer(HttpConsumer):
         raise NotFound(NOTHING_HERE)
 
 
-class UnknownPipelineConsumer(NotFoundConsumer):
-    """404 for a path that names a pipeline which there is not; it names those that there are, so it wants a key."""
+class NotInPipelineConsumer(NotFoundConsumer):
+    """404 for a path that names a pipeline where that is not, or has nothing there.
+
+    It names those that there are, so it wants a key; also where it does not, or those without one could tell them.
+    """
 
     async def admit(self, caller: Caller) -> None:
         await HttpConsumer.admit(self, caller)
 
     async def respond(self) -> None:
+        if self.scope.get("pipeline") is not None:
+            raise NotFound(NOTHING_HERE)
         error = NotFound(no_pipeline(self.deployment.catalog, asked_pipeline(self.scope)))
         self.service.refused(self.context, error)
         raise error
-
-
-class NothingInPipelineConsumer(UnknownPipelineConsumer):
-    """404 below the path of a pipeline, which strangers are not to tell from one that there is not."""
-
-    async def respond(self) -> None:
-        raise NotFound(NOTHING_HERE)

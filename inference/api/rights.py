@@ -11,7 +11,8 @@ from inference.errors import Forbidden
 
 def asked_pipeline(scope: dict[str, Any]) -> str:
     """What a path says in the place of a pipeline's name."""
-    return str(scope.get("arguments", {}).get(PIPELINE) or path_of(scope).removeprefix(PIPELINES))
+    path = path_of(scope)
+    return path.removeprefix(PIPELINES) if path.startswith(PIPELINES) else str(scope["arguments"][PIPELINE])
 
 
 def check_route(principal: Principal, scope: dict[str, Any]) -> None:

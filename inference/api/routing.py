@@ -9,7 +9,7 @@ from inference.api.dialects import registry
 from inference.api.endpoint import EndpointConsumer
 from inference.api.handshake import identify, refused_handshake
 from inference.api.http import SAFE_METHODS
-from inference.api.not_found import NothingInPipelineConsumer, UnknownPipelineConsumer
+from inference.api.not_found import NotInPipelineConsumer
 from inference.api.openapi.consumer import OpenApi
 from inference.api.paths import PIPELINE, Paths, without_slash
 from inference.api.resource import ResourceConsumer
@@ -40,20 +40,21 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
     Args:
         pages: what answers GET and HEAD at a path.
     """
-    unknown, nothing_below = UnknownPipelineConsumer.as_asgi(), NothingInPipelineConsumer.as_asgi()
+    unknown = NotInPipelineConsumer.as_asgi()
     monitoring = {path: consumer.as_asgi() for path, consumer in MONITORING.items()}
     of_pipeline = {path: application for path, application in monitoring.items() if path in OF_PIPELINE}
     ours = _endpoints_and_resources(pages)
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path, method = path_of(scope), scope["method"]
-        at_monitoring = monitoring
+        at_monitoring, elsewhere = monitoring, others
         if path.startswith(PIPELINES):
             inner = in_pipeline(scope, path)
             if inner is None:
                 await unknown(scope, receive, send)
                 return
             scope, path, at_monitoring = inner, inner["pipeline_path"], of_pipeline
+            elsewhere = unknown
         path = without_slash(path)
         application = pages.get(path) if method in SAFE_METHODS else None
         if application is None and (found := ours.find(path)) is not None:
@@ -62,8 +63,7 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
             application = found.value.get(method) or next(iter(found.value.values()))
             if PIPELINE in found.arguments and not scope["pipeline"]:
                 application = unknown
-        rest = nothing_below if scope.get("pipeline_path") else others
-        await (application or at_monitoring.get(path) or rest)(scope, receive, send)
+        await (application or at_monitoring.get(path) or elsewhere)(scope, receive, send)
 
     return route
 

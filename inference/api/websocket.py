@@ -22,6 +22,7 @@ from inference.api.scope import Transport, client_address, websocket_context
 from inference.errors import InferenceError, Invalid, Malformed, Overloaded, PayloadTooLarge
 from inference.messaging.messages import Started, Token
 from inference.serving.bug import log_bug
+from inference.serving.deployment import Deployment
 from inference.serving.generation_result import GenerationResult
 from inference.serving.progress import Progress
 from inference.serving.query import Query
@@ -125,13 +126,13 @@ class SocketConsumer(AsyncConsumer):
     def _handshake(self) -> list[Event]:
         if not (allowed_host(self.scope) and allowed_origin(self.scope)):
             return [{"type": "websocket.close"}]
+        pipeline = self.scope.get("pipeline")
+        if isinstance(self._caller, Principal) and pipeline is not None and not self._caller.may_use(pipeline):
+            return [{"type": "websocket.close"}]  # as where there is none of that name
         try:
             self._admit()
         except InferenceError as error:
             return refused_handshake(self.scope, error)
-        pipeline = self.scope.get("pipeline")
-        if pipeline is not None and not self._principal.may_use(pipeline):
-            return [{"type": "websocket.close"}]
         offered = self.scope.get("subprotocols") or ()
         chosen = credentials.SUBPROTOCOL if credentials.SUBPROTOCOL in offered else None
         return [{"type": "websocket.accept", "subprotocol": chosen}]
@@ -155,7 +156,7 @@ class SocketConsumer(AsyncConsumer):
         try:
             check_route(current, self.scope)
             deployment = self.service.seen_by(current)
-            received = self._socket.receive(self._text(message), deployment, self.scope.get("pipeline"))
+            received = self._socket.receive(self._text(message, deployment), deployment, self.scope.get("pipeline"))
         except InferenceError as refused:
             received = Rejected(None, refused)
         match received:
@@ -168,12 +169,12 @@ class SocketConsumer(AsyncConsumer):
             case Start():
                 self._begin(received)
 
-    def _text(self, message: dict[str, Any]) -> str:
+    def _text(self, message: dict[str, Any], deployment: Deployment) -> str:
         """The frame's text. Raises ``PayloadTooLarge``, also for one that Daphne did not keep, and ``Malformed``."""
         text: str | None = message.get("text")
         size, limit = (
             message.get("too_large") or len((text or "").encode()),
-            self.service.most_body_bytes(self.scope.get("pipeline")),
+            self.service.most_body_bytes(self.scope.get("pipeline"), deployment.catalog),
         )
         if size > limit:
             raise PayloadTooLarge(f"The frame has {size} bytes; {limit} are allowed.")

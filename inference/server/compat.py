@@ -95,8 +95,14 @@ USES = [
     Use(
         "autobahn.websocket.protocol:WebSocketServerProtocol",
         "the answer to a handshake that fails",
-        "sendHttpErrorResponse http_status_line",
+        "sendHttpErrorResponse failHandshake http_status_line",
     ),
+    Use(
+        "autobahn.websocket.protocol:WebSocketServerProtocol",
+        "subprotocols with percent signs",
+        "websocket_protocols",
+    ),
+    Use("daphne.ws_protocol", "the answer to a handshake that fails", "ConnectionDeny"),
     # http_limits.py, websocket.py: paths below Daphne's own prefix
     Use("daphne.http_protocol:WebRequest.process", "the prefix of the limits", "root_path"),
     Use("daphne.ws_protocol:WebSocketFactory", "the prefix of the limits", "server_class"),

@@ -40,6 +40,7 @@ READ_AND_WRITE = 2.0
 LOOK_EVERY_S = 0.01
 
 LONGEST_LINE = 4096
+PIPELINE_IN_LINE = PIPELINES.encode()
 LARGEST = 65_536
 """Bytes of a request that may be refused here."""
 NOT_PLAIN = re.compile(rb"\r\n(?:transfer-encoding:|expect:|upgrade:|connection:[ \t]*close)")
@@ -60,6 +61,8 @@ class RequestHead(NamedTuple):
     forwarded_for: str
     lines: bytes
     """All headers; those that only a refusal needs are looked up then."""
+    named: bool
+    """The path names the pipeline."""
 
     def header(self, name: bytes) -> str:
         """The first header of a (lower-case) name, or an empty text."""
@@ -122,6 +125,7 @@ def read(data: bytes, *, most_body_bytes: int, forwarded_for: str = "") -> Reque
         _value(head, lower, b"traceparent"),
         _value(head, lower, forwarded_for.lower().encode()),
         head,
+        PIPELINE_IN_LINE in data[:line] or "{" in endpoint.path,
     )
 
 
@@ -181,6 +185,8 @@ class EarlyRefusal:
     def takes(self, channel: Any, data: bytes, head: RequestHead) -> bool:
         """Whether this complete request is refused: now, or when there is time for it."""
         began = time.thread_time()
+        if head.named and not refusals.known(head.header):
+            return False  # the application answers, as where there is no pipeline of that name
         client = channel.client_address(head.forwarded_for)
         caller = refusals.caller(client, head.header)
         if isinstance(caller, Principal) and not self._overloaded(client, head, caller):

@@ -7,6 +7,8 @@ from twisted.web import http
 from twisted.web.http_headers import Headers
 
 from inference import conf
+from inference.access.checking import Caller
+from inference.access.principal import ANYONE
 from inference.api.dialects import registry
 from inference.api.dialects.base import Dialect
 from inference.errors import HeadersTooLarge, InferenceError, Malformed, Overloaded, PayloadTooLarge, UploadTooSlow
@@ -35,6 +37,9 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         self._requests_received = 0
         self._held_bytes = 0
         """Of the body of the request that is received or answered, where it is large."""
+        self._large_bodies = large_bodies.held
+        self._principal = ANYONE
+        """Who sends it."""
         self._timer: Any = None
         """Checks the upload; after a refusal, ends the connection."""
         self._refused = False
@@ -73,20 +78,30 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
             super().rawDataReceived(data)
 
     def allHeadersReceived(self) -> None:
+        caller = self._caller()
+        if isinstance(caller, InferenceError):
+            self.refuse(caller)
+            return
+        self._principal = caller
         if self.ours and self.length is not None and self.length > (limit := self.most_body_bytes()):
             self.refuse(PayloadTooLarge(f"The body has {self.length} bytes; {limit} are allowed."))
-        elif (error := self._unidentified()) is not None:
-            self.refuse(error)
         elif self.holds(self.length if self.length and self.length > large_bodies.SMALL else 0):
             super().allHeadersReceived()
 
-    def _unidentified(self) -> InferenceError | None:
-        """Why a large body is not read; smaller ones are there by the time that the application refuses them."""
+    def _caller(self) -> Caller:
+        """Who sends a large body; smaller ones are there by the time that the application refuses them.
+
+        Bodies for which nobody needs a key have a room of their own: who has none takes none from those who have.
+        """
         if not self.ours or (self.length is not None and self.length <= large_bodies.SMALL):
-            return None
+            return ANYONE
+        if not refusals.wants_key(self._local_path()):
+            self._large_bodies = large_bodies.of_others
+            return ANYONE
+        self._large_bodies = large_bodies.held
         proxy = (self.factory.server.proxy_forwarded_address_header or "").lower()
         client = self.client_address(self.header(proxy.encode()) if proxy else "")
-        return refusals.unidentified(self._local_path(), client, self.header)
+        return refusals.caller(client, self.header)
 
     def client_address(self, forwarded_for: str) -> refusals.Client:
         """The client's address and port as the application gets them; ``None`` behind a Unix socket.
@@ -104,8 +119,8 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         most = self.conf.max_pending_bytes
         if not (self.ours and size):
             return True
-        if not large_bodies.held.take(size, most):
-            sentence = f"Bodies of {large_bodies.held.bytes} bytes are received or answered, {most} are allowed"
+        if not self._large_bodies.take(size, most):
+            sentence = f"Bodies of {self._large_bodies.bytes} bytes are received or answered, {most} are allowed"
             seconds = large_bodies.RETRY_S
             self.refuse(Overloaded(f"{sentence}; try again in {seconds} s.", retry_after_s=seconds))
             return False
@@ -113,7 +128,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
         return True
 
     def _give_back(self) -> None:
-        large_bodies.held.give_back(self._held_bytes)
+        self._large_bodies.give_back(self._held_bytes)
         self._held_bytes = 0
 
     def allContentReceived(self) -> None:
@@ -186,7 +201,7 @@ class LimitedChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def most_body_bytes(self) -> int:
         """Of the request that is received, as its path allows."""
-        return refusals.most_body_bytes(self._local_path())
+        return refusals.most_body_bytes(self._local_path(), self._principal)
 
     def _local_path(self) -> str:
         return mount.local_path(self.target(), self.factory.server.root_path)

@@ -27,3 +27,6 @@ class LargeBodies:
 
 
 held = LargeBodies()
+"""Of endpoints."""
+of_others = LargeBodies()
+"""At paths that are no endpoint, such as those of the admin."""

@@ -16,6 +16,7 @@ from inference.api.dialects.base import Dialect, Endpoint, Reply
 from inference.api.error_reply import error_reply
 from inference.api.paths import PIPELINE, Paths
 from inference.api.scope import PIPELINES, peer
+from inference.catalog import Catalog
 from inference.errors import InferenceError, Overloaded
 from inference.observability import tracing
 from inference.serving import current_service
@@ -42,14 +43,20 @@ def caller(client: Client, header: Callable[[bytes], str]) -> Caller:
     return service.access.caller(offered(header), lambda: peer({"client": asking}).owner)
 
 
-def unidentified(path: str, client: Client, header: Callable[[bytes], str]) -> InferenceError | None:
-    """Why nobody may ask the endpoint at a path below our mount like this; ``None`` where no endpoint is there."""
-    try:
-        pipeline_of(path)
-    except LookupError:
-        return None
-    found = caller(client, header)
-    return found if isinstance(found, InferenceError) else None
+def known(header: Callable[[bytes], str]) -> bool:
+    """Whether a request has a key that works, or needs none here; a wrong key is not counted."""
+    service = current_service.get()
+    if service is None or not service.access.required or service.loop is not asyncio.get_running_loop():
+        return True
+    return service.access.knows(offered(header))
+
+
+def wants_key(path: str) -> bool:
+    """Whether the path below our mount takes bodies from callers with a key alone, where they need one.
+
+    Below the names of pipelines also where there is no such pipeline: otherwise anybody could tell which there are.
+    """
+    return path.startswith(PIPELINES) or _endpoints().find(path) is not None
 
 
 def would_refuse(
@@ -136,13 +143,16 @@ def _endpoints() -> Paths[Endpoint]:
     return Paths((endpoint.path, endpoint) for _, endpoint in registry.endpoints())
 
 
-def pipeline_of(path: str) -> str | None:
+def pipeline_of(path: str, pipelines: Catalog | None = None) -> str | None:
     """Name of the pipeline whose endpoint is at a path below our mount; ``None`` where the body says it.
+
+    Args:
+        pipelines: those that there are for the caller; by default all.
 
     Raises:
         LookupError: no endpoint is there.
     """
-    pipelines = catalog.current()
+    pipelines = pipelines or catalog.current()
     spec, inner = None, path
     if path.startswith(PIPELINES):
         found = pipelines.route(path.removeprefix(PIPELINES))
@@ -161,14 +171,18 @@ def pipeline_of(path: str) -> str | None:
     return (spec or pipelines.default).name
 
 
-def most_body_bytes(path: str | None = None) -> int:
-    """Size of a body for the endpoint at a path below our mount; without a path, of a frame."""
+def most_body_bytes(path: str | None = None, principal: Principal = ANYONE) -> int:
+    """Size of a body for the endpoint at a path below our mount; without a path, of a frame.
+
+    Where the caller may not use it, as where nothing is.
+    """
     service = current_service.get()
     try:
-        pipeline = None if path is None else pipeline_of(path)
-    except LookupError:
+        seen = service.seen_by(principal).catalog if service is not None else None
+        pipeline = None if path is None else pipeline_of(path, seen)
+    except (LookupError, InferenceError):
         service = None
-    return conf.current().max_body_bytes if service is None else service.most_body_bytes(pipeline)
+    return conf.current().max_body_bytes if service is None else service.most_body_bytes(pipeline, seen)
 
 
 def context_of(

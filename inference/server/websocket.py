@@ -49,6 +49,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             self.__class__ = ws_protocol.WebSocketProtocol
             return self.onConnect(request)
         self.maxMessagePayloadSize = self.maxFramePayloadSize = 0  # no limit
+        if not request.headers.get("sec-websocket-protocol", "").isascii():  # Daphne would raise
+            raise ws_protocol.ConnectionDeny(400, "subprotocols are not ASCII")
         return super().onConnect(request)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
@@ -74,6 +76,10 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             code, reason = reply.status, RESPONSES.get(reply.status, b"").decode()
         lines = [b"HTTP/1.1 %d %s" % (code, reason.encode()), *(b"%s: %s" % header for header in reply.headers)]
         self.sendData(b"\r\n".join([*lines, b"", reply.body]))
+
+    def failHandshake(self, reason: str, *args: Any, **kwargs: Any) -> Any:
+        """Log nothing that the client sent: autobahn quotes headers, and a subprotocol may have a key."""
+        return super().failHandshake(reason.partition('"')[0].strip(), *args, **kwargs)
 
     def _target(self) -> str:
         """Of the handshake; empty where its first line has not been read."""
@@ -110,6 +116,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         """A close may have a reason, and before the handshake is answered the ``error`` to answer it with."""
         if message["type"] == "websocket.close":
             self._refusal, self._close_reason = message.get("error"), message.get("reason", "")
+        elif message.get("subprotocol") and message["subprotocol"] not in (self.websocket_protocols or ()):
+            message = {**message, "subprotocol": None}  # autobahn, which decodes no percent signs, would raise
         super().handle_reply(message)
 
     def serverSend(self, *message: Any) -> None:
@@ -144,7 +152,8 @@ class WebSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         if self._paused is not None:
             self._paused.cancel()
             self._paused = None
-        super().onClose(*args)
+        if hasattr(self, "request"):  # otherwise the handshake failed before Daphne knew of it
+            super().onClose(*args)
 
     def _disconnect_slow_reader(self, unsent: int) -> None:
         """The consumer receives ``websocket.disconnect`` now; the client has some time to read the close code."""

@@ -99,10 +99,10 @@ class Service:
             raise Forbidden("This key may use none of the pipelines that are served here.")
         return PartOfDeployment(self, catalog)
 
-    def most_body_bytes(self, pipeline: str | None = None) -> int:
-        """Size of a body or frame for a pipeline; without a name, for any of them."""
+    def most_body_bytes(self, pipeline: str | None = None, seen: Catalog | None = None) -> int:
+        """Size of a body or frame for a pipeline; without a name, for any of them that the caller sees."""
         if pipeline is None:
-            return max(map(self.most_body_bytes, self.catalog.names))
+            return max(map(self.most_body_bytes, (seen or self.catalog).names))
         description, spec = self.dispatcher.pipelines[pipeline].description, self.catalog.find(pipeline)
         assert spec is not None  # noqa: S101 - the dispatcher has the pipelines of the catalog
         return spec.most_body_bytes(description.task if description else "")

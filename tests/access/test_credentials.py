@@ -60,6 +60,13 @@ def test_a_key_alone_leaves_no_subprotocol():
     assert scope == {"headers": [HOST], "subprotocols": []}
 
 
+@pytest.mark.parametrize("offered_too", ["", ", inference.key."])
+def test_subprotocols_that_are_no_latin_1_are_read(offered_too: str):
+    """Servers decode percent signs in this header."""
+    value = b"%E2%82%AC" + offered_too.encode() + (KEY if offered_too else b"")
+    assert take(scope_of((b"sec-websocket-protocol", value))) == ({KEY.decode()} if offered_too else set())
+
+
 def test_a_head_without_a_scope_is_read_alike():
     headers = {b"authorization": "Bearer a", b"x-api-key": "b", b"sec-websocket-protocol": "inference.key.c"}
     assert offered(lambda name: headers.get(name, "")) == {"a", "b"}

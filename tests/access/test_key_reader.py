@@ -174,3 +174,12 @@ async def test_the_threads_end_with_a_last_attempt():
     await thread.stop()
     assert steps == ["step", "step"]
     assert not thread._thread.is_alive()
+
+
+@pytest.mark.parametrize("longest", [0.0, -1.0])
+def test_a_key_whose_longest_deadline_nothing_can_meet_does_not_work(reading: Reading, longest: float):
+    """Taken as a deadline, 0 would mean the default."""
+    key, other = saved(max_deadline_s=longest), saved()
+    reading.reader.refresh()
+    assert reading.find(key) is None
+    assert reading.find(other)

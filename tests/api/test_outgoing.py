@@ -78,13 +78,15 @@ class Service:
         self.cut: list[str] = []
         self.cancelled = asyncio.Event()
 
+    catalog: Any = None
+
     def seen_by(self, _: Principal) -> "Service":
         return self
 
     def cut_off(self, transport: str) -> None:
         self.cut.append(transport)
 
-    def most_body_bytes(self, _: str | None) -> int:
+    def most_body_bytes(self, *_: object) -> int:
         return self.conf.max_body_bytes
 
     async def answer(self, *_: Any, **__: Any) -> None:

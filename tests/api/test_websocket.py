@@ -48,10 +48,12 @@ class Service:
         self.access = Access(self.conf)
         self.draining = asyncio.Event()
 
+    catalog: Any = None
+
     def seen_by(self, _: Principal) -> "Service":
         return self
 
-    def most_body_bytes(self, _: str | None) -> int:
+    def most_body_bytes(self, *_: object) -> int:
         return self.conf.max_body_bytes
 
     async def answer(self, *_: Any) -> RequestResult:

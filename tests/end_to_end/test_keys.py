@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,6 +35,10 @@ PROBES = ("/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/he
 NAMES = {"pipeline": "words", "version": "1", "owner": "acme", "model": "words"}
 CATALOG = '[chat]\ntask = "text-generation"\nmodel = "acme/chat"\n\n[words]\ntask = "fill-mask"\nmodel = "acme/words"\n'
 TEXT = "test [MASK]"
+ORIGIN = "https://page.example"
+PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
+OWN = ("x-request-id", "x-total-time", "content-length", "date")
+"""Headers that two equal answers need not have in common."""
 PROXY = ["--proxy-headers"]
 ADDRESSES = map("10.0.{}.{}".format, *zip(*[(n // 250, n % 250) for n in range(10_000)], strict=True))
 """Of clients, so that the wrong keys of one test are not those of another."""
@@ -68,7 +73,7 @@ def deployment(redis: Redis, django_db_blocker: Any) -> Iterator[Deployment]:
     path.write_text(CATALOG)
     hold = processes.new_hold().env
     env = processes.FAKE | {"INFERENCE_PIPELINES": str(path), "INFERENCE_LAYER_PREFIX": "keys"} | hold
-    env |= {"INFERENCE_ACCESS": "keys", "DJANGO_LOG_LEVEL": "DEBUG"}
+    env |= {"INFERENCE_ACCESS": "keys", "DJANGO_LOG_LEVEL": "DEBUG", "INFERENCE_CORS_ORIGINS": ORIGIN}
     database = processes.new_database()
     with (
         processes.worker(redis, env, wait=False) as worker,
@@ -142,7 +147,7 @@ def test_without_a_key_everything_but_health_is_refused_in_the_form_of_its_diale
             assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
             dialect = registry.of_path(path.removeprefix("/pipelines/words") or "/")
             message = NO_KEY
-            if method == "GET" and (path.removeprefix("/pipelines/words") or "/") in PAGES:
+            if method == "GET" and path in PAGES:
                 message += " Staff may log in at /admin/ and read this page then."
             context = RequestContext(transport="http", id=reply.headers["x-request-id"])
             written = dialect.error(context, Unauthorized(message))
@@ -250,6 +255,51 @@ def test_a_key_for_some_pipelines_sees_no_others(deployment: Deployment) -> None
         connect(f"ws://127.0.0.1:{deployment.web.port}/pipelines/chat/ws/", additional_headers=bearer(key))
 
 
+BELOW: tuple[str, ...] = (
+    "",
+    "/",
+    "/nothing",
+    "/metrics",
+    "/info",
+    "/docs",
+    "/ws/",
+    "/health/live",
+    "/v1/models",
+    "/v1/chat/completions",
+)
+BELOW += ("/embed", "/v2", "/v2/models/words/infer", "/v2/models/chat", "/v2/models/other/ready")
+ASKED: tuple[tuple[str, dict[str, str]], ...] = (("GET", {}), ("POST", {}), ("HEAD", {}), ("OPTIONS", {}))
+ASKED += (("OPTIONS", PREFLIGHT), ("DELETE", {"origin": ORIGIN}))
+
+
+@pytest.mark.parametrize("pipelines", [None, ["words"]])
+@pytest.mark.parametrize("routes", [[], ["openai"]])
+def test_whether_there_is_another_pipeline_cannot_be_told(deployment: Deployment, pipelines: Any, routes: Any) -> None:
+    """By those without a key, and by a key that is not for it: answers are those for a name that there is not."""
+    key = deployment.make(pipelines=pipelines, routes=routes) if pipelines else ""
+    paths = [*(f"/pipelines/chat{below}" for below in BELOW), "/v2/models/chat", "/v2/models/chat/infer"]
+    with client(deployment.web) as http:
+        for path in paths:
+            for method, headers in ASKED:
+
+                def answer(name: str, path: str = path, method: str = method, headers: Any = headers) -> Any:
+                    reply = http.request(method, path.replace("chat", name), headers=headers | bearer(key))
+                    told = {name: value for name, value in reply.headers.items() if name not in OWN}
+                    return reply.status_code, told, re.sub("[0-9a-f]{32}", "", reply.text.replace(name, "…"))
+
+                assert answer("chat") == answer("none"), (method, path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/pipelines/chat", "/pipelines/none", "/v2/models/chat/infer", "/v2/models/none/infer"]
+)
+def test_a_large_body_of_nobody_is_not_read_for_any_name(deployment: Deployment, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", deployment.web.port), CLIENT_S) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 401"
+
+
 def test_a_key_for_some_dialects_speaks_no_others(deployment: Deployment) -> None:
     key = deployment.make(routes=["openai"])
     with client(deployment.web, headers=bearer(key)) as http:
@@ -260,6 +310,12 @@ def test_a_key_for_some_dialects_speaks_no_others(deployment: Deployment) -> Non
         assert http.get("/v2").status_code == 403
     with pytest.raises(InvalidStatus, match="403"):
         connect(deployment.web.socket_url, additional_headers=bearer(key))
+    both, bodies = bearer(deployment.make(routes=["openai"], pipelines=["words"])), []
+    for name in ("chat", "none"):
+        with pytest.raises(InvalidStatus, match="403") as refused:
+            connect(f"ws://127.0.0.1:{deployment.web.port}/pipelines/{name}/ws/", additional_headers=both)
+        bodies.append(refused.value.response.body)
+    assert bodies[0] == bodies[1]
 
 
 def test_a_key_for_pipelines_that_are_gone_is_told_so(deployment: Deployment) -> None:
@@ -313,6 +369,32 @@ def test_a_socket_without_a_key_is_not_opened(deployment: Deployment, path: str,
     reply = refused.value.response
     assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
     assert b"key" in (reply.body or b"")
+
+
+@pytest.mark.parametrize(
+    ("offered", "status"),
+    [
+        ("inference.key.KEY, inference.key.KEY", 400),  # the log, which is looked at in the end, does not name it
+        ("inference.v1%2Cinference.key.KEY", 101),
+        ("%E2%82%AC, inference.key.KEY", 101),
+        ("\xff, inference.key.KEY", 400),
+        ("%E2%82%AC", 401),
+    ],
+)
+def test_odd_lists_of_subprotocols_are_answered(deployment: Deployment, offered: str, status: int) -> None:
+    lines = [
+        "GET /ws/ HTTP/1.1",
+        "Host: localhost",
+        f"X-Forwarded-For: {next(ADDRESSES)}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Protocol: {offered.replace('KEY', deployment.key)}",
+    ]
+    with socket.create_connection(("127.0.0.1", deployment.webs[1].port), CLIENT_S) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        assert connection.recv(12) == b"HTTP/1.1 %d" % status
 
 
 # Revocation

@@ -29,7 +29,7 @@ def values(data: bytes, **options: Any) -> tuple[Any, ...]:
     """What the head says, after dialect and endpoint, and before its lines."""
     found = head(data, **options)
     assert found is not None
-    return tuple(found[2:-1])
+    return tuple(found[2:-2])
 
 
 def test_of_a_plain_request_its_headers_are_read():

@@ -74,6 +74,16 @@ def test_there_is_room_again_when_they_are_answered_or_gone(server: Web) -> None
         server.wait_for(lambda: post(http, MOST // 2).status_code == 200, "its client has gone")
 
 
+def test_bodies_that_are_for_no_endpoint_take_no_room_from_those_that_are(server: Web) -> None:
+    """Nobody needs a key for them."""
+    with client(server) as http, ExitStack() as stack:
+        for _ in range(2):
+            connection = stack.enter_context(closing(opened(server)))
+            connection.sendall(ANNOUNCED.replace(b"POST /", b"POST /nothing") % (MOST // 2))
+            assert connection.recv(12) == b"HTTP/1.1 100"
+        assert post(http, MOST // 2).status_code == 200
+
+
 def test_a_single_body_may_have_any_size() -> None:
     bodies = LargeBodies()
     assert bodies.take(100, 10)

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from inference.access.principal import ANYONE, Principal
 from inference.api.dialects.native import DIALECT
 from inference.api.dialects.native.http import NativeEndpoint
+from inference.catalog.spec import Catalog, PipelineSpec
 from inference.conf import Conf
 from inference.errors import (
     DeadlineExceeded,
@@ -98,3 +100,38 @@ def test_where_no_endpoint_is_there_is_no_pipeline(settings: Any, path: str) -> 
     settings.INFERENCE = Conf(pipelines={"topics": {"task": "fill-mask", "model": "a/model"}})
     with pytest.raises(LookupError):
         refusals.pipeline_of(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "principal", "most"),
+    [
+        ("/pipelines/images", ANYONE, 3000),
+        ("/pipelines/images", Principal(pipelines=frozenset({"words"})), 1000),
+        ("/pipelines/nothing", Principal(pipelines=frozenset({"words"})), 1000),
+        ("/v1/chat/completions", ANYONE, 3000),
+        ("/v1/chat/completions", Principal(pipelines=frozenset({"words"})), 1000),
+        ("/", ANYONE, 1000),
+        ("/", Principal(pipelines=frozenset({"images"})), 3000),
+        ("/", Principal(pipelines=frozenset({"gone"})), 1000),
+    ],
+)
+def test_how_large_a_body_may_be_tells_nothing_of_pipelines_that_the_key_is_not_for(
+    monkeypatch: pytest.MonkeyPatch, path: str, principal: Principal, most: int
+) -> None:
+    sizes = {"words": 1000, "images": 3000}
+    whole = Catalog(PipelineSpec(name, Conf()) for name in sizes)
+
+    def seen_by(caller: Principal) -> SimpleNamespace:
+        catalog = whole.only(caller.pipelines) if caller.pipelines else whole
+        if catalog is None:
+            raise Malformed("None of them.")
+        return SimpleNamespace(catalog=catalog)
+
+    def most_body_bytes(pipeline: str | None, seen: Catalog) -> int:
+        return max(sizes[name] for name in ([pipeline] if pipeline else seen.names))
+
+    service = SimpleNamespace(seen_by=seen_by, most_body_bytes=most_body_bytes)
+    monkeypatch.setattr("inference.serving.current_service.get", lambda: service)
+    monkeypatch.setattr("inference.catalog.current", lambda: whole)
+    monkeypatch.setattr("inference.conf.current", lambda: Conf(max_body_bytes=1000))
+    assert refusals.most_body_bytes(path, principal) == most
