@@ -52,9 +52,9 @@ class Priorities:
 
     def count_turn(self, job: PendingJob) -> None:
         """A job that was taken has had its turn: it was still wanted."""
-        if not self._passed and len(self._rings) < 2:
-            return
         priority = job.call.work.peer.priority
+        if not self._passed and (not self._rings or (len(self._rings) == 1 and priority in self._rings)):
+            return
         self._passed.pop(priority, None)
         for other in self._rings:
             if other != priority:

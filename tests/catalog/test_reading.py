@@ -262,7 +262,7 @@ def test_what_is_wrong_with_a_file_is_one_sentence(read: Read, content: str, sen
         ('model = " "', f"{CHAT} has no model; it must have one, as a Hub id such as owner/name, or as a folder."),
         ("model = true", f"{CHAT}: model is True; it must be a text."),
         ("revision = 12", f"{CHAT}: revision is 12; it must be a text."),
-        ('dtype = "int8"', f"{CHAT}: dtype is 'int8'; it must be one of auto, float32, bfloat16, float16."),
+        ('dtype = "int4"', f"{CHAT}: dtype is 'int4'; it must be one of auto, float32, bfloat16, float16, int8."),
         ("max_batch_size = 0", f"{CHAT}: max_batch_size is 0; it must be a whole number from 1 to 4096."),
         ("max_batch_size = 1.0", f"{CHAT}: max_batch_size is 1.0; it must be a whole number from 1 to 4096."),
         ("batch_window_ms = nan", f"{CHAT}: batch_window_ms is nan; it must be a number from 0 to 60000."),

@@ -181,6 +181,17 @@ def test_a_turn_counts_only_if_its_job_was_still_wanted():
     assert names(take(waiting, 1)) == ["a1"]
 
 
+def test_a_last_job_is_a_turn_of_its_priority_too():
+    first, low = (
+        make_call("b", 1, with_key("acme", "k", priority=9)),
+        make_call("a", 3, with_key("acme", "k", priority=0)),
+    )
+    waiting = waiting_for(low, first)
+    take(waiting, 1)
+    waiting.add(make_call("b", 100, with_key("acme", "k", priority=9)))
+    assert names(take(waiting, MOST_PASSED)) == [f"b{n}" for n in range(MOST_PASSED - 1)] + ["a0"]
+
+
 LONGEST_WAIT = MOST_PASSED + 9
 
 
