@@ -15,12 +15,12 @@ from tests.benchmarks.generation import checkpoint
 from tests.benchmarks.generation.streams import Endpoint
 from tests.processes import Process
 
-OURS = ("ours",)
+OURS = ("ours", "ours:INFERENCE_DTYPE=int8")
 """With settings, or of another checkout, as in ``tests.benchmarks.servers``: ``ours:INFERENCE_DTYPE=bfloat16``."""
 LLAMA = {"llama-f32": "F32", "llama-q4_1": "Q4_1"}
 SERVE = "serve"
 ALL = (*OURS, *LLAMA, SERVE)
-QUICK = (*OURS, "llama-f32")
+QUICK = ("ours", "llama-f32")
 PATIENT = {"INFERENCE_DEADLINE_S": "600", "INFERENCE_MAX_DEADLINE_S": "600"}
 """Nobody else gives up, so slow first tokens are measured and not refused."""
 SLOTS, CONTEXT, BLOCK = 32, 16_384, 32
