@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import Any
 
 from inference.access.checking import Access
 from inference.access.limits import LimitCounters
@@ -23,29 +22,27 @@ from inference.errors import (
     Invalid,
     NotFound,
     PayloadTooLarge,
-    WorkerLost,
 )
 from inference.messaging.messages import Description
 from inference.models import InferenceRequest
 from inference.observability.metrics import Metrics
 from inference.request_log.writer import RequestLog
 from inference.scheduling.admission import Admission
-from inference.scheduling.calls import Answer, Peer, Superseded, Work
+from inference.scheduling.calls import Answer, Peer
 from inference.scheduling.dispatcher import Dispatcher
 from inference.scheduling.versions import describe
 from inference.serving import validation
 from inference.serving.bug import log_bug
 from inference.serving.context import RequestContext
 from inference.serving.deployment import Deployment, PartOfDeployment
-from inference.serving.events import events_of, generations_of
+from inference.serving.execution import Execution
 from inference.serving.metrics import read_metrics
 from inference.serving.pipeline_state import PipelineState, state_of
 from inference.serving.progress import Progress
 from inference.serving.query import Query
 from inference.serving.record import Recorder, RequestRecord
-from inference.serving.result import Outcome, RequestResult, Served
+from inference.serving.result import Outcome, RequestResult
 from inference.serving.units import MeanUnits, units_of
-from inference.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +61,7 @@ class Service:
         self.catalog = catalog
         self.access = Access(conf)
         self.dispatcher = dispatcher
+        self._execution = Execution(conf, dispatcher)
         self.admissions = {
             spec.name: Admission(dispatcher.pipelines[spec.name], spec.conf, embedded=embedded) for spec in catalog
         }
@@ -270,7 +268,7 @@ class Service:
         number, admission = len(query.inputs) * query.choices, self.admissions[record.pipeline]
         used.take(number, self._mean_units.expected(record.pipeline, number))
         with admission.permits(number, peer, query.deadline_s, query.inputs) as prompts:
-            answers = await self._answers(record, query, progress)
+            answers = await self._execution.answers(record, query, progress)
         record.answers = [answer for answer in answers if isinstance(answer, Answer)]
         read_ms = sum(answer.result.generation.reading_ms for answer in record.answers if answer.result.generation)
         self.dispatcher.pipelines[record.pipeline].reading.learn(prompts, read_ms / 1000)
@@ -300,65 +298,6 @@ class Service:
             if self.admissions[name].refusal_reason(1, peer, deadline_s) is None:
                 return None
         return self.admission(pipeline or catalog.default.name)
-
-    async def _answers(self, record: RequestRecord, query: Query, progress: Progress) -> list[Answer | InferenceError]:
-        """Run an admitted request, again with the next model where the one it was validated for has been replaced.
-
-        An error takes the place of an answer only where a part of them is wanted.
-        """
-        admitted_at = self.loop.time()
-        deadline_at = admitted_at + (query.deadline_s or self.conf.deadline_s)
-        admitted = False
-        while True:
-            checked, work = await self._validated(record, query, admitted_at, deadline_at)
-            record.served = Served(record.pipeline, work.version)
-            events = events_of(record, query, progress, None if admitted else progress.admitted)
-            admitted = True
-            try:
-                answers = iter(await self.dispatcher.run(work, events)) if work.inputs else iter(())
-                return [
-                    value if isinstance(value, InferenceError) else next(answers)
-                    for value in checked
-                    for _ in range(query.choices)
-                ]
-            except Superseded:
-                if any(generation.tokens for generation in record.generations):
-                    raise WorkerLost("The model was replaced while it generated this text; ask again.") from None
-
-    async def _validated(
-        self, record: RequestRecord, asked: Query, admitted_at: float, deadline_at: float
-    ) -> tuple[list[Any], Work]:
-        """The checked inputs, errors among them where a part is wanted, and the work for the model that is served now.
-
-        Waits for the first worker.
-        """
-        context = record.context
-        description = record.description = await self.dispatcher.description(deadline_at, record.pipeline)
-        query = record.query = asked.adapted(description)
-        partial = query.partial and query.many
-        parameters = validation.validate_parameters(description, query.parameters)
-        checked = await validation.checked_inputs(
-            description, query.inputs, parameters, self.conf.max_media_bytes, partial=partial
-        )
-        if query.tokens_for is not None:
-            validation.validate_tokens(description, query.tokens_for)
-            record.generations = generations_of(query, parameters, TASKS[description.task], context)
-        work = Work(
-            request_id=context.id,
-            inputs=[value for value in checked if not isinstance(value, InferenceError)],
-            parameters=parameters,
-            choices=query.choices,
-            partial=partial,
-            arrays=query.arrays,
-            admitted_at=admitted_at,
-            deadline_at=deadline_at,
-            pipeline=record.pipeline,
-            peer=context.peer,
-            traceparent=context.traceparent,
-            version=description.version,
-            cache_scope=context.principal.owner,
-        )
-        return checked, work
 
     def _in_time(self, query: Query, context: RequestContext) -> Query:
         """With a deadline that its key allows. Raises ``Invalid`` if it asks for a longer one."""
