@@ -85,7 +85,7 @@ def option(
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conf:
     model: str = option(
-        BUNDLED_MODEL, "Hub id or folder of the model", shown_default="the bundled model", per_pipeline=True
+        BUNDLED_MODEL, "Hub id, folder or GGUF file of the model", shown_default="the bundled model", per_pipeline=True
     )
     task: str = option("", "pipeline task, such as `fill-mask`", shown_default="from the model", per_pipeline=True)
     revision: str = option(

@@ -160,7 +160,7 @@ def _model(given: str, where: str, source: _Source) -> str:
         raise ImproperlyConfigured(
             f"{where} has no model; it must have one, as a Hub id such as owner/name, or as a folder."
         )
-    if source.folder is not None and os.path.isdir(source.folder / given):  # Path.is_dir raises where a name is long
+    if source.folder is not None and os.path.exists(source.folder / given):  # Path.exists raises where a name is long
         return str(source.folder / given)
     return given
 
