@@ -168,7 +168,7 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
 
 
 def _is_gguf(model: str) -> bool:
-    return model.endswith(".gguf") and Path(model).is_file()
+    return model.endswith(conf.GGUF) and Path(model).is_file()
 
 
 @_check(TAG)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from inference.backends.transformers.source import GGUF
-from inference.conf import Conf
+from inference.conf import GGUF, Conf
 
 WHAT_IS_NEEDED = "a folder needs config.json, model.safetensors and the tokenizer's files"
 OF_ANOTHER_KIND = re.compile(r"Unrecognized configuration class <class '[\w.]+\.(\w+)'> for this kind of AutoModel")

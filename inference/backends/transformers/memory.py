@@ -15,7 +15,8 @@ from transformers.utils.hub import get_checkpoint_shard_files
 
 from inference.backends.base import LoadFailed
 from inference.backends.transformers.cores import CGROUPS, OWN, groups
-from inference.backends.transformers.source import GGUF, Source
+from inference.backends.transformers.source import Source
+from inference.conf import GGUF
 
 RESERVE = 1.3
 """Times the weights: activations, tokenizer and what the allocator cannot use."""

@@ -12,9 +12,8 @@ from typing import Any
 from transformers.models.auto import modeling_auto
 
 from inference.backends.base import LoadFailed
-from inference.conf import Conf
+from inference.conf import GGUF, Conf
 
-GGUF = ".gguf"
 READERS = ("gguf", "accelerate")
 """What transformers reads such a file with."""
 
