@@ -1,6 +1,6 @@
 /** A text that streams in the place of an answer: a continuation, a summary, a translation, a transcript. */
 
-import { figures, incomplete } from "../chat/figures.js";
+import { facts, unfinished } from "../chat/notes.js";
 import { colourSwitch } from "../chat/probabilities.js";
 import { StreamedText } from "../chat/streamed_text.js";
 import { button, el } from "../dom.js";
@@ -21,15 +21,16 @@ export function create({ description, inputs, more }) {
   function over(reason, generation) {
     element.ariaBusy = "false";
     text.end();
-    const why = incomplete(reason);
+    const why = unfinished(reason);
     const parts = why ? [el("p", { class: "note" }, why)] : [];
     const row = el("div", { class: "row actions" });
     if (why && continues && more && reason !== "failed") {
       row.append(button("Continue", () => more(before + text.text)));
     }
-    row.append(el("span", { class: "figures quiet" }, figures(generation)));
-    if (text.known) parts.unshift(colourSwitch((on) => (text.coloured = on)));
-    below.replaceChildren(row, ...parts);
+    row.append(el("span", { class: "figures quiet" }, facts(generation)));
+    parts.push(row);
+    if (text.known) parts.push(colourSwitch((on) => (text.coloured = on)));
+    below.replaceChildren(...parts);
     spoken.textContent = text.text;
   }
 

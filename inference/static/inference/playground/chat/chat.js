@@ -8,68 +8,77 @@ import { colourSwitch } from "./probabilities.js";
 
 const NEAR_THE_END_PX = 40;
 
-/**
- * @typedef {{started(): void, waiting(sentence: string): void, token(frame: object): void,
- *     done(answer: object): void, failed(error: object): void}} View
- */
-
 export class Chat {
   /** @type {AnswerMessage[]} */
   #answers = [];
+  /** @type {{answer: import("./conversation.js").Message, before: number} | null} */
   #running = null;
+  /** @type {import("./conversation.js").Message[] | null} messages that are being sent */
+  #next = null;
   #coloured = false;
   #follows = true;
+  #filled = false;
 
   /**
-   * @param {{key: string, changed: () => void, run: (request: {inputs: unknown, parameters: object, view: View}) =>
-   *     {cancel(): void}}} options `key`: of what is kept of it in this tab
+   * @param {{key: string, changed: () => void, submit: () => void, stop: () => void}} options `key`: of what is kept
+   *     of it in this tab; `submit` asks for `input()`, and shows the answer by `view()`; both at once, or not at all
    */
-  constructor({ key, changed, run }) {
+  constructor({ key, changed, submit, stop }) {
     this.conversation = new Conversation(key);
     this.changed = changed;
-    this.run = run;
+    this.submit = submit;
+    this.stop = stop;
     this.#build();
     this.#render();
     addEventListener("pagehide", () => this.#save());
   }
 
-  /** What is sent: the conversation, with the message that is being written. */
-  get input() {
-    const { conversation } = this;
-    const draft = this.field.value.trim() ? this.field.value : "";
-    const sent = conversation.input();
-    if (!draft) return sent;
-    const last = sent.at(-1);
-    if (last?.role !== "user") return [...sent, { role: "user", content: draft }];
-    return [...sent.slice(0, -1), { ...last, content: `${last.content}\n\n${draft}` }];
+  /** What is sent: the conversation with the next message, or with an answer to go on with. Empty for none. */
+  input() {
+    const next = this.#planned;
+    return next ? this.conversation.input(next) : [];
   }
 
-  /** Show a chat as the server takes it; its last message, if it is the user's, is still to be sent. */
+  /** @returns {import("../inputs/index.js").View} of the answer to `input()` */
+  view() {
+    const next = this.#planned;
+    if (!this.#next) this.field.value = "";
+    this.#next = null;
+    return this.#begin(next);
+  }
+
+  /**
+   * Show a chat as the server takes it; its last message, if it is the user's, is still to be sent.
+   * What is kept of a conversation goes before an example, and before its own beginning in a link.
+   */
   fill(chat) {
-    if (this.conversation.messages.length && this.conversation.continues(chat)) return; // after a reload
-    const draft = chat.at(-1)?.role === "user" ? chat.at(-1).content : "";
+    const first = !this.#filled;
+    this.#filled = true;
+    const { messages } = this.conversation;
+    if (first && messages.length && (chat.length === 1 || this.conversation.continues(chat))) return;
+    const draft = chat.at(-1).role === "user" ? chat.at(-1).content : "";
+    this.field.value = draft;
+    if (chat.length === 1 && draft) return;
     this.#drop();
     this.conversation.take(draft ? chat.slice(0, -1) : chat);
-    this.field.value = draft;
     this.system.value = this.conversation.system;
     this.systemPart.open = Boolean(this.system.value);
     this.#save();
     this.#render();
   }
 
-  /** Send the message that is being written. */
-  send() {
-    const content = this.field.value;
-    if (this.#running || !content.trim()) {
-      this.field.focus();
-      return;
-    }
-    this.field.value = "";
-    this.#ask({ role: "user", content });
+  #send() {
+    if (this.#running || !this.#draft) this.field.focus();
+    else this.submit();
   }
 
-  stop() {
-    this.#running?.cancel();
+  get #draft() {
+    return this.field.value.trim() ? this.field.value : "";
+  }
+
+  get #planned() {
+    if (this.#next) return this.#next;
+    return this.#draft ? [...this.conversation.messages, { role: "user", content: this.#draft }] : null;
   }
 
   #build() {
@@ -114,10 +123,10 @@ export class Chat {
       if (!sends(event)) return;
       event.preventDefault();
       event.stopPropagation();
-      this.send();
+      this.#send();
     });
     this.main = el("button", { class: "button send", type: "button" });
-    this.main.addEventListener("click", () => (this.#running ? this.stop() : this.send()));
+    this.main.addEventListener("click", () => (this.#running ? this.stop() : this.#send()));
     return el(
       "div",
       { class: "composer" },
@@ -136,45 +145,43 @@ export class Chat {
     return el("div", { class: "tools" }, colours, this.clearing);
   }
 
-  /** Go on after `message`; without one, after the last message, or with it if it is an answer. */
-  #ask(message) {
-    const { messages } = this.conversation;
-    if (message) messages.push(message);
+  /** Send these messages. The last one, if it is an answer, goes on. */
+  #ask(messages) {
+    this.#next = messages;
+    this.submit();
+    this.#next = null; // where a parameter is wrong, nothing was sent
+    this.main.focus();
+  }
+
+  #begin(messages) {
+    if (this.#running) this.#running.answer.ended = "cancelled";
     if (messages.at(-1).role !== "assistant") messages.push({ role: "assistant", pieces: [] });
+    this.conversation.messages = messages;
     const answer = Object.assign(messages.at(-1), { ended: "", error: null, generation: null });
-    const running = { cancel() {} };
+    const running = { answer, before: answer.pieces.length };
     this.#running = running;
     this.#follows = true;
     this.#render();
     const shown = this.#answers.at(-1);
     shown.waiting("Sending");
-    const before = answer.pieces.length;
     const over = (ended, more) => {
-      if (this.#running !== running) return; // the conversation was cleared
+      if (this.#running !== running) return; // it was cleared, or another one was sent
       Object.assign(answer, { ended, ...more });
-      this.#over(answer, shown, before);
+      this.#over(running, shown);
     };
-    const { cancel } = this.run({
-      inputs: this.conversation.input(),
-      parameters: { return_full_text: false },
-      view: {
-        started: () => shown.waiting("Reading the conversation"),
-        waiting: (sentence) => shown.waiting(sentence),
-        token: (frame) => shown.add(frame),
-        done: ({ output, generation }) => {
-          if (!generation) shown.add({ text: textOf(output) });
-          over(generation?.finish_reason ?? "stop", { generation });
-        },
-        failed: ({ code, message: sentence, retry_after }) => {
-          if (code === "cancelled") over("cancelled");
-          else over("failed", { error: { code, message: sentence, retry_after } });
-        },
+    return {
+      started: () => shown.waiting("Reading the conversation"),
+      waiting: (sentence) => shown.waiting(sentence),
+      token: (frame) => shown.add(frame),
+      done: ({ output, generation }) => {
+        if (!generation) shown.add({ text: textOf(output) }); // it did not stream
+        over(generation?.finish_reason ?? "stop", { generation });
       },
-    });
-    running.cancel = cancel;
+      failed: (error) => (error.code === "cancelled" ? over("cancelled") : over("failed", { error })),
+    };
   }
 
-  #over(answer, shown, before) {
+  #over({ answer, before }, shown) {
     const focused = this.element.contains(document.activeElement);
     this.#running = null;
     this.#save();
@@ -187,24 +194,20 @@ export class Chat {
 
   /** Without the answer that is on its way. */
   #drop() {
-    this.#running?.cancel();
+    const running = this.#running;
     this.#running = null;
+    if (running) this.stop();
   }
 
   /** @returns {import("./message.js").Actions} */
   #actions(message) {
     const { messages } = this.conversation;
     const number = messages.indexOf(message);
-    const from = (first, asked) => {
-      messages.splice(first);
-      this.#ask(asked);
-      this.main.focus();
-    };
     const last = number === messages.length - 1;
     return {
-      edit: (content) => from(number, { role: "user", content }),
-      again: last && number > 0 ? () => from(number) : null,
-      more: last ? () => from(messages.length) : null,
+      edit: (content) => this.#ask([...messages.slice(0, number), { role: "user", content }]),
+      again: last && number > 0 ? () => this.#ask(messages.slice(0, number)) : null,
+      more: last ? () => this.#ask([...messages]) : null,
     };
   }
 

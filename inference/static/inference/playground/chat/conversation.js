@@ -1,5 +1,7 @@
 /** The messages of a chat, kept for this tab, so that a reload does not lose them. */
 
+import { AskError } from "../errors.js";
+
 /**
  * @typedef {import("./streamed_text.js").Piece} Piece
  * @typedef {object} Message
@@ -8,7 +10,7 @@
  * @property {Piece[]} [pieces] of the model
  * @property {string} [ended] `stop`, or why there may be more: `length`, `cancelled`, `left`, `failed`
  * @property {object | null} [generation] its figures
- * @property {{code: string, message: string, retry_after?: number} | null} [error]
+ * @property {AskError | null} [error]
  */
 
 export class Conversation {
@@ -27,13 +29,16 @@ export class Conversation {
       sessionStorage.removeItem(key); // of another version of this page
     }
     for (const message of this.messages) {
-      if (message.role === "assistant" && !message.ended) message.ended = "left";
+      if (message.role !== "assistant") continue;
+      message.ended ||= "left";
+      if (message.error) message.error = new AskError(message.error.code, message.error.sentence, message.error.retry_after);
     }
   }
 
   /** Without probabilities where there is no room for them. */
   save() {
-    for (const messages of [this.messages, this.messages.map(plain)]) {
+    const all = this.messages.map(storable);
+    for (const messages of [all, all.map(plain)]) {
       try {
         sessionStorage.setItem(this.key, JSON.stringify({ system: this.system, messages }));
         return;
@@ -43,10 +48,10 @@ export class Conversation {
     }
   }
 
-  /** Messages as the server takes them; those after each other of one role are one. */
-  input() {
+  /** These messages as the server takes them; those after each other of one role are one. */
+  input(messages = this.messages) {
     const sent = this.system.trim() ? [{ role: "system", content: this.system }] : [];
-    for (const message of this.messages) {
+    for (const message of messages) {
       const content = contentOf(message);
       if (!content) continue; // an answer that failed
       const last = sent.at(-1);
@@ -76,6 +81,12 @@ export class Conversation {
 /** @param {Message} message */
 export function contentOf(message) {
   return message.content ?? message.pieces.map(([text]) => text).join("");
+}
+
+/** JSON has no messages of errors. */
+function storable(message) {
+  const { error } = message;
+  return error ? { ...message, error: { code: error.code, sentence: error.message, retry_after: error.retry_after } } : message;
 }
 
 function plain(message) {

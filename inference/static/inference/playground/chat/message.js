@@ -1,9 +1,11 @@
 /** One message of a chat on the page, with what can be done with it. */
 
 import { button, el } from "../dom.js";
+import { AskError } from "../errors.js";
+import { failure } from "../failure.js";
 import { contentOf } from "./conversation.js";
 import { copyButton, sends } from "./elements.js";
-import { figures, incomplete } from "./figures.js";
+import { facts, unfinished } from "./notes.js";
 import { StreamedText } from "./streamed_text.js";
 
 /** Of buttons that cannot be used while an answer comes. */
@@ -13,7 +15,7 @@ const CHANGES = { class: "button quiet small changes" };
  * @typedef {object} Actions what the chat does with a message; `null` for what cannot be done with it
  * @property {(content: string) => void} edit
  * @property {(() => void) | null} again
- * @property {(() => void) | null} more
+ * @property {(() => void) | null} more go on with this answer
  */
 
 /** @param {import("./conversation.js").Message} message @param {Actions} actions */
@@ -78,27 +80,29 @@ export class AnswerMessage {
   /** @param {Actions} actions */
   ended(actions) {
     const { message } = this;
+    const { error, pieces } = message;
     this.state.hidden = true;
     this.element.ariaBusy = "false";
     this.text.end();
-    this.text.element.hidden = !message.pieces.length;
-    const parts = [];
-    if (message.error) parts.push(failure(message.error));
-    const why = message.error ? "" : incomplete(message.ended);
-    if (why) parts.push(el("p", { class: "note" }, message.pieces.length ? why : `${why} There is no text yet.`));
+    this.text.element.hidden = !pieces.length;
     const row = el("div", { class: "row actions" });
-    if (message.pieces.length) row.append(copyButton(() => contentOf(message)));
-    if (actions.again) row.append(button(message.error ? "Try again" : "Regenerate", actions.again));
-    if (actions.more && message.pieces.length && message.ended !== "stop") row.append(button("Continue", actions.more));
-    const told = figures(message.generation);
-    if (told) row.append(el("span", { class: "figures quiet" }, told));
-    this.below.replaceChildren(...parts, row);
+    if (pieces.length) row.append(copyButton(() => contentOf(message)));
+    if (actions.again && !error?.passes) row.append(button(error ? "Try again" : "Regenerate", actions.again));
+    if (actions.more && pieces.length && message.ended !== "stop") row.append(button("Continue", actions.more));
+    row.append(el("span", { class: "figures quiet" }, facts(message.generation)));
+    this.below.replaceChildren(...(error ? [inPlace(error, actions)] : noted(message)), row);
   }
 }
 
-function failure({ code, message, retry_after: seconds }) {
-  const sentences = [message];
-  if (seconds) sentences.push(`The server is likely to take it in ${seconds} s.`);
-  if (code === "validation") sentences.push("Shorten or edit a message, or clear the conversation.");
-  return el("p", { class: "notice bad", role: "alert" }, sentences.join(" "));
+function noted({ ended, pieces }) {
+  const why = unfinished(ended);
+  if (!why) return [];
+  return [el("p", { class: "note" }, pieces.length ? why : `${why} There is no text yet.`)];
+}
+
+function inPlace(error, { again }) {
+  const shown = failure(error, again);
+  shown.role = "alert";
+  if (error.code === "validation") shown.append(el("p", {}, "Edit a message, or clear the conversation."));
+  return shown;
 }

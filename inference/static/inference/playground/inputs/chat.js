@@ -5,31 +5,27 @@ import { el, field, textarea } from "../dom.js";
 import { Incomplete } from "../errors.js";
 
 /**
- * @param {{description: object, changed: () => void, run?: Function}} options `run` asks with the page's parameters,
- *     and tells a view of the form's own what becomes of it
- * @returns {{element: HTMLElement, value(): unknown, fill(value: unknown): void, send?: () => void, stop?: () => void}}
- *     a form with `send` sends by itself, and shows its answers itself
+ * @param {{description: any, changed: () => void, submit: () => void, stop: () => void}} options
+ * @returns {import("./index.js").Form}
  */
 export function create(options) {
   return options.description.chat ? conversation(options) : prompt(options);
 }
 
-function conversation({ description, changed, run }) {
-  const key = `inference.chat ${description.root}/${description.pipeline}`;
-  const chat = new Chat({ key, changed, run });
+function conversation({ description, ...options }) {
+  const chat = new Chat({ key: `inference.chat ${description.root}/${description.pipeline}`, ...options });
   return {
     element: chat.element,
-    send: () => chat.send(),
-    stop: () => chat.stop(),
     value() {
-      const { input } = chat;
-      if (!input.some(({ role }) => role === "user")) throw new Incomplete("Write a message.", chat.field);
+      const input = chat.input();
+      if (!input.length) throw new Incomplete("Write a message.", chat.field);
       return input;
     },
     fill(value) {
       if (typeof value === "string") chat.fill([{ role: "user", content: value }]);
-      else if (Array.isArray(value)) chat.fill(value);
+      else if (Array.isArray(value) && value.length) chat.fill(value);
     },
+    view: () => chat.view(),
   };
 }
 

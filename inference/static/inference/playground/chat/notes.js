@@ -1,9 +1,11 @@
 /** What is said below a generated text. */
 
+import { milliseconds } from "../figures.js";
+
 /**
  * @param {{prompt_tokens?: number, generated_tokens: number, first_token_ms: number, token_ms: number} | null} generation
  */
-export function figures(generation) {
+export function facts(generation) {
   if (!generation) return "";
   const { prompt_tokens: read, generated_tokens: written, first_token_ms: first, token_ms: each } = generation;
   const parts = [`${counted(written, "token")} written`];
@@ -14,7 +16,7 @@ export function figures(generation) {
 }
 
 /** Why a text is not complete; empty for one that is. */
-export function incomplete(reason) {
+export function unfinished(reason) {
   return (
     {
       length: "It ended at the limit of new tokens.",
@@ -27,8 +29,4 @@ export function incomplete(reason) {
 
 function counted(number, name) {
   return `${number} ${name}${number === 1 ? "" : "s"}`;
-}
-
-function milliseconds(time) {
-  return time < 1000 ? `${time.toFixed(0)} ms` : `${(time / 1000).toFixed(1)} s`;
 }
