@@ -132,11 +132,14 @@ def trouble(page: "Page") -> list[str]:
 
 def assert_accessible(page: "Page") -> None:
     """Nothing serious for axe-core, and nothing to scroll sideways."""
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - reads half a megabyte
+    from axe_playwright_python.base import AXE_SCRIPT  # noqa: PLC0415 - half a megabyte
 
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
     # Preloading would read stylesheets again, against the policy of the page, for rules that are not used.
     options = {"resultTypes": ["violations"], "preload": False}
-    found = Axe().run(page, {"exclude": [[selector] for selector in OF_DJANGO]}, options).response["violations"]
+    context = {"exclude": [[selector] for selector in OF_DJANGO]}
+    found = page.evaluate("([context, options]) => axe.run(context, options)", [context, options])["violations"]
     grave = [violation for violation in found if violation["impact"] in GRAVE]
     assert not grave, "\n".join([f"{page.url} is not accessible:", *map(_as_text, grave)])
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
