@@ -15,6 +15,8 @@ import { progressBar, stateOf } from "./progress.js";
 
 const MAC = /Mac|iP(hone|ad)/.test(navigator.platform);
 const UPDATE_MS = 150;
+const FEW_PARAMETERS = 2;
+const NARROW_PX = 900;
 const SHOWN_LETTERS = 200_000;
 
 /**
@@ -38,12 +40,14 @@ export async function createWorkbench(description, { unauthorized }) {
   const stop = button("Stop", () => running?.stop(), { class: "button quiet", hidden: true, "aria-keyshortcuts": "Escape" });
   const keys = el("span", { class: "quiet pg-keys" }, el("kbd", {}, MAC ? "⌘ Enter" : "Ctrl Enter"));
   const actions = el("div", { class: "row pg-actions" }, send, stop, keys);
-  const asked = el("form", { class: "card pg-input", noValidate: true, "aria-label": "Request" }, examples(), form.element, wrong, actions);
+  const asked = el("form", { class: "card pg-input", noValidate: true, "aria-label": "Request" }, examples(), form.element, parameters.needed, wrong);
+  if (!form.view) asked.append(actions);
+  const optional = description.parameters.filter(({ required }) => !required);
   const settings = el(
     "details",
-    { class: "card pg-settings", open: true },
+    { class: "card pg-settings", open: optional.length <= FEW_PARAMETERS || innerWidth > NARROW_PX, hidden: !optional.length },
     el("summary", {}, el("h2", {}, "Parameters")),
-    description.parameters.length ? parameters.element : el("p", { class: "quiet" }, "This task has none."),
+    parameters.optional,
   );
 
   // What is answered
@@ -51,10 +55,8 @@ export async function createWorkbench(description, { unauthorized }) {
   const area = el("div", { class: "pg-area", "aria-live": "polite" });
   const raw = el("pre", { class: "pg-raw", tabIndex: 0 });
   const measured = el("div", {});
-  const readable = el("div", {}, area);
   const json = el("div", { class: "code" }, raw);
-  const [list, ...panels] = tabs([{ name: "Answer", panel: readable }, { name: "JSON", panel: json }], "Form of the answer");
-  const answered = el("section", { class: "card pg-answer", "aria-label": "Answer" }, list, status, ...panels, measured);
+  const answered = el("section", { class: "card pg-answer", "aria-label": "Answer" }, ...answerParts());
   const element = el("div", { class: `pg-bench ${form.view ? "pg-talk" : ""}` }, asked, settings, answered, call.element);
   idle();
 
@@ -62,7 +64,8 @@ export async function createWorkbench(description, { unauthorized }) {
     event.preventDefault();
     run();
   });
-  element.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
+    if (!element.isConnected || event.defaultPrevented) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       run();
@@ -71,6 +74,17 @@ export async function createWorkbench(description, { unauthorized }) {
       running.stop();
     }
   });
+
+  /** A form that shows the answers itself leaves what was measured, and the JSON. */
+  function answerParts() {
+    if (form.view) return [el("h2", {}, "Last answer"), status, measured, el("details", {}, el("summary", {}, "JSON"), json)];
+    const panels = [
+      { name: "Answer", panel: el("div", {}, area) },
+      { name: "JSON", panel: json },
+    ];
+    const [list, ...shown] = tabs(panels, "Form of the answer");
+    return [list, status, ...shown, measured];
+  }
 
   function examples() {
     const all = [
@@ -109,7 +123,6 @@ export async function createWorkbench(description, { unauthorized }) {
   }
 
   function idle() {
-    status.textContent = "";
     area.replaceChildren(el("p", { class: "quiet pg-idle" }, "The answer comes here. An example is filled in."));
   }
 
@@ -151,6 +164,11 @@ export async function createWorkbench(description, { unauthorized }) {
       this.finished = this.follow();
     }
 
+    say(sentence) {
+      this.says = sentence;
+      this.view?.waiting?.(sentence);
+    }
+
     stop() {
       this.stopped = true;
       this.call?.cancel();
@@ -166,12 +184,13 @@ export async function createWorkbench(description, { unauthorized }) {
     async follow() {
       try {
         const answer = await this.patiently();
-        if (running === this) await this.answered(answer);
+        this.over();
+        await this.answered(answer);
       } catch (error) {
+        this.over();
         if (!(error instanceof AskError)) throw error;
-        if (running === this || this.stopped) this.failed(error);
+        this.failed(error);
       } finally {
-        clearInterval(this.clock);
         if (running === this) {
           running = null;
           working(false);
@@ -184,9 +203,9 @@ export async function createWorkbench(description, { unauthorized }) {
     async patiently() {
       for (;;) {
         this.call = ask(this.wanted, {
-          accepted: () => (this.says = "Waiting for the model"),
+          accepted: () => this.say("Waiting for the model"),
           started: (frame) => {
-            this.says = "In the model";
+            this.say("In the model");
             this.view?.started?.(frame);
           },
           token: (frame) => {
@@ -205,21 +224,31 @@ export async function createWorkbench(description, { unauthorized }) {
     }
 
     async loading(error) {
-      this.says = "The model is loading";
-      if (!this.bar.element.isConnected) area.replaceChildren(this.bar.element);
+      this.say("The model is loading");
+      if (!form.view && !this.bar.element.isConnected) area.prepend(this.bar.element);
       const seconds = Math.min(Math.max(error.retry_after ?? 1, 1), 5);
       for (let second = 0; second < seconds && !this.stopped; second++) {
         const found = await stateOf(description.root, description.pipeline);
-        this.bar.show(found?.reason || error.message);
-        if (found?.state === "ready") return;
+        this.bar.show(found?.reason ? found : { state: "loading", reason: error.message });
+        if (found?.reason) this.view?.waiting?.(`The model is loading: ${found.reason}`);
+        if (found?.state === "ready") break;
         await new Promise((resolve) => {
           this.wake = resolve;
           setTimeout(resolve, 1000);
         });
       }
+      this.bar.element.remove();
+    }
+
+    over() {
+      clearInterval(this.clock);
     }
 
     async answered(answer) {
+      if (running !== this) {
+        this.view?.done(answer); // another one was asked, and this one had begun to stream
+        return;
+      }
       status.textContent = `Answered in ${milliseconds(answer.times.round_trip_ms)}`;
       raw.textContent = shortened(answer.raw ? formatted(JSON.parse(answer.raw)) : `${answer.output.type}, ${answer.output.blob.size} bytes`);
       measured.replaceChildren(figures(answer));
@@ -229,15 +258,17 @@ export async function createWorkbench(description, { unauthorized }) {
       const seeded = seed !== undefined && description.parameters.some(({ name }) => name === "seed");
       call.show(seeded ? { ...this.wanted, parameters: { ...this.wanted.parameters, seed } } : this.wanted);
       call.remember();
-      show(answered);
+      if (!form.view) show(answered);
     }
 
     failed(error) {
-      if (error.code === "unauthorized") unauthorized(error.message);
-      status.textContent = "";
       this.view?.failed?.(error);
+      if (running !== this) return;
+      status.textContent = "";
+      if (error.code === "unauthorized") unauthorized(error.message);
+      if (form.view) return;
       const shown = failure(error, () => run());
-      if (this.view?.element && error.code === "cancelled") area.append(shown);
+      if (this.view?.element) area.append(shown);
       else area.replaceChildren(shown);
       show(answered);
     }
@@ -248,9 +279,14 @@ export async function createWorkbench(description, { unauthorized }) {
     return render(output, { description, inputs, parameters: given });
   }
 
-  async function streamView() {
-    const { plainView } = await import("./stream.js");
-    return plainView();
+  /** A text as it is generated; `more` goes on where it ended. */
+  async function streamView({ inputs }) {
+    const { create } = await import("./answers/tokens.js");
+    const more = (text) => {
+      form.fill(text);
+      run();
+    };
+    return create({ description, inputs, more });
   }
 
   function working(now) {

@@ -14,6 +14,7 @@
  * @typedef {object} View
  * @property {HTMLElement} [element]
  * @property {(frame: any) => void} [started]
+ * @property {(sentence: string) => void} [waiting] what is waited for
  * @property {(frame: {index: number, token: number, text: string, logprob?: number}) => void} [token]
  * @property {(answer: import("../connection.js").Answer) => void} done
  * @property {(error: import("../errors.js").AskError) => void} [failed] also where it was stopped
