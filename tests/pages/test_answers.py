@@ -1,7 +1,7 @@
 """What the playground makes of answers, in a browser: one of each output kind."""
 
 import re
-from typing import Any, get_args
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from inference.tasks.base import Output
 from inference.tasks.outputs import OUTPUTS
-from tests.browsing import PHONE, assert_accessible, tolerate
+from tests.browsing import PHONE, NewPage, assert_accessible, tolerate
 from tests.pages.modules import open_modules, show_answers
 from tests.pages.recorded_answers import ANSWERS, CONTEXT, HEIGHT, NAMES, WIDTH
 
@@ -193,11 +193,11 @@ def test_recordings_play_from_a_piece_of_the_text(page: Page) -> None:
     assert download.value.suggested_filename == "example.wav"
 
 
-def test_answers_can_be_read_by_everyone(page: Page) -> None:
+def test_answers_can_be_read_by_everyone(new_page: NewPage) -> None:
     """In all widths and colours."""
+    page = new_page(reduced_motion="reduce")
     show(page)
-    options: dict[str, Any] = {"rules": {"heading-order": {"enabled": False}}}
-    assert_accessible(page, **options)
+    assert_accessible(page)
     page.set_viewport_size(PHONE)
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    assert_accessible(page, **options)
+    page.emulate_media(color_scheme="dark")
+    assert_accessible(page)

@@ -122,7 +122,8 @@ def test_the_page_takes_what_the_server_takes(page: Page) -> None:
     assert found == [media_type(each) for each in beginnings]
 
 
-def test_forms_with_media(page: Page) -> None:
+def test_forms_with_media(new_page: NewPage) -> None:
+    page = new_page(reduced_motion="reduce")
     open_modules(page)
     show_input(page, "question", description("media_question", "image"))
     show_input(page, "document", description("document", "image"))
