@@ -112,7 +112,7 @@ export async function createWorkbench(description, { unauthorized }) {
     const inputs = form.value();
     const given = parameters.value();
     const many = Array.isArray(inputs) && typeof inputs[0] === "string";
-    const stream = description.streams && !many && !(given.num_beams > 1);
+    const stream = description.streams && description.output === "text" && !many && !(given.num_beams > 1);
     return { pipeline: description.pipeline, inputs, parameters: given, stream };
   }
 

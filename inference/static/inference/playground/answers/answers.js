@@ -20,16 +20,27 @@ export function show(output, asked) {
 }
 
 const verdict = ({ answer, score }) =>
-  el("p", { class: "summary verdict" }, answer.trim() || NONE, " ", el("span", { class: "quiet", title: score }, percent(score)));
+  el(
+    "p",
+    { class: "summary verdict" },
+    answer.trim() || NONE,
+    " ",
+    el("span", { class: "quiet", title: score }, percent(score)),
+  );
 
 const list = (answers) =>
-  bars(answers.map(({ answer, score }) => ({ name: answer.trim() || "(no answer)", value: score })), { label: "Answers and scores" });
+  bars(
+    answers.map(({ answer, score }) => ({ name: answer.trim() || "(no answer)", value: score })),
+    { label: "Answers and scores" },
+  );
 
 /** The best answer is marked; another one when its button is pressed. */
 function within(answers, context) {
   const text = el("div");
   const mark = ({ start, end, score }) =>
-    text.replaceChildren(marked(context, [{ start, end, hue: "hue-0", title: percent(score) }], "The text with its answer"));
+    text.replaceChildren(
+      marked(context, [{ start, end, hue: "hue-0", title: percent(score) }], "The text with its answer"),
+    );
   mark(answers[0]);
   return el("div", {}, verdict(answers[0]), text, answers.length > 1 && choices(answers, mark));
 }
@@ -47,7 +58,11 @@ function onPage(answers, input, words) {
 function choices(answers, choose) {
   const list = el("ol", { class: "choices plain", "aria-label": "Answers, the best first" });
   for (const [number, answer] of answers.entries()) {
-    const button = el("button", { type: "button", "aria-pressed": String(number === 0) }, answer.answer.trim() || "(no answer)");
+    const button = el(
+      "button",
+      { type: "button", "aria-pressed": String(number === 0) },
+      answer.answer.trim() || "(no answer)",
+    );
     button.addEventListener("click", () => {
       for (const each of list.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === button));
       choose(answer);

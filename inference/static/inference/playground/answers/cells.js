@@ -21,8 +21,17 @@ export function show(output, { input }) {
   return el(
     "div",
     {},
-    el("p", { class: "summary verdict" }, output.cells?.length ? output.cells.join(", ") : output.answer || "No cell answers the question."),
-    aggregator && el("p", { class: "quiet" }, `The model says that the answer is the ${aggregator} of these cells; it is yours to compute.`),
+    el(
+      "p",
+      { class: "summary verdict" },
+      output.cells?.length ? output.cells.join(", ") : output.answer || "No cell answers the question.",
+    ),
+    aggregator &&
+      el(
+        "p",
+        { class: "quiet" },
+        `The model says that the answer is the ${aggregator} of these cells; it is yours to compute.`,
+      ),
     el(
       "div",
       { class: "wide", tabIndex: 0, role: "group", "aria-label": "The table with its answer" },

@@ -31,7 +31,9 @@ function said(decision) {
 function one(name, decision, question) {
   const probabilities = decision.probabilities ?? { true: decision.noul, false: 1 - decision.noul };
   const rows = Object.entries(probabilities).map(([option, value]) => ({ name: legend(decision, option), value }));
-  const confidence = "confidence" in decision && el("span", { class: "quiet", title: decision.confidence }, ` confidence ${percent(decision.confidence)}`);
+  const confidence =
+    "confidence" in decision &&
+    el("span", { class: "quiet", title: decision.confidence }, ` confidence ${percent(decision.confidence)}`);
   return el(
     "section",
     { "aria-label": name },

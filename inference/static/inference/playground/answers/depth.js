@@ -11,11 +11,23 @@ export function show(output, { input }) {
   const { depth, min_depth: least, max_depth: most } = output;
   const known = Number.isFinite(least) && Number.isFinite(most);
   const grey = stage(fromBase64(depth, "image/png"), "The depth of the image in grey");
-  const scale = known ? `Black is ${short(least)}, white is ${short(most)}, in units of the model.` : "In grey, from one end of the model's scale to the other.";
+  const scale = known
+    ? `Black is ${short(least)}, white is ${short(most)}, in units of the model.`
+    : "In grey, from one end of the model's scale to the other.";
   const here = el("p", { class: "quiet" }, known ? "Point at the image to read its depth." : "");
-  if (known) grey.loaded.then((shown) => read(grey.element, shown, here, least, most), () => {});
+  if (known)
+    grey.loaded.then(
+      (shown) => read(grey.element, shown, here, least, most),
+      () => {},
+    );
   const pictures = image ? [stage(image, "The image that was sent").element, grey.element] : [grey.element];
-  return el("div", { class: "beside" }, el("p", { class: "summary" }, scale), el("div", { class: "pair alike" }, ...pictures), here);
+  return el(
+    "div",
+    { class: "beside" },
+    el("p", { class: "summary" }, scale),
+    el("div", { class: "pair alike" }, ...pictures),
+    here,
+  );
 }
 
 function read(element, image, here, least, most) {

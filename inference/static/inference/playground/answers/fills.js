@@ -10,7 +10,8 @@ export function show(output, { description, input }) {
   const parts = mask ? String(input).split(mask) : [];
   const chosen = places.map(([best]) => best);
   const sentence = el("p", { class: "summary sentence" });
-  const write = () => sentence.replaceChildren(...(parts.length === places.length + 1 ? filled(parts, chosen) : [chosen[0].sequence]));
+  const write = () =>
+    sentence.replaceChildren(...(parts.length === places.length + 1 ? filled(parts, chosen) : [chosen[0].sequence]));
   write();
   const lists = places.map((fills, place) => {
     const choose = (fill) => {
@@ -24,13 +25,19 @@ export function show(output, { description, input }) {
 }
 
 function filled(parts, chosen) {
-  return parts.flatMap((part, place) => (chosen[place] ? [part, el("mark", {}, chosen[place].token_str.trim() || chosen[place].token_str)] : [part]));
+  return parts.flatMap((part, place) =>
+    chosen[place] ? [part, el("mark", {}, chosen[place].token_str.trim() || chosen[place].token_str)] : [part],
+  );
 }
 
 function choices(fills, title, choose) {
   const list = el("ol", { class: "bars choices", "aria-label": title });
   for (const [number, fill] of fills.entries()) {
-    const button = el("button", { class: "name", type: "button", title: "Put it into the sentence" }, fill.token_str.trim() || JSON.stringify(fill.token_str));
+    const button = el(
+      "button",
+      { class: "name", type: "button", title: "Put it into the sentence" },
+      fill.token_str.trim() || JSON.stringify(fill.token_str),
+    );
     button.setAttribute("aria-pressed", String(number === 0));
     button.addEventListener("click", () => {
       for (const each of list.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === button));
@@ -41,7 +48,11 @@ function choices(fills, title, choose) {
         "li",
         {},
         button,
-        el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", style: { "--part": fill.score.toFixed(4) } })),
+        el(
+          "span",
+          { class: "track", "aria-hidden": "true" },
+          el("span", { class: "fill", style: { "--part": fill.score.toFixed(4) } }),
+        ),
         el("span", { class: "value", title: fill.score }, percent(fill.score)),
       ),
     );

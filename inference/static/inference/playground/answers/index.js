@@ -32,32 +32,20 @@ const KINDS = {
   decisions: () => import("./decisions.js"),
 };
 
-/** Loads what shows answers of a kind, before there is one. @param {string} kind */
-export const prepare = (kind) => KINDS[kind]?.();
-
 /**
- * The answer to a request. It is empty for as long as its module loads; `ready` of the element is fulfilled then.
+ * The answer to a request.
  *
  * @param {any} output
  * @param {Asked} asked
- * @returns {HTMLElement & {ready: Promise<void>}}
+ * @returns {Promise<HTMLElement>}
  */
-export function render(output, asked) {
-  const made = el("div", { class: "answer" });
-  made.ready = fill(made, output, asked);
-  return made;
-}
-
-async function fill(made, output, { description, inputs, parameters }) {
-  const { show } = (await KINDS[description.output]?.().catch(() => null)) ?? { show: json };
+export async function render(output, { description, inputs, parameters }) {
+  const { show } = KINDS[description.output] ? await KINDS[description.output]() : { show: json };
   const one = (/** @type {any} */ each, /** @type {any} */ input) =>
-    isError(each) ? failed(each) : careful(show, each, { description, input, parameters: parameters ?? {} });
-  if (!isList(inputs) || !Array.isArray(output)) {
-    made.append(one(output, inputs));
-    return;
-  }
+    isError(each) ? failed(each) : careful(show, each, { description, input, parameters });
+  if (!isList(inputs) || !Array.isArray(output)) return el("div", { class: "answer" }, one(output, inputs));
   const { several } = await import("./several.js");
-  made.append(await several(output, inputs, description, one));
+  return el("div", { class: "answer" }, await several(output, inputs, description, one));
 }
 
 /** A list of messages is one input. */

@@ -20,14 +20,21 @@ export function show(output, { input }) {
   const shares = output.map(() => el("span", { class: "value" }));
   picture.layer.append(...canvases);
   picture.loaded
-    .then((shown) => output.map((each, number) => paint(canvases[number], shares[number], each.mask, shown, output.length)))
+    .then((shown) =>
+      output.map((each, number) => paint(canvases[number], shares[number], each.mask, shown, output.length)),
+    )
     .catch(() => {});
   const list = el("ol", { class: "things", "aria-label": "What is where" });
   for (const [number, { label, score }] of output.entries()) {
     list.append(entry(label, score, canvases[number], shares[number], picture.layer));
   }
-  const summary = output.length ? `${counted(output.length, "mask")}: ${[...new Set(output.map((each) => each.label))].join(", ")}` : "Nothing was found.";
-  return pair(picture.element, el("div", {}, el("p", { class: "summary" }, summary), output.length > 0 && opacity(picture.layer), list));
+  const summary = output.length
+    ? `${counted(output.length, "mask")}: ${[...new Set(output.map((each) => each.label))].join(", ")}`
+    : "Nothing was found.";
+  return pair(
+    picture.element,
+    el("div", {}, el("p", { class: "summary" }, summary), output.length > 0 && opacity(picture.layer), list),
+  );
 }
 
 function entry(label, score, canvas, share, layer) {
@@ -36,14 +43,26 @@ function entry(label, score, canvas, share, layer) {
   const row = el(
     "li",
     {},
-    el("label", {}, box, el("span", { class: `swatch ${canvas.className.split(" ").at(-1)}` }), label, score !== null && score !== undefined && el("span", { class: "quiet", title: score }, ` ${percent(score)}`)),
+    el(
+      "label",
+      {},
+      box,
+      el("span", { class: `swatch ${canvas.className.split(" ").at(-1)}` }),
+      label,
+      score !== null && score !== undefined && el("span", { class: "quiet", title: score }, ` ${percent(score)}`),
+    ),
     share,
   );
   const pick = (on) => () => {
     canvas.classList.toggle("picked", on);
     layer.classList.toggle("picking", on);
   };
-  for (const [type, on] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) {
+  for (const [type, on] of [
+    ["pointerenter", true],
+    ["pointerleave", false],
+    ["focusin", true],
+    ["focusout", false],
+  ]) {
     row.addEventListener(/** @type {string} */ (type), pick(on));
   }
   return row;
@@ -51,7 +70,11 @@ function entry(label, score, canvas, share, layer) {
 
 /** Puts the colour where the mask is white, and says how large a part of the image that is. */
 async function paint(canvas, share, mask, { naturalWidth, naturalHeight }, masks) {
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(naturalWidth, naturalHeight), Math.sqrt(MOST_PIXELS / masks / naturalWidth / naturalHeight));
+  const scale = Math.min(
+    1,
+    LONGEST_SIDE / Math.max(naturalWidth, naturalHeight),
+    Math.sqrt(MOST_PIXELS / masks / naturalWidth / naturalHeight),
+  );
   canvas.width = Math.max(1, Math.round(naturalWidth * scale));
   canvas.height = Math.max(1, Math.round(naturalHeight * scale));
   const context = canvas.getContext("2d", { willReadFrequently: true });

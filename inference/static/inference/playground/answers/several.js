@@ -15,7 +15,14 @@ export async function several(outputs, inputs, description, show) {
   for (const [number, output] of outputs.entries()) {
     const answer = show(output, inputs[number]);
     for (const part of answer.querySelectorAll(".summary")) part.classList.remove("summary");
-    list.append(el("li", {}, el("div", { class: "asked" }, preview(inputs[number])), answer));
+    list.append(
+      el(
+        "li",
+        {},
+        el("div", { class: "asked" }, preview(inputs[number], answer.querySelector(".stage, audio") !== null)),
+        answer,
+      ),
+    );
   }
   const made = el("div", {}, el("p", { class: "visually-hidden summary" }, counted(outputs.length, "answer")), list);
   if (description.output !== "vectors") return made;

@@ -16,7 +16,12 @@ export function similarities(outputs, inputs) {
     el(
       "tr",
       {},
-      el("th", { scope: "row", title: title(inputs[number]) }, el("span", { class: "quiet" }, `${number + 1} `), name(inputs[number])),
+      el(
+        "th",
+        { scope: "row", title: title(inputs[number]) },
+        el("span", { class: "quiet" }, `${number + 1} `),
+        name(inputs[number]),
+      ),
       ...units.map((column) => cell(dot(row, column))),
     ),
   );
@@ -30,7 +35,11 @@ export function similarities(outputs, inputs) {
       { class: "wide", tabIndex: 0, role: "group", "aria-label": "Similarity of each two inputs" },
       el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...head)), el("tbody", {}, ...body)),
     ),
-    el("p", { class: "quiet" }, `Cosine of the angle between two vectors: 1 is the same direction, 0 none in common.${left > 0 ? ` The first ${MOST} inputs.` : ""}`),
+    el(
+      "p",
+      { class: "quiet" },
+      `Cosine of the angle between two vectors: 1 is the same direction, 0 none in common.${left > 0 ? ` The first ${MOST} inputs.` : ""}`,
+    ),
   );
 }
 

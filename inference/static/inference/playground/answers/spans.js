@@ -18,7 +18,13 @@ export function show(output, { input }) {
   const spans = output.map((span) => ({ ...span, label: span.entity_group ?? span.entity }));
   const marks = spans
     .filter((span) => Number.isInteger(span.start) && Number.isInteger(span.end))
-    .map(({ start, end, label, score }) => ({ start, end, label, hue: hueOf(kind(label)), title: `${label} ${percent(score)}` }));
+    .map(({ start, end, label, score }) => ({
+      start,
+      end,
+      label,
+      hue: hueOf(kind(label)),
+      title: `${label} ${percent(score)}`,
+    }));
   const counts = Object.entries(Object.groupBy(spans, (span) => kind(span.label)));
   const summary = counts.map(([label, each]) => `${each.length} ${label}`).join(", ");
   return el(
@@ -34,17 +40,19 @@ export function show(output, { input }) {
 const kind = (label) => label.replace(/^[BIESLU]-(?=.)/, "");
 
 function table(spans, hueOf) {
-  const rows = spans.slice(0, MOST_ROWS).map((span) =>
-    el(
-      "tr",
-      {},
-      el("td", {}, span.word),
-      el("td", {}, el("span", { class: `swatch ${hueOf(kind(span.label))}` }), span.label),
-      el("td", { class: "number", title: span.score }, percent(span.score)),
-      el("td", { class: "number" }, span.start ?? "–"),
-      el("td", { class: "number" }, span.end ?? "–"),
-    ),
-  );
+  const rows = spans
+    .slice(0, MOST_ROWS)
+    .map((span) =>
+      el(
+        "tr",
+        {},
+        el("td", {}, span.word),
+        el("td", {}, el("span", { class: `swatch ${hueOf(kind(span.label))}` }), span.label),
+        el("td", { class: "number", title: span.score }, percent(span.score)),
+        el("td", { class: "number" }, span.start ?? "–"),
+        el("td", { class: "number" }, span.end ?? "–"),
+      ),
+    );
   const head = ["Words", "Label", "Score", "From", "To"].map((name, column) =>
     el("th", { class: column > 1 ? "number" : "", scope: "col" }, name),
   );

@@ -25,11 +25,19 @@ function block(text, input) {
   const content = begins ? [el("span", { class: "quiet" }, input), text.slice(input.length)] : [text];
   const copy = el("button", { class: "button quiet small", type: "button" }, "Copy");
   copy.addEventListener("click", async () => {
-    const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+    const done = await navigator.clipboard?.writeText(text).then(
+      () => true,
+      () => false,
+    );
     if (!done) getSelection()?.selectAllChildren(body);
     copy.textContent = done ? "Copied" : "Press Ctrl+C";
     setTimeout(() => (copy.textContent = "Copy"), 2000);
   });
   const body = el("p", { class: "summary written" }, ...content);
-  return el("div", {}, body, el("div", { class: "row" }, copy, el("span", { class: "quiet" }, counted(codePoints(text), "character"))));
+  return el(
+    "div",
+    {},
+    body,
+    el("div", { class: "row" }, copy, el("span", { class: "quiet" }, counted(codePoints(text), "character"))),
+  );
 }

@@ -13,7 +13,8 @@ export function show(output, { input }) {
   const player = blob && el("audio", { controls: true, src: objectUrl(blob) });
   const chunks = output.chunks ?? [];
   const text = output.text.trim() || "Nothing is said.";
-  const words = chunks.length > 0 && el("p", { class: "visually-hidden" }, "A piece of the text plays the recording from there.");
+  const words =
+    chunks.length > 0 && el("p", { class: "visually-hidden" }, "A piece of the text plays the recording from there.");
   return el(
     "div",
     { class: "transcript" },
@@ -28,7 +29,9 @@ function pieces(chunks, player) {
   const lengths = chunks.map(({ timestamp: [from, to] }) => (to ?? from) - from).toSorted((one, other) => one - other);
   const flowing = lengths[Math.floor(lengths.length / 2)] < SHORT_S;
   const buttons = chunks.map(({ text, timestamp: [from] }) => {
-    const said = flowing ? [text.trim()] : [el("span", { class: "time" }, clock(from ?? 0)), el("span", {}, text.trim())];
+    const said = flowing
+      ? [text.trim()]
+      : [el("span", { class: "time" }, clock(from ?? 0)), el("span", {}, text.trim())];
     const button = el("button", { type: "button", title: `Play from ${clock(from ?? 0)}`, disabled: !player }, ...said);
     button.addEventListener("click", () => {
       player.currentTime = from ?? 0;

@@ -10,7 +10,13 @@ const HINT =
   'JSON such as [["Total", [0, 0, 100, 50]]]: left, top, right and bottom, from 0 to 1000. Or the table that tesseract writes (tesseract page.png - tsv).';
 
 export function create({ description, changed }) {
-  const media = picker({ kind: "image", most: 1, bytes: description.limits.bytes, changed: again, label: "Image of the page (optional; only shown)" });
+  const media = picker({
+    kind: "image",
+    most: 1,
+    bytes: description.limits.media_bytes,
+    changed: again,
+    label: "Image of the page (optional; only shown)",
+  });
   const question = el("input", { type: "text", autocomplete: "off", on: { input: changed } });
   const words = textarea({ rows: 5, on: { input: again } });
   const page = el("div", { class: "page" });
@@ -26,7 +32,14 @@ export function create({ description, changed }) {
   }
 
   return {
-    element: el("div", {}, field("Question", question), field("Words of the page", words, { hint: HINT }), page, media.element),
+    element: el(
+      "div",
+      {},
+      field("Question", question),
+      field("Words of the page", words, { hint: HINT }),
+      page,
+      media.element,
+    ),
     value() {
       if (!question.value.trim()) throw new Incomplete("Write a question.", question);
       const value = { question: question.value };

@@ -13,7 +13,7 @@ export function create({ description, changed }) {
   let messages = [];
 
   const add = (role, content) => {
-    const made = message(role, content, description.limits.bytes, changed, () => remove(made));
+    const made = message(role, content, description.limits.media_bytes, changed, () => remove(made));
     messages.push(made);
     list.append(made.element);
     return made;
@@ -47,19 +47,32 @@ export function create({ description, changed }) {
 
 function message(role, content, bytes, changed, remove) {
   const parts = typeof content === "string" ? [{ type: "text", text: content }] : content;
-  const who = el("select", { on: { change: changed }, "aria-label": "Role" }, ...Object.entries(ROLES).map(([value, name]) => el("option", { value }, name)));
+  const who = el(
+    "select",
+    { on: { change: changed }, "aria-label": "Role" },
+    ...Object.entries(ROLES).map(([value, name]) => el("option", { value }, name)),
+  );
   who.value = role;
-  const images = picker({ kind: "image", most: MOST_IMAGES, bytes, changed, label: "Images" });
+  const images = picker({ kind: "image", most: MOST_IMAGES, bytes, changed, label: "Images", adds: true });
   images.fill(parts.filter((part) => part.type !== "text").map((part) => part.image ?? part.image_url.url));
   const text = textarea({ on: { input: changed } });
-  text.value = parts.filter((part) => part.type === "text").map((part) => part.text).join("\n");
+  text.value = parts
+    .filter((part) => part.type === "text")
+    .map((part) => part.text)
+    .join("\n");
   const show = () => (images.element.hidden = who.value !== "user");
   who.addEventListener("change", show);
   show();
   const name = newId("message");
   who.id = name;
   return {
-    element: el("li", {}, el("div", { class: "row" }, who, button("Remove message", remove)), images.element, field("Text", text)),
+    element: el(
+      "li",
+      {},
+      el("div", { class: "row" }, who, button("Remove message", remove)),
+      images.element,
+      field("Text", text),
+    ),
     control: text,
     role: () => who.value,
     focus: () => text.focus(),

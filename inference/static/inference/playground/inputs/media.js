@@ -4,7 +4,7 @@ import { picker } from "../media/picker.js";
 
 export function create({ description, changed }) {
   const { input, limits } = description;
-  const media = picker({ kind: input.kind, most: limits.inputs, bytes: limits.bytes, changed });
+  const media = picker({ kind: input.kind, most: limits.inputs, bytes: limits.media_bytes, changed });
   return {
     element: media.element,
     value() {

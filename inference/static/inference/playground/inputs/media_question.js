@@ -6,7 +6,7 @@ import { picker } from "../media/picker.js";
 
 export function create({ description, changed }) {
   const { kind } = description.input;
-  const media = picker({ kind, most: 1, bytes: description.limits.bytes, changed });
+  const media = picker({ kind, most: 1, bytes: description.limits.media_bytes, changed });
   const question = el("input", { type: "text", autocomplete: "off", on: { input: changed } });
   return {
     element: el("div", {}, media.element, field("Question", question)),

@@ -23,12 +23,21 @@ function fromJson(text) {
 }
 
 function isWord(word) {
-  return Array.isArray(word) && typeof word[0] === "string" && Array.isArray(word[1]) && word[1].length === 4 && word[1].every(Number.isFinite);
+  return (
+    Array.isArray(word) &&
+    typeof word[0] === "string" &&
+    Array.isArray(word[1]) &&
+    word[1].length === 4 &&
+    word[1].every(Number.isFinite)
+  );
 }
 
 /** Source: https://github.com/tesseract-ocr/tessdoc/blob/main/Command-Line-Usage.md */
 function fromTesseract(text) {
-  const rows = text.trim().split("\n").map((line) => line.split("\t"));
+  const rows = text
+    .trim()
+    .split("\n")
+    .map((line) => line.split("\t"));
   const page = rows.find((row) => row[0] === "1");
   if (!page || page.length < 11) throw new Error("The words are neither JSON nor the table that tesseract writes.");
   const [wide, high] = [Number(page[8]), Number(page[9])];

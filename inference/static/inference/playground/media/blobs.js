@@ -39,7 +39,8 @@ export function fromBase64(text, type) {
 /** @param {any} value @returns {Blob | null} of a blob, or base64 of media as the server's examples have it */
 export function asBlob(value) {
   if (value instanceof Blob) return value;
-  if (typeof value !== "string" || !/^(data:|iVBORw0KGgo|\/9j\/|R0lGOD|Qk|UklGR|ZkxhQ|T2dnU|SUQz)/.test(value)) return null;
+  if (typeof value !== "string" || !/^(data:|iVBORw0KGgo|\/9j\/|R0lGOD|Qk|UklGR|ZkxhQ|T2dnU|SUQz)/.test(value))
+    return null;
   try {
     const blob = fromBase64(value);
     return blob.type ? blob : null;
@@ -66,4 +67,5 @@ export function objectUrl(blob) {
 }
 
 /** @param {number} bytes */
-export const size = (bytes) => (bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+export const size = (bytes) =>
+  bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;

@@ -7,12 +7,19 @@ import { el } from "../dom.js";
  * @returns {Promise<File | null>} `null` if none was taken
  */
 export async function takePicture(place) {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+  const stream = await navigator.mediaDevices.getUserMedia({
+    video: { facingMode: "environment", width: { ideal: 1280 } },
+  });
   const video = el("video", { muted: true, playsInline: true, "aria-label": "What the camera sees" });
   video.srcObject = stream;
   const take = el("button", { class: "button", type: "button", disabled: true }, "Take the picture");
   const close = el("button", { class: "button quiet", type: "button" }, "Cancel");
-  const dialog = el("dialog", { class: "card camera", "aria-label": "Camera" }, video, el("div", { class: "row" }, take, close));
+  const dialog = el(
+    "dialog",
+    { class: "card camera", "aria-label": "Camera" },
+    video,
+    el("div", { class: "row" }, take, close),
+  );
   place.append(dialog);
   dialog.showModal();
   video.addEventListener("loadeddata", () => {

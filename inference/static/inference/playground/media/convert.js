@@ -16,7 +16,10 @@ export async function asJpeg(blob, most) {
   const bitmap = await createImageBitmap(blob);
   let scale = Math.min(1, Math.sqrt(40e6 / bitmap.width / bitmap.height));
   for (;;) {
-    const canvas = new OffscreenCanvas(Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
+    const canvas = new OffscreenCanvas(
+      Math.max(1, Math.round(bitmap.width * scale)),
+      Math.max(1, Math.round(bitmap.height * scale)),
+    );
     const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
     context.fillStyle = "white";
     context.fillRect(0, 0, canvas.width, canvas.height);
@@ -46,7 +49,8 @@ export async function asWav(blob) {
 /** Source: http://soundfile.sapp.org/doc/WaveFormat/ @param {number} bytes of the samples */
 function header(bytes) {
   const view = new DataView(new ArrayBuffer(HEADER));
-  const write = (place, text) => [...text].forEach((character, number) => view.setUint8(place + number, character.charCodeAt(0)));
+  const write = (place, text) =>
+    [...text].forEach((character, number) => view.setUint8(place + number, character.charCodeAt(0)));
   write(0, "RIFF");
   view.setUint32(4, HEADER - 8 + bytes, true);
   write(8, "WAVEfmt ");

@@ -1,5 +1,6 @@
 /** A field for images or recordings: files, by drop or paste, from the camera or the microphone. */
 
+import { counted } from "../answers/numbers.js";
 import { button, el, newId } from "../dom.js";
 import { Incomplete } from "../errors.js";
 import { fromBase64, objectUrl, size, typeOf, TYPES } from "./blobs.js";
@@ -18,38 +19,61 @@ const BYTES_PER_SECOND = 32_000;
  */
 
 /**
- * @param {{kind: "image" | "audio", most: number, bytes: number, changed: () => void, label?: string}} options
- *   `most` files, of `bytes` each
+ * @param {{kind: "image" | "audio", most: number, bytes: number, changed: () => void, label?: string, adds?: boolean}} options
+ *   `most` files, of `bytes` each; `adds`: to those that were chosen before, which are replaced otherwise
  * @returns {Picker}
  */
-export function picker({ kind, most, bytes, changed, label }) {
+export function picker({ kind, most, bytes, changed, label, adds = false }) {
   const [one, many] = NAMES[kind];
   /** @type {File[]} */
   let files = [];
-  const input = el("input", { type: "file", class: "visually-hidden", id: newId("file"), accept: `${kind}/*`, multiple: most > 1 });
+  const input = el("input", {
+    type: "file",
+    class: "visually-hidden",
+    id: newId("file"),
+    accept: `${kind}/*`,
+    multiple: most > 1,
+  });
   const said = el("p", { class: "hint", role: "status" });
   const list = el("ul", { class: "files", "aria-label": `Chosen ${many}` });
   const tools = el("div", { class: "row" });
   const drop = el(
     "label",
     { class: "drop", for: input.id },
-    el("span", {}, el("b", {}, `Choose ${kind === "image" ? "an image" : "a recording"}`), ", drop it here, or paste it"),
+    el(
+      "span",
+      {},
+      el("b", {}, `Choose ${kind === "image" ? "an image" : "a recording"}`),
+      ", drop it here, or paste it",
+    ),
     el("span", { class: "hint" }, `${FORMATS[kind]}, at most ${size(bytes)}`),
   );
   const title = el("span", { class: "label", id: newId("label") }, label ?? one[0].toUpperCase() + one.slice(1));
-  const element = el("div", { class: "field picker", role: "group", "aria-labelledby": title.id }, title, input, drop, tools, list, said);
+  const element = el(
+    "div",
+    { class: "field picker", role: "group", "aria-labelledby": title.id },
+    title,
+    input,
+    drop,
+    tools,
+    list,
+    said,
+  );
 
   const add = async (/** @type {Iterable<File>} */ given) => {
     said.textContent = "";
+    const taken = [];
     for (const file of [...given]) {
       try {
-        const taken = await usable(file, kind, bytes);
-        files = most > 1 ? [...files, taken.file].slice(-most) : [taken.file];
-        if (taken.note) said.append(`${taken.note} `);
+        const { file: made, note } = await usable(file, kind, bytes);
+        taken.push(made);
+        if (note) said.append(`${note} `);
       } catch (error) {
         said.append(`${/** @type {Error} */ (error).message} `);
       }
     }
+    if (taken.length) files = [...(adds ? files : []), ...taken].slice(0, most);
+    if (taken.length > most) said.append(`The first ${counted(most, one, many)} are taken. `);
     show();
   };
   const show = () => {
@@ -93,10 +117,14 @@ async function usable(file, kind, bytes) {
   try {
     if (kind === "image") {
       const { blob, width, height } = await asJpeg(file, bytes);
-      return { file: renamed(blob, `${stem}.jpg`, blob.type), note: `${file.name} is sent as JPEG, ${width} × ${height} pixels, ${size(blob.size)}.` };
+      return {
+        file: renamed(blob, `${stem}.jpg`, blob.type),
+        note: `${file.name} is sent as JPEG, ${width} × ${height} pixels, ${size(blob.size)}.`,
+      };
     }
     const wav = await asWav(file);
-    if (wav.size <= bytes) return { file: renamed(wav, `${stem}.wav`, wav.type), note: `${file.name} is sent as WAV, ${size(wav.size)}.` };
+    if (wav.size <= bytes)
+      return { file: renamed(wav, `${stem}.wav`, wav.type), note: `${file.name} is sent as WAV, ${size(wav.size)}.` };
   } catch {
     throw new Error(`${file.name} is nothing that the server or this browser can read; it takes ${FORMATS[kind]}.`);
   }
@@ -107,7 +135,9 @@ const renamed = (blob, name, type) => new File([blob], name, { type });
 
 function named(blob, kind, number) {
   const made = blob instanceof Blob ? blob : fromBase64(blob);
-  return made instanceof File ? made : renamed(made, `example${number ? number + 1 : ""}.${made.type.split("/")[1] ?? kind}`, made.type);
+  return made instanceof File
+    ? made
+    : renamed(made, `example${number ? number + 1 : ""}.${made.type.split("/")[1] ?? kind}`, made.type);
 }
 
 function entry(file, remove) {
@@ -115,7 +145,13 @@ function entry(file, remove) {
     ? el("img", { src: objectUrl(file), alt: "" })
     : el("audio", { controls: true, src: objectUrl(file), "aria-label": file.name });
   const away = button("Remove", remove, { "aria-label": `Remove ${file.name}` });
-  return el("li", {}, media, el("span", { class: "about" }, el("span", {}, file.name), el("span", { class: "hint" }, size(file.size))), away);
+  return el(
+    "li",
+    {},
+    media,
+    el("span", { class: "about" }, el("span", {}, file.name), el("span", { class: "hint" }, size(file.size))),
+    away,
+  );
 }
 
 /**
@@ -158,19 +194,25 @@ function isFor(element, target) {
 }
 
 function cameraButton(element, add) {
-  return ["Use the camera", async () => {
-    const { takePicture } = await import("./camera.js");
-    const picture = await takePicture(element);
-    if (picture) await add([picture]);
-  }];
+  return [
+    "Use the camera",
+    async () => {
+      const { takePicture } = await import("./camera.js");
+      const picture = await takePicture(element);
+      if (picture) await add([picture]);
+    },
+  ];
 }
 
 function microphoneButton(tools, longest, add) {
-  return ["Record", async () => {
-    const { record } = await import("./recorder.js");
-    const recording = await record(tools, longest);
-    if (recording) await add([recording]);
-  }];
+  return [
+    "Record",
+    async () => {
+      const { record } = await import("./recorder.js");
+      const recording = await record(tools, longest);
+      if (recording) await add([recording]);
+    },
+  ];
 }
 
 /** A button that cannot be pressed twice, and says why a device is not to be had. */
@@ -181,8 +223,10 @@ function withErrors([name, use], said, kind) {
     try {
       await use();
     } catch (error) {
-      said.textContent = REASONS[/** @type {Error} */ (error).name] ?? `That did not work: ${/** @type {Error} */ (error).message}`;
-      if (said.textContent === REASONS.NotFoundError) said.textContent = `This device has no ${kind === "image" ? "camera" : "microphone"}.`;
+      said.textContent =
+        REASONS[/** @type {Error} */ (error).name] ?? `That did not work: ${/** @type {Error} */ (error).message}`;
+      if (said.textContent === REASONS.NotFoundError)
+        said.textContent = `This device has no ${kind === "image" ? "camera" : "microphone"}.`;
     } finally {
       made.hidden = false;
       made.focus();

@@ -21,7 +21,16 @@ export async function record(place, longest) {
   const level = el("span", { class: "meter level", "aria-hidden": "true" }, el("span", {}));
   const done = el("button", { class: "button small", type: "button" }, "Stop and use it");
   const cancel = el("button", { class: "button quiet small", type: "button" }, "Discard");
-  const controls = el("div", { class: "row recording" }, el("span", { class: "dot", "aria-hidden": "true" }), "Recording", time, level, done, cancel);
+  const controls = el(
+    "div",
+    { class: "row recording" },
+    el("span", { class: "dot", "aria-hidden": "true" }),
+    "Recording",
+    time,
+    level,
+    done,
+    cancel,
+  );
   place.append(controls);
   done.focus();
   const stop = measure(stream, level, time, () => recorder.state === "recording" && recorder.stop(), longest);
