@@ -37,7 +37,7 @@ export async function createWorkbench(description, { unauthorized }) {
   const send = el("button", { class: "button", "aria-keyshortcuts": "Control+Enter Meta+Enter" }, "Run");
   const stop = button("Stop", () => running?.stop(), { class: "button quiet", hidden: true, "aria-keyshortcuts": "Escape" });
   const keys = el("span", { class: "quiet pg-keys" }, el("kbd", {}, MAC ? "⌘ Enter" : "Ctrl Enter"));
-  const actions = el("div", { class: "row pg-actions" }, send, stop, keys);
+  const actions = el("div", { class: "row pg-actions", hidden: Boolean(form.view) }, send, stop, keys);
   const asked = el("form", { class: "card pg-input", noValidate: true, "aria-label": "Request" }, examples(), form.element, wrong, actions);
   const settings = el(
     "details",
@@ -53,10 +53,20 @@ export async function createWorkbench(description, { unauthorized }) {
   const measured = el("div", {});
   const readable = el("div", {}, area);
   const json = el("div", { class: "code" }, raw);
-  const [list, ...panels] = tabs([{ name: "Answer", panel: readable }, { name: "JSON", panel: json }], "Form of the answer");
-  const answered = el("section", { class: "card pg-answer", "aria-label": "Answer" }, list, status, ...panels, measured);
+  const answered = form.view ? figuresOfAnswers() : answerWithTabs();
   const element = el("div", { class: `pg-bench ${form.view ? "pg-talk" : ""}` }, asked, settings, answered, call.element);
   idle();
+
+  function answerWithTabs() {
+    const [list, ...panels] = tabs([{ name: "Answer", panel: readable }, { name: "JSON", panel: json }], "Form of the answer");
+    return el("section", { class: "card pg-answer", "aria-label": "Answer" }, list, status, ...panels, measured);
+  }
+
+  /** Of a form that shows its answers itself. */
+  function figuresOfAnswers() {
+    const more = el("details", {}, el("summary", {}, "JSON"), json);
+    return el("section", { class: "card pg-answer", "aria-label": "Newest answer" }, el("h2", {}, "Newest answer"), status, measured, more);
+  }
 
   asked.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -111,6 +121,7 @@ export async function createWorkbench(description, { unauthorized }) {
   function idle() {
     status.textContent = "";
     area.replaceChildren(el("p", { class: "quiet pg-idle" }, "The answer comes here. An example is filled in."));
+    if (form.view) measured.append(el("p", { class: "quiet" }, "What it took comes here."));
   }
 
   async function run() {
@@ -169,7 +180,7 @@ export async function createWorkbench(description, { unauthorized }) {
         if (running === this) await this.answered(answer);
       } catch (error) {
         if (!(error instanceof AskError)) throw error;
-        if (running === this || this.stopped) this.failed(error);
+        if (running === this) this.failed(error);
       } finally {
         clearInterval(this.clock);
         if (running === this) {
@@ -211,6 +222,7 @@ export async function createWorkbench(description, { unauthorized }) {
       for (let second = 0; second < seconds && !this.stopped; second++) {
         const found = await stateOf(description.root, description.pipeline);
         this.bar.show(found?.reason || error.message);
+        this.view?.waiting?.(found?.reason || error.message);
         if (found?.state === "ready") return;
         await new Promise((resolve) => {
           this.wake = resolve;
@@ -223,11 +235,12 @@ export async function createWorkbench(description, { unauthorized }) {
       status.textContent = `Answered in ${milliseconds(answer.times.round_trip_ms)}`;
       raw.textContent = shortened(answer.raw ? formatted(JSON.parse(answer.raw)) : `${answer.output.type}, ${answer.output.blob.size} bytes`);
       measured.replaceChildren(figures(answer));
-      if (this.view) this.view.done(answer);
-      else area.replaceChildren(await rendered(answer.output, this.wanted));
+      this.view?.done(answer);
+      if (!this.view || this.view.passing) area.replaceChildren(await rendered(answer.output, this.wanted));
       const seed = answer.generation?.seed;
       const seeded = seed !== undefined && description.parameters.some(({ name }) => name === "seed");
       call.show(seeded ? { ...this.wanted, parameters: { ...this.wanted.parameters, seed } } : this.wanted);
+      if (form.view) return; // it keeps them, and shows them where it is
       call.remember();
       show(answered);
     }
@@ -236,6 +249,7 @@ export async function createWorkbench(description, { unauthorized }) {
       if (error.code === "unauthorized") unauthorized(error.message);
       status.textContent = "";
       this.view?.failed?.(error);
+      if (form.view) return;
       const shown = failure(error, () => run());
       if (this.view?.element && error.code === "cancelled") area.append(shown);
       else area.replaceChildren(shown);
@@ -248,9 +262,15 @@ export async function createWorkbench(description, { unauthorized }) {
     return render(output, { description, inputs, parameters: given });
   }
 
-  async function streamView() {
-    const { plainView } = await import("./stream.js");
-    return plainView();
+  async function streamView({ inputs }) {
+    const { create } = await import("./answers/tokens.js");
+    return create({ description, inputs, more: goOn });
+  }
+
+  /** With a text that ended before it was complete. */
+  function goOn(text) {
+    form.fill(text);
+    run();
   }
 
   function working(now) {
