@@ -9,6 +9,7 @@ from typing import Any
 
 from inference.access import credentials
 from inference.access.checking import Caller
+from inference.api.http import HttpConsumer
 from inference.api.staff import is_staff
 from inference.errors import NotFound, Unauthorized
 from inference.pages.modules import needed
@@ -31,7 +32,9 @@ class PlaygroundPage(Page):
         return super().identify(offered)
 
     async def admit(self, caller: Caller) -> None:
-        if isinstance(caller, Unauthorized) and not self._offers_key and not await is_staff(self.scope):
+        if self._offers_key:  # by a script, to which nothing need be said of logging in
+            await HttpConsumer.admit(self, caller)
+        elif isinstance(caller, Unauthorized) and not await is_staff(self.scope):
             self._asks_for_key = True
         else:
             await super().admit(caller)

@@ -18,7 +18,7 @@ const TITLES = {
   not_found: "There is no such pipeline",
   inference: "The model failed on this input",
   internal: "The server made a mistake",
-  away: "The server cannot be reached",
+  away: "No connection",
   lost: "The connection was lost",
   cancelled: "Stopped",
 };
@@ -32,8 +32,7 @@ export function failure(error, again) {
   const shown = el("div", { class: `notice ${kind} pg-failure` }, el("h3", {}, TITLES[error.code] ?? "There is no answer"));
   if (error.code !== "cancelled") shown.append(el("p", {}, error.message));
   if (error.passes) {
-    const wait = error.retry_after ? ` There is likely to be room in ${error.retry_after} s.` : "";
-    shown.append(el("p", { class: "row" }, button("Try again", again), el("span", { class: "quiet" }, wait)));
+    shown.append(el("p", {}, button("Try again", again)));
   }
   return shown;
 }

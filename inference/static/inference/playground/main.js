@@ -3,7 +3,7 @@
 import * as connection from "./connection.js";
 import { el } from "./dom.js";
 import { forget, kept, keyForm, keyInUse } from "./key.js";
-import { progressBar, watch } from "./progress.js";
+import { progressBar, stateOf, watch } from "./progress.js";
 import { createWorkbench } from "./workbench.js";
 
 const place = document.getElementById("playground");
@@ -78,11 +78,19 @@ async function show() {
     return;
   }
   const bar = progressBar();
-  place.replaceChildren(el("section", { class: "card pg-loading", "aria-label": "Loading" }, el("h2", {}, "The model is not ready yet"), bar.element, el("p", { class: "quiet" }, "The form appears here as soon as it is known what the model takes.")));
-  bar.show(description.reason);
-  stopWatching = watch(root, pipeline, async (found) => {
+  const title = el("h2", {});
+  const note = el("p", { class: "quiet" });
+  place.replaceChildren(el("section", { class: "card pg-loading", "aria-label": "State" }, title, bar.element, note));
+  const update = (found) => {
     showState(found);
-    bar.show(found.reason);
+    bar.show(found);
+    const failed = found.state === "failed";
+    title.textContent = failed ? "The model could not be loaded" : "The model is not ready yet";
+    note.textContent = failed ? "Workers try again by themselves." : "The form comes as soon as the model is ready.";
+  };
+  update(description);
+  stopWatching = watch(root, pipeline, async (found) => {
+    update(found);
     if (found.state === "ready" && !(await readAgain())) show();
   });
 }
@@ -92,10 +100,10 @@ function notReady() {
   const bar = progressBar();
   const notice = el("div", { class: "notice" }, el("p", {}, "The model is not ready; a request waits for it."), bar.element);
   notices.append(notice);
-  bar.show(description.reason);
+  bar.show(description);
   stopWatching = watch(description.root, description.pipeline, (found) => {
     showState(found);
-    bar.show(found.reason);
+    bar.show(found);
     if (found.state === "ready") notice.remove();
   });
 }
@@ -111,8 +119,9 @@ function connected(state) {
   const id = "connection";
   const before = document.getElementById(id);
   if (state === "open") {
-    before?.remove();
-    if (before) showState({ state: "ready" });
+    if (!before) return;
+    before.remove();
+    stateOf(description.root, description.pipeline).then((found) => found && showState(found));
   } else if (!before) {
     showState({ state: "unavailable" });
     notices.prepend(el("p", { class: "notice bad", id, role: "status" }, "The connection to the server is lost. It is tried again by itself."));

@@ -35,9 +35,7 @@ export function watch(address, pipeline, update) {
 export async function stateOf(root, pipeline) {
   try {
     const reply = await fetch(`${root}/pipelines/${pipeline}/info`, { headers: authorization() });
-    if (!reply.ok) return null;
-    const { pipelines } = await reply.json();
-    return pipelines.find((each) => each.name === pipeline) ?? null;
+    return reply.ok ? await reply.json() : null;
   } catch {
     return null;
   }
@@ -50,10 +48,11 @@ export function progressBar() {
   const words = el("p", { class: "pg-progress" });
   return {
     element: el("div", {}, words, bar),
-    /** @param {string} reason */
-    show(reason) {
+    /** @param {{state: string, reason: string}} found */
+    show({ state, reason }) {
       const percent = reason.match(/(\d+) %/)?.[1];
       words.textContent = reason ? `${reason[0].toUpperCase()}${reason.slice(1)}` : "Waiting for a worker";
+      bar.hidden = state === "failed";
       bar.classList.toggle("unknown", !percent);
       if (percent) {
         bar.setAttribute("aria-valuenow", percent);

@@ -221,7 +221,7 @@ export async function createWorkbench(description, { unauthorized }) {
       const seconds = Math.min(Math.max(error.retry_after ?? 1, 1), 5);
       for (let second = 0; second < seconds && !this.stopped; second++) {
         const found = await stateOf(description.root, description.pipeline);
-        this.bar.show(found?.reason || error.message);
+        this.bar.show(found?.reason ? found : { state: "loading", reason: error.message });
         this.view?.waiting?.(found?.reason || error.message);
         if (found?.state === "ready") return;
         await new Promise((resolve) => {
