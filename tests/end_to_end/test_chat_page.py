@@ -59,10 +59,10 @@ class Chat:
 
     @property
     def messages(self) -> Locator:
-        return self.page.locator(".message")
+        return self.page.locator(".turn")
 
     def answer(self, number: int = -1) -> Locator:
-        return self.page.locator(".message.assistant .generated").nth(number)
+        return self.page.locator(".turn.assistant .generated").nth(number)
 
 
 def test_an_answer_streams_and_can_be_stopped(chat: Chat, server: Web) -> None:
@@ -130,7 +130,7 @@ def test_the_conversation_stays_when_the_page_is_loaded_again_and_can_be_cleared
 def test_errors_are_in_the_place_of_the_answer_and_asking_again_works(chat: Chat) -> None:
     page = chat.page
     chat.say("busy just now")
-    alert = page.locator(".message").get_by_role("alert")
+    alert = page.locator(".turn").get_by_role("alert")
     expect(alert).to_contain_text(chatting.BUSY)
     chat.button("Try again").click()
     expect(chat.answer()).to_contain_text("to busy just now")
@@ -150,7 +150,7 @@ def test_an_answer_at_its_limit_can_go_on(chat: Chat) -> None:
     chat.say("count 10")
     expect(chat.page.get_by_text("It ended at the limit of new tokens.")).to_be_visible()
     expect(chat.answer()).to_have_text("1 2 3")
-    expect(chat.page.locator(".message .figures")).to_contain_text("· 3 tokens written · first after")
+    expect(chat.page.locator(".turn .figures")).to_contain_text("· 3 tokens written · first after")
     chat.button("Continue").click()
     expect(chat.answer()).to_have_text("1 2 3 more")
 
@@ -180,7 +180,7 @@ def test_tokens_are_coloured_by_probability(chat: Chat) -> None:
 def test_fenced_code_is_shown_as_code(chat: Chat) -> None:
     chat.say("code")
     expect(chat.answer().locator("pre code")).to_have_text("print(1)\n")
-    expect(chat.answer().locator(".plain")).to_have_text(["Like this:", "That is all."])
+    expect(chat.answer().locator(".prose")).to_have_text(["Like this:", "That is all."])
     expect(chat.answer().get_by_role("button", name="Copy")).to_be_visible()
 
 

@@ -18,6 +18,11 @@ export function create({ description, inputs, more }) {
   const spoken = el("p", { class: "visually-hidden", role: "status" });
   const element = el("div", { class: "streamed", ariaBusy: "true", ariaLive: "off" }, text.element, below, spoken);
 
+  function writtenIn(output) {
+    const whole = [output].flat()[0]?.[description.text_field] ?? "";
+    return whole.startsWith(before) ? whole.slice(before.length) : whole;
+  }
+
   function over(reason, generation) {
     element.ariaBusy = "false";
     text.end();
@@ -38,7 +43,10 @@ export function create({ description, inputs, more }) {
     element,
     passing: description.output !== "text",
     token: (frame) => text.add(frame),
-    done: ({ generation }) => over(generation?.finish_reason ?? "stop", generation ?? null),
+    done({ output, generation }) {
+      if (!generation) text.add({ text: writtenIn(output) }); // it did not stream
+      over(generation?.finish_reason ?? "stop", generation);
+    },
     failed: () => over("failed", null),
   };
 }
