@@ -61,6 +61,10 @@ async function readAgain() {
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   description = JSON.parse(page.getElementById("pipeline").textContent);
   document.querySelector(".pg-head").replaceWith(page.querySelector(".pg-head"));
+  for (const link of page.querySelectorAll("link[rel=stylesheet]")) {
+    const known = [...document.styleSheets].some(({ href }) => href === new URL(link.getAttribute("href"), location.href).href);
+    if (!known) document.head.append(document.importNode(link));
+  }
   document.title = page.title;
   return "";
 }

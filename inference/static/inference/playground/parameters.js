@@ -1,4 +1,7 @@
-/** A control for each parameter of a pipeline, made from its JSON schema. What is not set is not sent. */
+/**
+ * A control for each parameter of a pipeline, made from its JSON schema. What is not set is not sent. Those that are
+ * needed are a part of the request like its input, and stand beside it.
+ */
 
 import { button, el, newId } from "./dom.js";
 import { Incomplete } from "./errors.js";
@@ -14,36 +17,39 @@ const NOT_SET = "default";
 
 /**
  * @param {{parameters: Parameter[], changed: () => void}} options
- * @returns {{element: HTMLElement, value: () => Record<string, any>, fill: (values: Record<string, any>) => void}}
+ * @returns {{needed: HTMLElement, optional: HTMLElement, value: () => Record<string, any>, fill: (values: Record<string, any>) => void}}
  */
 export function createParameters({ parameters, changed }) {
-  const ordered = [...parameters].sort((one, other) => Number(other.required) - Number(one.required));
   const controls = new Map();
-  const rows = ordered.map((parameter) => {
-    const made = row(parameter, () => {
+  for (const parameter of parameters) {
+    const told = () => {
       count();
       changed();
-    });
-    controls.set(parameter.name, made);
-    return made.element;
-  });
+    };
+    controls.set(parameter.name, row(parameter, told));
+  }
+  const elements = (chosen) => chosen.map(({ name }) => controls.get(name).element);
+  const needed = el("div", {}, ...elements(parameters.filter(({ required }) => required)));
+  const optionals = parameters.filter(({ required }) => !required);
+  const rows = elements(optionals);
   const few = rows.slice(0, rows.length > SHOWN_AT_ONCE + 1 ? SHOWN_AT_ONCE : rows.length);
   const more = rows.slice(few.length);
   const summary = el("summary");
   const rest = el("details", { class: "pg-more" }, summary, el("div", { class: "pg-parameters" }, ...more));
-  const element = el("div", {}, el("div", { class: "pg-parameters" }, ...few), more.length ? rest : null);
+  const optional = el("div", {}, el("div", { class: "pg-parameters" }, ...few), more.length ? rest : null);
 
   function count() {
-    const set = ordered.slice(few.length).filter(({ name }) => controls.get(name).isSet()).length;
+    const set = optionals.slice(few.length).filter(({ name }) => controls.get(name).isSet()).length;
     summary.textContent = `${more.length} more${set ? `, ${set} set` : ""}`;
   }
 
   count();
   return {
-    element,
+    needed,
+    optional,
     value() {
       const values = {};
-      for (const { name, required } of ordered) {
+      for (const { name, required } of parameters) {
         const { value, control } = controls.get(name);
         const given = value();
         if (given !== undefined) values[name] = given;
@@ -52,8 +58,8 @@ export function createParameters({ parameters, changed }) {
       return values;
     },
     fill(values) {
-      for (const { name } of ordered) controls.get(name).fill(values?.[name] ?? undefined);
-      if (more.length && ordered.slice(few.length).some(({ name }) => values?.[name] !== undefined)) rest.open = true;
+      for (const { name } of parameters) controls.get(name).fill(values?.[name] ?? undefined);
+      if (optionals.slice(few.length).some(({ name }) => values?.[name] !== undefined)) rest.open = true;
       count();
     },
   };
@@ -63,12 +69,11 @@ const words = (parameters, name) => parameters.find((each) => each.name === name
 
 /** @param {Parameter} parameter */
 function row(parameter, changed) {
-  const { name, meaning, required } = parameter;
+  const { name, meaning } = parameter;
   const labelId = newId("name");
-  const hint = el("p", { class: "hint", id: newId("hint") }, meaning);
+  const hint = el("p", { class: "hint", id: newId("hint") }, ...withCode(meaning));
   const made = kindOf(parameter.schema)(parameter, { changed: () => mark(changed), labelId, hintId: hint.id });
   const label = el(made.group ? "span" : "label", { class: "label", id: labelId }, el("code", {}, name));
-  if (required) label.append(" ", el("span", { class: "tag" }, "needed"));
   if (!made.group) label.htmlFor = made.control.id ||= newId("parameter");
   const element = el("div", { class: "field pg-parameter", data: { parameter: name } }, label, made.element, hint);
 
@@ -91,6 +96,9 @@ function row(parameter, changed) {
   };
   return { element, control: made.control, value: made.value, fill, isSet };
 }
+
+/** A meaning, whose names are between backticks. */
+const withCode = (text) => text.split("`").map((part, number) => (number % 2 ? el("code", {}, part) : part));
 
 /** What makes the control for a schema. */
 function kindOf(schema) {

@@ -4,6 +4,8 @@
  * Media are files there: a `Blob` in the inputs, or base64 as in an example, is read from one.
  */
 
+import { formatted } from "./json_text.js";
+
 const LONG_BASE64 = /^[A-Za-z0-9+/]{100,}={0,2}$/;
 const MARK = "\u0000";
 const KEY = "inf_…";
@@ -70,8 +72,8 @@ function curl({ url, body, bare, file, media, stream, key_needed, media_out }) {
   if (bare) lines.push(`-H 'Content-Type: ${mediaType(file)}'`, `--data-binary @${file}`);
   else {
     lines.push("-H 'Content-Type: application/json'");
-    const json = JSON.stringify(body).replaceAll("'", "'\\''");
-    if (media) lines.push(`-d @- <<END\n${withFiles(escapedForShell(JSON.stringify(body)), `"$(base64 < ${file} | tr -d '\\n')"`)}\nEND`);
+    const json = formatted(body).replaceAll("'", "'\\''");
+    if (media) lines.push(`-d @- <<END\n${withFiles(escapedForShell(formatted(body)), `"$(base64 < ${file} | tr -d '\\n')"`)}\nEND`);
     else lines.push(`-d '${json}'`);
   }
   return lines.join(" \\\n  ");

@@ -15,6 +15,8 @@ import { progressBar, stateOf } from "./progress.js";
 
 const MAC = /Mac|iP(hone|ad)/.test(navigator.platform);
 const UPDATE_MS = 150;
+const FEW_PARAMETERS = 2;
+const NARROW_PX = 900;
 const SHOWN_LETTERS = 200_000;
 
 /**
@@ -37,13 +39,15 @@ export async function createWorkbench(description, { unauthorized }) {
   const send = el("button", { class: "button", "aria-keyshortcuts": "Control+Enter Meta+Enter" }, "Run");
   const stop = button("Stop", () => running?.stop(), { class: "button quiet", hidden: true, "aria-keyshortcuts": "Escape" });
   const keys = el("span", { class: "quiet pg-keys" }, el("kbd", {}, MAC ? "⌘ Enter" : "Ctrl Enter"));
-  const actions = el("div", { class: "row pg-actions", hidden: Boolean(form.view) }, send, stop, keys);
-  const asked = el("form", { class: "card pg-input", noValidate: true, "aria-label": "Request" }, examples(), form.element, wrong, actions);
+  const actions = el("div", { class: "row pg-actions" }, send, stop, keys);
+  const asked = el("form", { class: "card pg-input", noValidate: true, "aria-label": "Request" }, examples(), form.element, parameters.needed, wrong);
+  if (!form.view) asked.append(actions);
+  const optional = description.parameters.filter(({ required }) => !required);
   const settings = el(
     "details",
-    { class: "card pg-settings", open: true },
+    { class: "card pg-settings", open: optional.length <= FEW_PARAMETERS || innerWidth > NARROW_PX, hidden: !optional.length },
     el("summary", {}, el("h2", {}, "Parameters")),
-    description.parameters.length ? parameters.element : el("p", { class: "quiet" }, "This task has none."),
+    parameters.optional,
   );
 
   // What is answered
@@ -51,28 +55,17 @@ export async function createWorkbench(description, { unauthorized }) {
   const area = el("div", { class: "pg-area", "aria-live": "polite" });
   const raw = el("pre", { class: "pg-raw", tabIndex: 0 });
   const measured = el("div", {});
-  const readable = el("div", {}, area);
   const json = el("div", { class: "code" }, raw);
-  const answered = form.view ? figuresOfAnswers() : answerWithTabs();
+  const answered = el("section", { class: "card pg-answer", "aria-label": "Answer" }, ...answerParts());
   const element = el("div", { class: `pg-bench ${form.view ? "pg-talk" : ""}` }, asked, settings, answered, call.element);
   idle();
-
-  function answerWithTabs() {
-    const [list, ...panels] = tabs([{ name: "Answer", panel: readable }, { name: "JSON", panel: json }], "Form of the answer");
-    return el("section", { class: "card pg-answer", "aria-label": "Answer" }, list, status, ...panels, measured);
-  }
-
-  /** Of a form that shows its answers itself. */
-  function figuresOfAnswers() {
-    const more = el("details", {}, el("summary", {}, "JSON"), json);
-    return el("section", { class: "card pg-answer", "aria-label": "Newest answer" }, el("h2", {}, "Newest answer"), status, measured, more);
-  }
 
   asked.addEventListener("submit", (event) => {
     event.preventDefault();
     run();
   });
-  element.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
+    if (!element.isConnected || event.defaultPrevented) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       run();
@@ -81,6 +74,17 @@ export async function createWorkbench(description, { unauthorized }) {
       running.stop();
     }
   });
+
+  /** A form that shows the answers itself leaves what was measured, and the JSON. */
+  function answerParts() {
+    if (form.view) return [el("h2", {}, "Last answer"), status, measured, el("details", {}, el("summary", {}, "JSON"), json)];
+    const panels = [
+      { name: "Answer", panel: el("div", {}, area) },
+      { name: "JSON", panel: json },
+    ];
+    const [list, ...shown] = tabs(panels, "Form of the answer");
+    return [list, status, ...shown, measured];
+  }
 
   function examples() {
     const all = [
@@ -104,7 +108,7 @@ export async function createWorkbench(description, { unauthorized }) {
   function request() {
     const inputs = form.value();
     const given = parameters.value();
-    const many = Array.isArray(inputs) && typeof inputs[0] === "string";
+    const many = Array.isArray(inputs) && !inputs[0]?.role; // a list of messages is one input
     const stream = description.streams && !many && !(given.num_beams > 1);
     return { pipeline: description.pipeline, inputs, parameters: given, stream };
   }
@@ -119,9 +123,7 @@ export async function createWorkbench(description, { unauthorized }) {
   }
 
   function idle() {
-    status.textContent = "";
     area.replaceChildren(el("p", { class: "quiet pg-idle" }, "The answer comes here. An example is filled in."));
-    if (form.view) measured.append(el("p", { class: "quiet" }, "What it took comes here."));
   }
 
   async function run() {
@@ -162,6 +164,11 @@ export async function createWorkbench(description, { unauthorized }) {
       this.finished = this.follow();
     }
 
+    say(sentence) {
+      this.says = sentence;
+      this.view?.waiting?.(sentence);
+    }
+
     stop() {
       this.stopped = true;
       this.call?.cancel();
@@ -177,12 +184,13 @@ export async function createWorkbench(description, { unauthorized }) {
     async follow() {
       try {
         const answer = await this.patiently();
-        if (running === this) await this.answered(answer);
+        this.over();
+        await this.answered(answer);
       } catch (error) {
+        this.over();
         if (!(error instanceof AskError)) throw error;
-        if (running === this) this.failed(error);
+        this.failed(error);
       } finally {
-        clearInterval(this.clock);
         if (running === this) {
           running = null;
           working(false);
@@ -195,9 +203,9 @@ export async function createWorkbench(description, { unauthorized }) {
     async patiently() {
       for (;;) {
         this.call = ask(this.wanted, {
-          accepted: () => (this.says = "Waiting for the model"),
+          accepted: () => this.say("Waiting for the model"),
           started: (frame) => {
-            this.says = "In the model";
+            this.say("In the model");
             this.view?.started?.(frame);
           },
           token: (frame) => {
@@ -216,22 +224,31 @@ export async function createWorkbench(description, { unauthorized }) {
     }
 
     async loading(error) {
-      this.says = "The model is loading";
-      if (!this.bar.element.isConnected) area.replaceChildren(this.bar.element);
+      this.say("The model is loading");
+      if (!form.view && !this.bar.element.isConnected) area.prepend(this.bar.element);
       const seconds = Math.min(Math.max(error.retry_after ?? 1, 1), 5);
       for (let second = 0; second < seconds && !this.stopped; second++) {
         const found = await stateOf(description.root, description.pipeline);
         this.bar.show(found?.reason ? found : { state: "loading", reason: error.message });
-        this.view?.waiting?.(found?.reason || error.message);
-        if (found?.state === "ready") return;
+        if (found?.reason) this.view?.waiting?.(`The model is loading: ${found.reason}`);
+        if (found?.state === "ready") break;
         await new Promise((resolve) => {
           this.wake = resolve;
           setTimeout(resolve, 1000);
         });
       }
+      this.bar.element.remove();
+    }
+
+    over() {
+      clearInterval(this.clock);
     }
 
     async answered(answer) {
+      if (running !== this) {
+        this.view?.done(answer); // another one was asked, and this one had begun to stream
+        return;
+      }
       status.textContent = `Answered in ${milliseconds(answer.times.round_trip_ms)}`;
       raw.textContent = shortened(answer.raw ? formatted(JSON.parse(answer.raw)) : `${answer.output.type}, ${answer.output.blob.size} bytes`);
       measured.replaceChildren(figures(answer));
@@ -240,18 +257,19 @@ export async function createWorkbench(description, { unauthorized }) {
       const seed = answer.generation?.seed;
       const seeded = seed !== undefined && description.parameters.some(({ name }) => name === "seed");
       call.show(seeded ? { ...this.wanted, parameters: { ...this.wanted.parameters, seed } } : this.wanted);
-      if (form.view) return; // it keeps them, and shows them where it is
+      if (form.view) return; // it keeps what was asked, too
       call.remember();
       show(answered);
     }
 
     failed(error) {
-      if (error.code === "unauthorized") unauthorized(error.message);
-      status.textContent = "";
       this.view?.failed?.(error);
+      if (running !== this) return;
+      status.textContent = "";
+      if (error.code === "unauthorized") unauthorized(error.message);
       if (form.view) return;
       const shown = failure(error, () => run());
-      if (this.view?.element && error.code === "cancelled") area.append(shown);
+      if (this.view?.element) area.append(shown);
       else area.replaceChildren(shown);
       show(answered);
     }
@@ -262,15 +280,14 @@ export async function createWorkbench(description, { unauthorized }) {
     return render(output, { description, inputs, parameters: given });
   }
 
+  /** A text as it is generated; `more` goes on where it ended. */
   async function streamView({ inputs }) {
     const { create } = await import("./answers/tokens.js");
-    return create({ description, inputs, more: goOn });
-  }
-
-  /** With a text that ended before it was complete. */
-  function goOn(text) {
-    form.fill(text);
-    run();
+    const more = (text) => {
+      form.fill(text);
+      run();
+    };
+    return create({ description, inputs, more });
   }
 
   function working(now) {

@@ -15,7 +15,7 @@
  * @property {HTMLElement} [element]
  * @property {boolean} [passing] the answer takes its place when it is there
  * @property {(frame: any) => void} [started]
- * @property {(sentence: string) => void} [waiting] how far the model is loaded
+ * @property {(sentence: string) => void} [waiting] what is waited for
  * @property {(frame: {index: number, token: number, text: string, logprob?: number}) => void} [token]
  * @property {(answer: import("../connection.js").Answer) => void} done
  * @property {(error: import("../errors.js").AskError) => void} [failed] also where it was stopped
