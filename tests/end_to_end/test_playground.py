@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 
 TABLE = '[{0}]\ntask = "{0}"\nmodel = "{1}"\n'
 TORN = "torn"
+ALIAS = "acme/words"
 WORDS = "fill-mask"
 ASK = """body => {
   fetch("../pipelines/fill-mask", {method: "POST", body, headers: {"content-type": "application/json"}})
@@ -36,6 +37,7 @@ def server() -> Iterator[Web]:
     """With a pipeline for each task, named like it, and one that cannot be loaded."""
     path = processes.scratch() / "playground.toml"
     tables = [TABLE.format(name, "fake") for name in TASKS]
+    tables[list(TASKS).index(WORDS)] += f'aliases = ["{ALIAS}"]\n'
     path.write_text("\n".join([*tables, f'[{TORN}]\ntask = "{WORDS}"\nmodel = "{fakes.BROKEN}"\n']))
     hold = processes.new_hold()
     limits = {"INFERENCE_MAX_INPUTS": "4", "INFERENCE_MAX_PENDING": "4"}
@@ -107,6 +109,20 @@ def test_the_first_visit_needs_one_click(page: Page, server: Web) -> None:
     assert_accessible(page)
 
 
+def test_the_answer_is_that_of_the_model(page: Page, embedded: Web) -> None:
+    playground = Playground(page, embedded)
+    playground.button("A saying").click()
+    playground.run()
+    expect(playground.answer).to_contain_text("An apple a day keeps the")
+    page.get_by_role("tab", name="JSON").click()
+    with client(embedded) as http:
+        body = {"inputs": "An apple a day keeps the [MASK] away."}
+        expected = http.post("/", json=body).json()
+    assert [each["token_str"] for each in playground.frame()["output"]] == [each["token_str"] for each in expected]
+    page.get_by_role("tab", name="Answer").click()
+    expect(playground.answer).to_contain_text(expected[0]["token_str"])
+
+
 def test_the_page_is_light(page: Page, server: Web) -> None:
     sizes: dict[str, int] = {}
     page.on("response", lambda response: sizes.update({response.url: len(response.body())}))
@@ -164,7 +180,7 @@ def test_a_link_fills_in_the_same_request(page: Page, new_page: NewPage, server:
     page.get_by_role("radio", name="true").check()
     playground.run()
     first = playground.frame()["output"]
-    again = Playground(new_page(), server, WORDS, fragment="#" + page.url.partition("#")[2])
+    again = Playground(new_page(), server, ALIAS, fragment="#" + page.url.partition("#")[2])
     expect(again.text).to_have_value("Ünïcode & [MASK] #1")
     expect(again.page.get_by_role("radio", name="true")).to_be_checked()
     again.run()

@@ -15,6 +15,7 @@ import { progressBar, stateOf } from "./progress.js";
 
 const MAC = /Mac|iP(hone|ad)/.test(navigator.platform);
 const UPDATE_MS = 150;
+const QUICK_MS = 300;
 const FEW_PARAMETERS = 2;
 const NARROW_PX = 900;
 const SHOWN_LETTERS = 200_000;
@@ -51,7 +52,9 @@ export async function createWorkbench(description, { unauthorized }) {
   );
 
   // What is answered
-  const status = el("p", { class: "pg-status quiet", role: "status" });
+  const status = el("span", { role: "status" });
+  const elapsed = el("span", { "aria-hidden": "true" }); // which nobody wants to hear ten times a second
+  const statusLine = el("p", { class: "pg-status quiet" }, status, elapsed);
   const area = el("div", { class: "pg-area", "aria-live": "polite" });
   const raw = el("pre", { class: "pg-raw", tabIndex: 0 });
   const measured = el("div", {});
@@ -79,14 +82,14 @@ export async function createWorkbench(description, { unauthorized }) {
   function answerParts() {
     if (form.view) {
       measured.append(el("p", { class: "quiet" }, "Its times come here."));
-      return [el("h2", {}, "Last answer"), status, measured, el("details", {}, el("summary", {}, "JSON"), json)];
+      return [el("h2", {}, "Last answer"), statusLine, measured, el("details", {}, el("summary", {}, "JSON"), json)];
     }
     const panels = [
       { name: "Answer", panel: el("div", {}, area) },
       { name: "JSON", panel: json },
     ];
     const [list, ...shown] = tabs(panels, "Form of the answer");
-    return [list, status, ...shown, measured];
+    return [list, statusLine, ...shown, measured];
   }
 
   function examples() {
@@ -180,8 +183,10 @@ export async function createWorkbench(description, { unauthorized }) {
 
     tick() {
       if (running !== this) return;
-      const elapsed = performance.now() - this.began;
-      status.textContent = elapsed < 300 ? "" : `${this.says}, ${(elapsed / 1000).toFixed(1)} s`;
+      const ms = performance.now() - this.began;
+      const said = ms < QUICK_MS ? "" : this.says;
+      if (status.textContent !== said) status.textContent = said;
+      elapsed.textContent = said && `, ${(ms / 1000).toFixed(1)} s`;
     }
 
     async follow() {
@@ -245,6 +250,7 @@ export async function createWorkbench(description, { unauthorized }) {
 
     over() {
       clearInterval(this.clock);
+      if (running === this) elapsed.textContent = "";
     }
 
     async answered(answer) {
@@ -269,7 +275,10 @@ export async function createWorkbench(description, { unauthorized }) {
       this.view?.failed?.(error);
       if (running !== this) return;
       status.textContent = "";
-      if (error.code === "unauthorized") unauthorized(error.message);
+      if (error.code === "unauthorized") {
+        call.remember(); // the form is made again, and filled in from it
+        unauthorized(error.message);
+      }
       if (form.view) return;
       const shown = failure(error, () => run());
       if (this.view?.element) area.append(shown);
@@ -298,6 +307,10 @@ export async function createWorkbench(description, { unauthorized }) {
     element.classList.toggle("working", now);
   }
 
+  addEventListener("hashchange", () => {
+    const found = element.isConnected && fromLink();
+    if (found) fill({ inputs: description.example, ...found });
+  });
   fill({ inputs: description.example, parameters: description.example_parameters, ...fromLink() });
   return { element };
 }

@@ -107,6 +107,7 @@ function question(name, value, { changed, remove }) {
       const made = { type: type.value, ...(instructions.value.trim() ? { instructions: instructions.value } : {}) };
       const given = criteria.value.split("\n").map((line) => line.trim()).filter(Boolean);
       if (type.value !== "noul" && !given.length) throw new Incomplete("Write the options, one in each line.", criteria);
+      if (type.value === "noul" && value.type === "noul" && value.criteria) made.criteria = value.criteria;
       if (type.value === "score") made.criteria = given;
       if (type.value === "choice") {
         made.criteria = Object.fromEntries(
