@@ -17,6 +17,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from environs import Env, EnvError
 
+GGUF = ".gguf"
+"""The suffix of a model in one file."""
 BUNDLED_MODEL = str(Path(__file__).resolve().parent / "bundled_model")
 PREFIX = "INFERENCE_"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -85,7 +87,7 @@ def option(
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conf:
     model: str = option(
-        BUNDLED_MODEL, "Hub id or folder of the model", shown_default="the bundled model", per_pipeline=True
+        BUNDLED_MODEL, "Hub id, folder or GGUF file of the model", shown_default="the bundled model", per_pipeline=True
     )
     task: str = option("", "pipeline task, such as `fill-mask`", shown_default="from the model", per_pipeline=True)
     revision: str = option(

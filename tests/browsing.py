@@ -28,7 +28,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -154,6 +154,26 @@ def _as_text(violation: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - takes a third of a second
+
+    expect.set_options(timeout=1000 * processes.WAIT_S)
+    environment: dict[str, str | float | bool] = {"PATH": "/usr/bin:/bin", "HOME": str(processes.scratch())}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS, env=environment)
+        yield browser
+        browser.close()
+
+
+def watched(browser: "Browser", **options: Any) -> tuple["Page", Watch]:
+    """A page in a new context."""
+    context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
+    context.set_default_timeout(1000 * processes.WAIT_S)
+    watch = Watch(context)
+    return context.new_page(), watch
+
+
 # Fixtures
 
 
@@ -171,18 +191,13 @@ def _marked_as_running(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]
 def _browser() -> Iterator[tuple["Browser", asyncio.AbstractEventLoop]]:
     if not CHROMIUM:
         pytest.skip("there is no Chromium")
-    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - takes a third of a second
-
-    expect.set_options(timeout=1000 * processes.WAIT_S)
-    environment: dict[str, str | float | bool] = {"PATH": "/usr/bin:/bin", "HOME": str(processes.scratch())}
+    opened = ExitStack()
     with _marked_as_running(None):
-        driver = sync_playwright().start()
+        browser = opened.enter_context(chromium())
         loop = asyncio.get_running_loop()
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS, env=environment)
     yield browser, loop
     with _marked_as_running(loop):
-        browser.close()
-        driver.stop()
+        opened.close()
 
 
 @pytest.fixture
@@ -192,10 +207,9 @@ def new_page(_browser: tuple["Browser", asyncio.AbstractEventLoop]) -> Iterator[
     watches: list[Watch] = []
 
     def make(**options: Any) -> "Page":
-        context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
-        context.set_default_timeout(1000 * processes.WAIT_S)
-        watches.append(Watch(context))
-        return context.new_page()
+        page, watch = watched(browser, **options)
+        watches.append(watch)
+        return page
 
     with _marked_as_running(loop):
         yield make

@@ -1,4 +1,4 @@
-"""A backend without torch whose models talk: what they say depends on what they are asked. ``tests.held`` can hold it."""
+"""A backend without torch whose models talk; what they say depends on what they are asked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -19,7 +19,7 @@ def needed(*names: str) -> tuple[str, ...]:
     def add(name: str) -> None:
         if name not in found and name in contents:
             found[name] = None
-            for imported in _imports(name, contents[name]):
+            for imported in imports(name, contents[name]):
                 add(imported)
 
     for name in names:
@@ -27,6 +27,7 @@ def needed(*names: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _imports(name: str, content: str) -> Iterator[str]:
+def imports(name: str, content: str) -> Iterator[str]:
+    """Names of the scripts that a script of this name and content imports at its top."""
     for path in _IMPORT.findall(content):
         yield posixpath.normpath(posixpath.join(posixpath.dirname(name), path))

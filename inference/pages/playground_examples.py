@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from inference.messaging.messages import Description
 from inference.tasks.base import Task
+from inference.tasks.inputs import is_chat
 
 
 class Example(NamedTuple):
@@ -15,7 +16,11 @@ class Example(NamedTuple):
 
     @property
     def many(self) -> bool:
-        return isinstance(self.inputs, list)
+        return isinstance(self.inputs, list) and not self.is_chat
+
+    @property
+    def is_chat(self) -> bool:
+        return is_chat(self.inputs)
 
 
 OPENING = "The lighthouse keeper had not seen a ship for eleven days when the fog finally lifted."
@@ -113,6 +118,29 @@ OF: Mapping[tuple[str, str], tuple[Example, ...]] = {
     ("chat", "text"): (
         Example("A story", OPENING, {"max_new_tokens": 60, "do_sample": True, "temperature": 0.8}),
         Example("The same each time", "The three primary colours are", {"max_new_tokens": 20, "do_sample": False}),
+        Example("A question", [{"role": "user", "content": "What is a lighthouse for? Answer in two sentences."}]),
+        Example(
+            "With a system prompt",
+            [
+                {"role": "system", "content": "You answer with a single word."},
+                {"role": "user", "content": "What is the capital of France?"},
+            ],
+            {"do_sample": False},
+        ),
+        Example(
+            "As JSON",
+            [{"role": "user", "content": "Name a city and its country."}],
+            {
+                "grammar": {
+                    "type": "json",
+                    "value": {
+                        "type": "object",
+                        "properties": {"city": {"type": "string"}, "country": {"type": "string"}},
+                        "required": ["city", "country"],
+                    },
+                }
+            },
+        ),
     ),
     ("text", "media"): (
         Example("A departure", "The train to the coast leaves from platform four."),
@@ -165,7 +193,8 @@ OF: Mapping[tuple[str, str], tuple[Example, ...]] = {
 
 
 def more_examples(task: Task, description: Description) -> list[dict[str, Any]]:
-    """Those that the task takes: it has their parameters, and they have those that it needs."""
+    """Those that the model takes: its task has their parameters, and they have those that it needs."""
+    chats = task.input.chats and description.chat
     needed = {name for name, each in task.parameters.items() if each.required}
     return [
         {
@@ -174,7 +203,7 @@ def more_examples(task: Task, description: Description) -> list[dict[str, Any]]:
             "parameters": dict(each.parameters),
         }
         for each in OF.get((task.input.form, task.output), ())
-        if needed <= each.parameters.keys() <= task.parameters.keys()
+        if needed <= each.parameters.keys() <= task.parameters.keys() and each.is_chat == chats
     ]
 
 

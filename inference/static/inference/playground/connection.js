@@ -1,5 +1,6 @@
 /**
- * Requests to the server: over one WebSocket, which is opened again when it was closed; media, which are large, over HTTP.
+ * Requests to the server: over one WebSocket, which is opened again when it was closed; media, which are large, over HTTP,
+ * unless their answer streams.
  * Where no WebSocket can be opened but HTTP works, everything goes over HTTP.
  *
  * @typedef {{queue_ms: number, inference_ms: number, total_ms: number, round_trip_ms: number}} Times
@@ -67,7 +68,8 @@ export function connect() {
  */
 export function ask(request, listeners = {}) {
   const stop = new AbortController();
-  const done = hasMedia(request.inputs) ? overHttp(request, stop.signal) : overSocket(request, listeners, stop.signal);
+  const plain = hasMedia(request.inputs) && !request.stream;
+  const done = plain ? overHttp(request, stop.signal) : overSocket(request, listeners, stop.signal);
   return { done, cancel: () => stop.abort() };
 }
 
@@ -79,6 +81,8 @@ async function overSocket(request, listeners, signal) {
     if (plainHttp) return overHttp(request, signal);
     throw error;
   }
+  const { pipeline, parameters, stream } = request;
+  const inputs = await withBase64(request.inputs);
   if (signal.aborted) throw cancelled();
   const id = String(++asked);
   const sent = performance.now();
@@ -106,7 +110,6 @@ async function overSocket(request, listeners, signal) {
       },
     });
     signal.addEventListener("abort", () => send(connection, { type: "cancel", id }));
-    const { pipeline, inputs, parameters, stream } = request;
     send(connection, { type: "infer", id, pipeline, inputs, parameters, ...(stream ? { stream } : {}) });
   });
 }

@@ -77,7 +77,10 @@ export async function createWorkbench(description, { unauthorized }) {
 
   /** A form that shows the answers itself leaves what was measured, and the JSON. */
   function answerParts() {
-    if (form.view) return [el("h2", {}, "Last answer"), status, measured, el("details", {}, el("summary", {}, "JSON"), json)];
+    if (form.view) {
+      measured.append(el("p", { class: "quiet" }, "Its times come here."));
+      return [el("h2", {}, "Last answer"), status, measured, el("details", {}, el("summary", {}, "JSON"), json)];
+    }
     const panels = [
       { name: "Answer", panel: el("div", {}, area) },
       { name: "JSON", panel: json },
@@ -108,8 +111,8 @@ export async function createWorkbench(description, { unauthorized }) {
   function request() {
     const inputs = form.value();
     const given = parameters.value();
-    const many = Array.isArray(inputs) && typeof inputs[0] === "string";
-    const stream = description.streams && description.output === "text" && !many && !(given.num_beams > 1);
+    const many = Array.isArray(inputs) && !inputs[0]?.role; // a list of messages is one input
+    const stream = description.streams && !many && !(given.num_beams > 1);
     return { pipeline: description.pipeline, inputs, parameters: given, stream };
   }
 
@@ -252,13 +255,14 @@ export async function createWorkbench(description, { unauthorized }) {
       status.textContent = `Answered in ${milliseconds(answer.times.round_trip_ms)}`;
       raw.textContent = shortened(answer.raw ? formatted(JSON.parse(answer.raw)) : `${answer.output.type}, ${answer.output.blob.size} bytes`);
       measured.replaceChildren(figures(answer));
-      if (this.view) this.view.done(answer);
-      else area.replaceChildren(await rendered(answer.output, this.wanted));
+      this.view?.done(answer);
+      if (!this.view || this.view.passing) area.replaceChildren(await rendered(answer.output, this.wanted));
       const seed = answer.generation?.seed;
       const seeded = seed !== undefined && description.parameters.some(({ name }) => name === "seed");
       call.show(seeded ? { ...this.wanted, parameters: { ...this.wanted.parameters, seed } } : this.wanted);
+      if (form.view) return; // it keeps what was asked, too
       call.remember();
-      if (!form.view) show(answered);
+      show(answered);
     }
 
     failed(error) {

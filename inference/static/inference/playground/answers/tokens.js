@@ -8,7 +8,7 @@ import { button, el } from "../dom.js";
 /**
  * @param {{description: object, inputs: unknown, more?: (text: string) => void}} options `more` goes on with the text,
  *     of a task whose texts continue their prompts
- * @returns {{element: HTMLElement, token(frame: object): void, done(answer: object): void, failed(error: object): void}}
+ * @returns {import("../inputs/index.js").View}
  */
 export function create({ description, inputs, more }) {
   const continues = description.input.form === "chat";
@@ -16,7 +16,12 @@ export function create({ description, inputs, more }) {
   const text = new StreamedText({ before });
   const below = el("div", { class: "below" });
   const spoken = el("p", { class: "visually-hidden", role: "status" });
-  const element = el("div", { class: "streamed", ariaBusy: "true" }, text.element, below, spoken);
+  const element = el("div", { class: "streamed", ariaBusy: "true", ariaLive: "off" }, text.element, below, spoken);
+
+  function writtenIn(output) {
+    const whole = [output].flat()[0]?.[description.text_field] ?? "";
+    return whole.startsWith(before) ? whole.slice(before.length) : whole;
+  }
 
   function over(reason, generation) {
     element.ariaBusy = "false";
@@ -36,8 +41,12 @@ export function create({ description, inputs, more }) {
 
   return {
     element,
+    passing: description.output !== "text",
     token: (frame) => text.add(frame),
-    done: ({ generation }) => over(generation?.finish_reason ?? "stop", generation ?? null),
+    done({ output, generation }) {
+      if (!generation) text.add({ text: writtenIn(output) }); // it did not stream
+      over(generation?.finish_reason ?? "stop", generation);
+    },
     failed: () => over("failed", null),
   };
 }

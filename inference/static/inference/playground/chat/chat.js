@@ -95,7 +95,7 @@ export class Chat {
       this.system,
       el("p", { class: "hint quiet" }, "It comes before the first message; empty: that of the model, if it has one."),
     );
-    this.list = el("ol", { class: "messages" });
+    this.list = el("ol", { class: "turns" });
     this.empty = el("p", { class: "quiet empty" }, "No message yet. The conversation stays in this tab only.");
     this.log = el("div", { class: "log", tabIndex: 0, role: "region", ariaLabel: "Conversation" }, this.empty, this.list);
     this.log.addEventListener("scroll", () => this.#scrolled());

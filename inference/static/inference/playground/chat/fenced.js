@@ -32,7 +32,7 @@ export function show(element, text) {
   for (const [number, part] of parts.entries()) {
     let shown = element.children[number];
     if (shown?.classList.contains("code") !== part.code) {
-      const made = part.code ? code() : plain();
+      const made = part.code ? code() : prose();
       shown ? shown.replaceWith(made) : element.append(made);
       shown = made;
     }
@@ -54,8 +54,8 @@ function beside(text, after, before) {
   return before ? begin.replace(/\n+$/, "") : begin;
 }
 
-function plain() {
-  return el("div", { class: "plain" });
+function prose() {
+  return el("div", { class: "prose" });
 }
 
 function code() {

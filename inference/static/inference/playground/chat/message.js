@@ -20,7 +20,7 @@ const CHANGES = { class: "button quiet small changes" };
 
 /** @param {import("./conversation.js").Message} message @param {Actions} actions */
 export function userMessage(message, actions) {
-  const element = el("li", { class: "message user" });
+  const element = el("li", { class: "turn user" });
   const text = el("div", { class: "said" }, message.content);
   const row = el("div", { class: "row actions" }, copyButton(() => message.content));
   row.prepend(button("Edit", edit, CHANGES));
@@ -61,7 +61,7 @@ export class AnswerMessage {
     this.text.coloured = coloured;
     this.state = el("p", { class: "waiting quiet", hidden: true });
     this.below = el("div", { class: "below" });
-    this.element = el("li", { class: "message assistant" }, el("h3", { class: "who" }, "Model"), this.text.element, this.state, this.below);
+    this.element = el("li", { class: "turn assistant" }, el("h3", { class: "who" }, "Model"), this.text.element, this.state, this.below);
   }
 
   /** @param {string} sentence while there is nothing to read */

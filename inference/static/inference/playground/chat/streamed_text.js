@@ -80,7 +80,7 @@ export class StreamedText {
     body.replaceChildren();
     body.className = this.#coloured ? "tokens" : this.prompt.textContent ? "continued" : "read";
     this.detail.hidden = !this.#coloured;
-    this.detail.textContent = HINT;
+    this.detail.textContent = this.#coloured ? HINT : "";
     if (this.#coloured) {
       body.tabIndex = 0;
       body.role = "group";

@@ -13,6 +13,7 @@
  *
  * @typedef {object} View
  * @property {HTMLElement} [element]
+ * @property {boolean} [passing] the answer takes its place when it is there
  * @property {(frame: any) => void} [started]
  * @property {(sentence: string) => void} [waiting] what is waited for
  * @property {(frame: {index: number, token: number, text: string, logprob?: number}) => void} [token]
