@@ -128,6 +128,15 @@ class Conf:
         ("on", "off"),
         per_pipeline=True,
     )
+    draft_model: str = option(
+        "",
+        "a small model with the same vocabulary that guesses next tokens for one or two generated texts",
+        shown_default="none",
+        per_pipeline=True,
+    )
+    draft_revision: str = option(
+        "", "as `INFERENCE_REVISION`, of the draft model", shown_default="newest", per_pipeline=True
+    )
     shared_prefixes: str = option(
         "off", "`on`: clients with different keys share what is kept of prompts", ("off", "on"), per_pipeline=True
     )

@@ -121,6 +121,8 @@ def test_a_table_may_set_what_differs_between_pipelines():
             "prefix_cache_mb",
             "shared_prefixes",
             "speculation",
+            "draft_model",
+            "draft_revision",
             "batch_window_ms",
             "max_pending",
             "max_audio_s",

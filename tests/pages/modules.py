@@ -1,5 +1,6 @@
 """The scripts and styles of the playground in a page without a server, for tests of what they show."""
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from inference.pages.assets import assets
@@ -34,6 +35,18 @@ SECTION = """
     document.querySelector("main").append(section);
   };
 """
+
+GIVE = """async ([selector, type, files]) => {
+  const data = new DataTransfer();
+  for (const [name, kind, content] of files) {
+    const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+    data.items.add(new File([bytes], name, { type: kind }));
+  }
+  const [Kind, property] = type === "paste" ? [ClipboardEvent, "clipboardData"] : [DragEvent, "dataTransfer"];
+  const event = new Kind(type, { bubbles: true, cancelable: true, [property]: data });
+  document.querySelector(selector).dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
 
 
 def open_modules(page: "Page") -> None:
@@ -74,3 +87,10 @@ def show_input(page: "Page", name: str, description: dict[str, Any]) -> None:
         }}""",
         [name, description],
     )
+
+
+def give(page: "Page", selector: str, how: str, *files: tuple[str, str, bytes]) -> bool:
+    """Drops or pastes files, by name, type and content, onto what the selector finds. Whether the page takes them."""
+    sent = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
+    taken: bool = page.evaluate(GIVE, [selector, how, sent])
+    return taken

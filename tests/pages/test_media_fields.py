@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING, IMAGES, RECORDINGS, media_type
 from tests.browsing import PHONE, NewPage, assert_accessible
-from tests.pages.modules import open_modules, show_input
+from tests.pages.modules import give, open_modules, show_input
 
 BYTES = 300_000
 IMAGE = base64.b64decode(EXAMPLE_IMAGE)
@@ -30,17 +30,6 @@ VALUE = """async (name) => {
   };
   try { return await read(forms[name].value()); } catch (error) { return error.message; }
 }"""
-GIVE = """async ([selector, type, files]) => {
-  const data = new DataTransfer();
-  for (const [name, kind, content] of files) {
-    const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
-    data.items.add(new File([bytes], name, { type: kind }));
-  }
-  const [Kind, property] = type === "paste" ? [ClipboardEvent, "clipboardData"] : [DragEvent, "dataTransfer"];
-  const event = new Kind(type, { bubbles: true, cancelable: true, [property]: data });
-  document.querySelector(selector).dispatchEvent(event);
-  return event.defaultPrevented;
-}"""
 
 
 def description(form: str, kind: str, most: int = 4) -> dict[str, Any]:
@@ -49,13 +38,6 @@ def description(form: str, kind: str, most: int = 4) -> dict[str, Any]:
 
 def value(page: Page, name: str) -> Any:
     return page.evaluate(VALUE, name)
-
-
-def give(page: Page, selector: str, how: str, *files: tuple[str, str, bytes]) -> bool:
-    """Whether the browser leaves it to the page."""
-    sent = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
-    left: bool = page.evaluate(GIVE, [selector, how, sent])
-    return left
 
 
 def noise(width: int, height: int, kind: str) -> bytes:

@@ -13,14 +13,15 @@ export function show(output, { input }) {
   const player = blob && el("audio", { controls: true, src: objectUrl(blob) });
   const chunks = output.chunks ?? [];
   const text = output.text.trim() || "Nothing is said.";
-  const words =
-    chunks.length > 0 && el("p", { class: "visually-hidden" }, "A piece of the text plays the recording from there.");
+  const hint = chunks.length
+    ? el("p", { class: "visually-hidden" }, "A piece of the text plays the recording from there.")
+    : el("p", { class: "quiet" }, "With return_timestamps, each piece of the text has its time and can be played.");
   return el(
     "div",
     { class: "transcript" },
     player,
     el("p", { class: chunks.length ? "visually-hidden summary" : "written summary" }, text),
-    words,
+    hint,
     chunks.length > 0 && pieces(chunks, player),
   );
 }
