@@ -14,6 +14,7 @@ from tests.pages.modules import give
 from tests.pages.recorded_answers import IMAGE as PICTURE
 from tests.processes import Web
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the start of the server
 TASKS = ("audio-classification", "image-segmentation")
 
 
