@@ -61,7 +61,13 @@ class PlaygroundPage(Page):
 
 
 def _scripts(description: dict[str, Any]) -> Iterator[str]:
-    """Those that the page loads in any case."""
+    """Those that the page loads in any case, its first answer included."""
     yield SCRIPT
-    if form := description.get("input"):
-        yield f"playground/inputs/{form['form']}.js"
+    if "input" not in description:
+        return
+    yield f"playground/inputs/{description['input']['form']}.js"
+    if not description["chat"]:
+        yield "playground/answers/index.js"
+        yield f"playground/answers/{description['output']}.js"
+        if description["streams"]:
+            yield "playground/answers/tokens.js"

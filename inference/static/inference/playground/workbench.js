@@ -288,8 +288,13 @@ export async function createWorkbench(description, { unauthorized }) {
   }
 
   async function rendered(output, { inputs, parameters: given }) {
-    const { render } = await import("./answers/index.js");
-    return render(output, { description, inputs, parameters: given });
+    try {
+      const { render } = await import("./answers/index.js");
+      return await render(output, { description, inputs, parameters: given });
+    } catch (error) {
+      console.warn("This answer is shown as JSON:", error); // its script could not be loaded
+      return el("pre", { class: "pg-raw" }, shortened(formatted(output)));
+    }
   }
 
   /** A text as it is generated; `more` goes on where it ended. */

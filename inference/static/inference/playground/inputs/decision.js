@@ -37,7 +37,7 @@ export function create({ description, changed }) {
   }
 
   function number() {
-    for (const [index, each] of questions.entries()) each.element.ariaLabel = `Question ${index + 1}`;
+    for (const [index, each] of questions.entries()) each.number(index + 1);
     add.disabled = questions.length >= most;
   }
 
@@ -102,6 +102,10 @@ function question(name, value, { changed, remove }) {
   return {
     element,
     name: named,
+    number(own) {
+      element.ariaLabel = `Question ${own}`;
+      removing.ariaLabel = `Remove question ${own}`;
+    },
     entry() {
       if (!named.value.trim()) throw new Incomplete("Each question needs a name.", named);
       const made = { type: type.value, ...(instructions.value.trim() ? { instructions: instructions.value } : {}) };
