@@ -171,7 +171,7 @@ class InferenceRequestAdmin(LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InferenceRequest]:
         """Without the long texts, which may be whole request bodies; the detail page loads them for its row."""
-        rows = FastDatesQuerySet(self.model).defer("preview", "message")
+        rows = FastDatesQuerySet(self.model).defer("preview", "message", "parameters", "answer")
         return rows.annotate(beginning=Left("preview", PREVIEW_CHARS + 1))
 
     def get_list_display(self, request: HttpRequest) -> Any:

@@ -320,4 +320,4 @@ def test_the_count_of_a_large_search_is_bounded(page: Page, many_rows: int):
 def test_the_list_does_not_load_whole_inputs(superuser: Client):
     store(row())
     (listed,) = superuser.get(LIST).context["cl"].result_list
-    assert listed.get_deferred_fields() == {"preview", "message"}
+    assert listed.get_deferred_fields() == {"preview", "message", "parameters", "answer"}
