@@ -24,6 +24,8 @@ class Moments(NamedTuple):
     first_token: float | None = None
 
 
+ARRAY = "(float32, "
+"""Begins what stands for an array."""
 UNKNOWN = Moments()
 
 
@@ -66,5 +68,5 @@ def answer_of(
 def shown(result: Result) -> answer.Output:
     """JSON, or what stands for media and arrays."""
     if result.shape:
-        return f"(float32, {' × '.join(map(str, result.shape))})"
+        return f"{ARRAY}{' × '.join(map(str, result.shape))})"
     return str(Media(result.output, result.media_type)) if result.media_type else result.output
