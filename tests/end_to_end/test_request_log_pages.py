@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests import admins, processes
-from tests.browsing import PHONE, NewPage, assert_accessible
+from tests.browsing import DESKTOP, PHONE, NewPage, assert_accessible
 from tests.conftest import client
 from tests.processes import Web
 
@@ -78,11 +78,10 @@ def test_moments_trace_and_texts_of_a_request_are_in_its_row(answered: dict[str,
 
 def test_outcome_and_times_are_on_the_screen(page: Page, server: Web, answered: dict[str, Any]) -> None:
     page.goto(server.url + admins.LOG)
-    width = page.viewport_size["width"]
     for column in ("outcome", "batch", "queue", "inference", "total"):
         box = page.locator(f"#result_list .column-{column}").bounding_box()
         assert box
-        assert box["x"] + box["width"] <= width
+        assert box["x"] + box["width"] <= DESKTOP["width"]
     check(page)
     expect(rows_of(page).first.locator(".field-total")).to_be_visible()
 
