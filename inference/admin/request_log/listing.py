@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:  # not subscriptable at run time
     LogPaginator, LogQuerySet = Paginator, QuerySet
 
-NEWEST_ROWS = 100_000
+NEWEST_ROWS = 50_000
 """In which words are searched, and which are ordered by a column without an index."""
 INDEXED_ORDERS = {"received_at", "id", "pk"}
 

@@ -12,19 +12,20 @@ from inference.admin.request_log.addresses import plain_address
 from inference.admin.request_log.filters import CODES
 from inference.admin.request_log.listing import newest
 
-TRACE_ID = re.compile(r"[0-9a-f]{32}")
+HEXADECIMAL = re.compile(r"[0-9a-f]{32}")
+"""A trace id, and a request id that we made."""
 BEGINNING = re.compile(r"[A-Za-z0-9._-]{8,63}")
 """Of a request id: the list shows as much."""
 HELP = "Request id (x-request-id of an answer) or its beginning, trace id, address of a client, or code of an error"
 
 
 def looked_up(rows: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-    """The rows that have it as an id, address or code; ``None`` if none has."""
+    """The rows that have it as an id, address or code; ``None`` if none has, and it may be a word."""
     for condition in _conditions(term, connections[rows.db].vendor):
         found = rows.filter(condition)
         if found.exists():
             return found
-    return None
+    return rows.none() if HEXADECIMAL.fullmatch(term) else None
 
 
 def in_texts(request: HttpRequest, rows: QuerySet[Any], words: list[str]) -> QuerySet[Any]:
@@ -41,7 +42,7 @@ def _conditions(term: str, vendor: str) -> Iterator[Q]:
         begins = Q(request_id__startswith=term)
         # Its LIKE ignores the index, which is ordered by bytes; the one of PostgreSQL has an index of its own.
         yield begins & Q(request_id__range=(term, f"{term}~")) if vendor == "sqlite" else begins
-    if TRACE_ID.fullmatch(term):
+    if HEXADECIMAL.fullmatch(term):
         yield Q(trace_id=term)
     if address := plain_address(term):
         yield Q(client=address)
