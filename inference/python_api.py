@@ -10,7 +10,7 @@ import msgspec
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Token
 from inference.models import InferenceRequest
-from inference.process import on_demand
+from inference.process import calls, on_demand
 from inference.process.on_demand import CannotServe
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
@@ -41,15 +41,9 @@ async def infer(
         InferenceError: what an HTTP client would be told.
         CannotServe: this process cannot serve (say, the model cannot be loaded).
     """
-    process = await on_demand.started()
-    work = _answer(process.service, inputs, parameters, deadline_s, pipeline)
-    try:
-        if process.loop is asyncio.get_running_loop():
-            return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, process.loop))
-    except InferenceError:
-        on_demand.check_failure()  # it may have failed while this call waited
-        raise
+    result = await calls.answer(_context(), lambda: _query(inputs, parameters, deadline_s, pipeline))
+    decoded = [_decoded(output) for output in result.outputs]
+    return decoded if result.query.many else decoded[0]
 
 
 def infer_sync(
@@ -113,14 +107,6 @@ async def _generate(service: Service, put: Callable[[str | None], None], read: C
             put(result.generation.tokens[-1].text)
     finally:
         put(None)
-
-
-async def _answer(
-    service: Service, inputs: Any, parameters: Any, deadline_s: float | None, pipeline: str | None
-) -> Any:
-    result = await service.answer(_context(), lambda: _query(inputs, parameters, deadline_s, pipeline))
-    decoded = [_decoded(output) for output in result.outputs]
-    return decoded if result.query.many else decoded[0]
 
 
 def _decoded(output: Output) -> Any:

@@ -134,6 +134,8 @@ def assert_accessible(page: "Page") -> None:
     """Nothing serious for axe-core, and nothing to scroll sideways."""
     from axe_playwright_python.base import AXE_SCRIPT  # noqa: PLC0415 - half a megabyte
 
+    # Colours that fade, as those of the admin do when a scheme changes, are measured when they have.
+    page.evaluate("async () => { await Promise.allSettled(document.getAnimations().map((one) => one.finished)); }")
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     # Preloading would read stylesheets again, against the policy of the page, for rules that are not used.

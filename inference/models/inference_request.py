@@ -46,9 +46,24 @@ class InferenceRequest(models.Model):
     preview = models.TextField(
         blank=True, help_text="beginning of the first input, or all inputs (INFERENCE_LOG_INPUTS)"
     )
+    parameters = models.TextField(
+        blank=True, default="", db_default="", help_text="of the call, as JSON (INFERENCE_LOG_INPUTS)"
+    )
+    complete = models.BooleanField(
+        default=False, db_default=False, help_text="inputs and parameters are kept as they were sent"
+    )
+    again_of = models.CharField(
+        max_length=64, null=True, blank=True, default=None, help_text="id of the request that this one repeats"
+    )
+    trace_id = models.CharField(
+        max_length=32, null=True, blank=True, default=None, help_text="of the trace that the client sent"
+    )
     status = models.CharField(max_length=9, choices=Status.choices)
     code = models.CharField(max_length=32, blank=True, help_text="error_type of the answer; empty if ok")
     message = models.TextField(blank=True, help_text="error message of the answer")
+    answer = models.TextField(
+        blank=True, default="", db_default="", help_text="beginning of the answer (INFERENCE_LOG_INPUTS)"
+    )
     times_sent = models.PositiveIntegerField(
         default=0, help_text="how often an input was sent to a worker; above 1 after a loss"
     )
@@ -63,6 +78,10 @@ class InferenceRequest(models.Model):
         default=0, db_default=0, help_text="tokens read and generated, images, or seconds of recordings"
     )
     total_ms = models.FloatField()
+    admitted_ms = models.FloatField(null=True, blank=True, help_text="from its arrival until it was admitted")
+    sent_ms = models.FloatField(null=True, blank=True, help_text="until its first input was sent to a worker")
+    started_ms = models.FloatField(null=True, blank=True, help_text="until its first input entered the model")
+    first_token_ms = models.FloatField(null=True, blank=True, help_text="until the first generated token")
     count = models.PositiveIntegerField(default=1, help_text="number of refusals that this row stands for")
 
     # With INFERENCE_AUDIT=chain: see ``request_log.audit``.
@@ -85,7 +104,10 @@ class InferenceRequest(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-received_at", "-id"]
-        permissions: ClassVar = [("view_inputs", "Can view inputs in the request log")]
+        permissions: ClassVar = [
+            ("view_inputs", "Can view inputs in the request log"),
+            ("run_again", "Can run requests of the log again"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["audit_chain", "audit_number"],
@@ -100,6 +122,15 @@ class InferenceRequest(models.Model):
             models.Index(fields=["version", "-received_at"]),
             models.Index(fields=["key", "-received_at"]),
             models.Index(fields=["owner", "-received_at"]),
+            models.Index(fields=["client", "-received_at"]),
+            models.Index(fields=["code", "-received_at"]),
+            # Most rows have neither.
+            models.Index(
+                fields=["trace_id"], condition=models.Q(trace_id__isnull=False), name="inference_request_trace"
+            ),
+            models.Index(
+                fields=["again_of"], condition=models.Q(again_of__isnull=False), name="inference_request_again"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -39,6 +39,11 @@ def child(traceparent: object) -> str:
     return f"00-{match['trace']}-{random.getrandbits(64) or 1:016x}-{match['flags']}"
 
 
+def trace_id(traceparent: str) -> str | None:
+    """``None`` where there is no trace."""
+    return traceparent[3:35] or None
+
+
 def fields(request_id: str, traceparent: str) -> dict[str, str]:
     """The fields of a log record, for its ``extra``."""
     if not traceparent:

@@ -34,9 +34,14 @@ class Entry:
     version: str = ""
     inputs: int = 0
     preview: str = ""
+    parameters: str = ""
+    complete: bool = False
+    again_of: str | None = None
+    trace_id: str | None = None
     status: str
     code: str = ""
     message: str = ""
+    answer: str = ""
     times_sent: int = 0
     worker: str = ""
     batch_size: int = 0
@@ -44,10 +49,19 @@ class Entry:
     inference_ms: float | None = None
     model_ms: float | None = None
     units: int = 0
+    admitted_ms: float | None = None
+    sent_ms: float | None = None
+    started_ms: float | None = None
+    first_token_ms: float | None = None
     total_ms: float
     count: int = 1
     gap: int = 0
     """Requests dropped just before this one; no column."""
+
+    @property
+    def chars(self) -> int:
+        """Of the texts that may be long."""
+        return len(self.preview) + len(self.parameters) + len(self.answer)
 
 
 _FIELDS = [f.name for f in fields(Entry) if f.name not in ("gap", "key_name")]
@@ -79,7 +93,8 @@ def to_row(entry: Entry) -> InferenceRequest:
     """
     values = {name: getattr(entry, name) for name in _FIELDS}
     for name, max_length in _MAX_LENGTHS.items():
-        values[name] = storable(values[name])[:max_length]
+        if values[name] is not None:
+            values[name] = storable(values[name])[:max_length]
     values["received_at"] = datetime.fromtimestamp(entry.received_at, UTC)
     values["client"] = _address(entry.client)
     return InferenceRequest(**values)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_ROWS = 200
 """Larger batches hold the GIL long enough to stall the event loop (50 ms for 500 rows)."""
 MAX_BATCH_CHARS = 1_000_000
-"""Of the previews in one batch."""
+"""Of inputs, parameters and answers in one batch."""
 
 
 class RequestLog:
@@ -49,7 +49,7 @@ class RequestLog:
         longest_retry_s: float = 10.0,
         audit: bool = False,
     ) -> None:
-        """``capacity`` is in rows; ``capacity_chars`` bounds the size of their previews, which may be whole inputs.
+        """``capacity`` is in rows; ``capacity_chars`` bounds the size of what they keep of inputs and answers.
 
         ``audit`` chains the rows.
         """
@@ -146,13 +146,13 @@ class RequestLog:
             else:
                 entry.gap, self._gap = self._gap, 0
                 self._waiting.append(entry)
-                self._waiting_chars += len(entry.preview)
+                self._waiting_chars += entry.chars
 
     def _remove_oldest(self, number: int, *, written: bool) -> None:
         """Remove entries from the buffer and count them as written or dropped."""
         with self._changed:
             removed = [self._waiting.popleft() for _ in range(number)]
-            self._waiting_chars -= sum(len(entry.preview) for entry in removed)
+            self._waiting_chars -= sum(entry.chars for entry in removed)
             requests = sum(entry.count for entry in removed)
             if written:
                 self.written += requests
@@ -204,7 +204,7 @@ class RequestLog:
         entries: list[Entry] = []
         chars = 0
         for entry in islice(self._waiting, MAX_BATCH_ROWS):
-            chars += len(entry.preview)
+            chars += entry.chars
             if entries and chars > MAX_BATCH_CHARS:
                 break
             entries.append(entry)

@@ -23,6 +23,8 @@ class RequestContext:
     id: str = field(default_factory=tracing.new_request_id)
     traceparent: str = ""
     """Of this request's span, in the trace of a client that sent one."""
+    again_of: str | None = None
+    """Id of the logged request that this one repeats."""
     received_at: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     started_at: float = field(default_factory=time.monotonic)

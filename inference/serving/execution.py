@@ -29,6 +29,7 @@ class Execution:
         An error takes the place of an answer only where a part of them is wanted.
         """
         admitted_at = asyncio.get_running_loop().time()
+        record.admitted_ms = record.context.elapsed_ms()
         deadline_at = admitted_at + (query.deadline_s or self._conf.deadline_s)
         admitted = False
         while True:
@@ -59,6 +60,7 @@ class Execution:
         query = record.query = asked.adapted(description)
         partial = query.partial and query.many
         parameters = validation.validate_parameters(description, query.parameters)
+        record.seed = parameters.get("seed")
         checked = await validation.checked_inputs(
             description, query.inputs, parameters, self._conf.max_media_bytes, partial=partial
         )

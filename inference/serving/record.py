@@ -1,28 +1,29 @@
 """What became of a request, as metrics, request log and the process's own log have it."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from inference.conf import Conf
 from inference.errors import Cancelled, InferenceError
 from inference.messaging.messages import Description
 from inference.models import InferenceRequest
+from inference.observability import tracing
 from inference.observability.metrics import Metrics
 from inference.request_log import redaction
 from inference.request_log.entry import Entry, report
-from inference.request_log.preview import preview
+from inference.request_log.preview import Kept
 from inference.request_log.redaction import Redactor
 from inference.request_log.writer import RequestLog
 from inference.scheduling.calls import Answer
 from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
+from inference.serving.log_details import answer_of, inputs_of, moments
 from inference.serving.query import Query
 from inference.serving.result import Served, Times
 from inference.serving.units import model_ms_of, units_of, units_sent
-from inference.tasks import TASKS
 
 Status = InferenceRequest.Status
 NOTHING = Served("", "")
+NOTHING_KEPT = Kept()
 
 
 @dataclass(eq=False, slots=True)
@@ -37,6 +38,10 @@ class RequestRecord:
     query: Query | None = None
     description: Description | None = None
     """Of the model that it was validated for."""
+    seed: int | None = None
+    """With which it generates, drawn where it named none."""
+    admitted_ms: float | None = None
+    """From its arrival."""
     answers: list[Answer] = field(default_factory=list)
     failed: list[InferenceError] = field(default_factory=list)
     """Of inputs whose errors took the place of their answers."""
@@ -61,6 +66,8 @@ class RequestRecord:
         message = error.message if error else self._partial()
         context, query, times, answers = self.context, self.query, self.times(), self.answers
         principal = context.principal
+        texts = inputs_of(query, self.description, self.seed, log_inputs, redactor) if query else NOTHING_KEPT
+        at = moments(self.admitted_ms, answers, self.generations)
         return Entry(
             request_id=context.id,
             received_at=context.received_at,
@@ -73,10 +80,15 @@ class RequestRecord:
             pipeline=self.pipeline,
             version=self.description.version if self.description else "",
             inputs=len(query.inputs) if query else 0,
-            preview=preview(self._shown(query), log_inputs, redactor) if query else "",
+            preview=texts.preview,
+            parameters=texts.parameters,
+            complete=texts.complete,
+            again_of=context.again_of,
+            trace_id=tracing.trace_id(context.traceparent),
             status=_status(error),
             code=error.code if error else "",
             message=redactor.text(message) if redactor else message,  # it may quote an input
+            answer=answer_of(answers, self.generations, log_inputs, redactor),
             times_sent=max((answer.times_sent for answer in answers), default=0),
             worker=answers[0].worker if answers else "",
             batch_size=times.batch_size,
@@ -85,6 +97,10 @@ class RequestRecord:
             model_ms=sum(model_ms_of(answer.result) for answer in answers) if answers else None,
             units=self.units(),
             total_ms=times.total_ms,
+            admitted_ms=self.admitted_ms,
+            sent_ms=at.sent,
+            started_ms=at.started,
+            first_token_ms=at.first_token,
         )
 
     def units(self) -> int:
@@ -96,11 +112,6 @@ class RequestRecord:
     def _partial(self) -> str:
         """What to log of inputs that failed in a request that succeeded."""
         return f"{len(self.failed)} inputs failed; the first: {self.failed[0].message}" if self.failed else ""
-
-    def _shown(self, query: Query) -> list[Any]:
-        """The inputs without the bytes of images and recordings."""
-        form = TASKS[self.description.task].input if self.description else None
-        return [form.shown(value) for value in query.inputs] if form and form.media else query.inputs
 
 
 class Recorder:

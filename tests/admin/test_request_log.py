@@ -12,8 +12,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from inference import conf
-from inference.admin.request_log import BoundedPaginator, duration, one_line
+from inference.admin.request_log import listing
+from inference.admin.request_log.cells import duration, one_line
+from inference.admin.request_log.listing import BoundedPaginator
 from inference.models import InferenceRequest
 
 LIST = reverse("admin:inference_inferencerequest_changelist")
@@ -94,6 +95,7 @@ def test_the_list_shows_a_request_at_a_glance(page: Page):
         row(
             7,
             transport="websocket",
+            dialect="openai",
             client="192.0.2.7",
             inputs=3,
             preview="The capital of France is [MASK]. " * 9,
@@ -106,9 +108,11 @@ def test_the_list_shows_a_request_at_a_glance(page: Page):
         )
     )
     html = page()
-    assert "2026-03-14 12:00:00.000" in html
-    assert "The capital of France is [MASK…" in html
-    for cell in ("WebSocket", "192.0.2.7", "bert", "failed: timeout", "32", "–", "12.3 ms", "1.24 s"):
+    assert "The capital of France is [MASK]. The capital of France is [MASK]. The capital of…" in html
+    for text in ("12:00:00.000", "2026-03-14", "WebSocket · openai", "192.0.2.7", "3 inputs", "bert", "timeout"):
+        assert text in html
+    assert '<span class="log-status failed"><span aria-hidden="true">✗</span> failed</span>' in html
+    for cell in ("32", "–", "12.3 ms", "1.24 s"):
         assert f">{cell}</td>" in html
 
 
@@ -118,17 +122,17 @@ def test_a_count_is_shown_only_where_refusals_share_a_row(page: Page):
     assert "×37" in page()
 
 
-def test_the_caller_is_shown_where_there_are_keys(page: Page, settings: Any):
-    store(row(owner="acme", key="a1B2c3D4"))
-    assert "field-caller" not in page()
-    settings.INFERENCE = conf.Conf(access="keys")
-    assert '<span title="key a1B2c3D4">acme</span>' in page()
+def test_the_caller_is_the_owner_of_the_key_and_the_address(page: Page):
+    store(row(1, owner="acme", key="a1B2c3D4", client="192.0.2.7"), row(2, client="192.0.2.8"))
+    html = page()
+    assert '<span class="log-first" title="key a1B2c3D4">acme</span><span class="log-second">192.0.2.7</span>' in html
+    assert '<span class="log-first">192.0.2.8</span>' in html
 
 
 def test_a_long_pipeline_name_keeps_its_end(page: Page):
     store(row(pipeline="/srv/models/" + "deep/" * 20 + "bert-large"))
     assert ">…" in page()
-    assert "deep/bert-large</td>" in page()
+    assert "deep/bert-large</span>" in page()
 
 
 def test_inputs_are_escaped(page: Page, superuser: Client):
@@ -138,13 +142,22 @@ def test_inputs_are_escaped(page: Page, superuser: Client):
 
 def test_the_detail_page_shows_everything(superuser: Client):
     caller: dict[str, Any] = {"owner": "acme", "key": "a1B2c3D4", "dialect": "openai", "units": 4711}
+    texts: dict[str, Any] = {"parameters": '{"top_k":3}', "answer": '"Paris"', "trace_id": "c" * 32, "batch_size": 5}
     store(
-        row(preview="x" * 5000, message="The deadline passed.", queue_ms=2.5, worker="w1", version="1a2b3c", **caller)
+        row(
+            preview="x" * 5000,
+            message="The deadline passed.",
+            queue_ms=2.5,
+            worker="w1",
+            version="1a2b3c",
+            **caller,
+            **texts,
+        )
     )
     html = superuser.get(detail()).content.decode().replace("\N{NO-BREAK SPACE}", " ")
     for text in ("x" * 5000, "The deadline passed.", "2.5 ms", "w1", "bert", "1a2b3c", "Request", "Answer", "Times"):
         assert text in html
-    for text in ("acme", "a1B2c3D4", "openai", "4711"):
+    for text in ("acme", "a1B2c3D4", "openai", "4711", "&quot;top_k&quot;: 3", "Paris", "c" * 32, "4 batch mates"):
         assert text in html
 
 
@@ -176,7 +189,21 @@ def test_the_site_has_a_name(superuser: Client):
         ({"period": "nonsense"}, [3, 2, 1, 0]),
         ({"q": f"{2:032x}"}, [2]),
         ({"q": f" {2:032x} "}, [2]),
+        ({"q": f"{2:032x}"[:31]}, [3, 2, 1, 0]),
+        ({"q": "c" * 32}, [3]),
+        ({"q": "192.0.2.7"}, [0]),
+        ({"q": "2001:DB8::1"}, [3]),
+        ({"q": "timeout"}, [1]),
         ({"q": "paris"}, [1, 0]),
+        ({"q": "paris in"}, [0]),
+        ({"q": "berlin"}, [2]),
+        ({"code": "timeout"}, [1]),
+        ({"code": "nonsense"}, []),
+        ({"client": "192.0.2.7"}, [0]),
+        ({"client": " 2001:db8:0::1"}, [3]),
+        ({"client": "192.0.2.9"}, []),
+        ({"client": "nonsense"}, []),
+        ({"client": "192.0.2.7", "status__exact": "failed"}, []),
         ({"q": "nothing of the kind"}, []),
         ({"q": " "}, [3, 2, 1, 0]),
     ],
@@ -184,10 +211,18 @@ def test_the_site_has_a_name(superuser: Client):
 def test_filters_and_search(page: Page, query: dict[str, str], found: list[int]):
     now = datetime.now(UTC)
     store(
-        row(0, received_at=now - timedelta(days=9), pipeline="", preview="In Paris"),
-        row(1, received_at=now - timedelta(days=2), status="failed", preview="Paris"),
-        row(2, received_at=now - timedelta(hours=3), transport="python", version="1a2b", owner="acme", key="a1B2c3D4"),
-        row(3, received_at=now - timedelta(minutes=3), pipeline="distil"),
+        row(0, received_at=now - timedelta(days=9), pipeline="", preview="In Paris", client="192.0.2.7"),
+        row(1, received_at=now - timedelta(days=2), status="failed", code="timeout", preview="Paris"),
+        row(
+            2,
+            received_at=now - timedelta(hours=3),
+            transport="python",
+            version="1a2b",
+            owner="acme",
+            key="a1B2c3D4",
+            answer='"Berlin"',
+        ),
+        row(3, received_at=now - timedelta(minutes=3), pipeline="distil", trace_id="c" * 32, client="2001:db8::1"),
     )
     assert numbers(page(**query)) == found
 
@@ -250,7 +285,8 @@ def test_a_drill_down_to_a_day_lists_that_day(page: Page):
 
 def test_inputs_have_a_permission_of_their_own(client: Client):
     """Without it neither list, detail nor search tell what a request says."""
-    store(row(1, preview="my secret", message="Label 'my secret' is unknown.", status="failed"), row(2))
+    texts = dict.fromkeys(("preview", "parameters", "answer"), "my secret")
+    store(row(1, message="Label 'my secret' is unknown.", status="failed", **texts), row(2))
     user = User.objects.create(username="viewer", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_inferencerequest"))
     client.force_login(user)
@@ -314,10 +350,48 @@ def test_the_last_page_of_many_is_reachable(page: Page, many_rows: int):
 
 
 def test_the_count_of_a_large_search_is_bounded(page: Page, many_rows: int):
-    assert "10,000+ result" in page(q="0000")
+    InferenceRequest.objects.update(preview="Paris")
+    assert "10,000+ result" in page(q="pari")
+
+
+@pytest.mark.parametrize("query", [{"q": "paris"}, {"o": "7"}])
+def test_what_has_no_index_is_looked_for_in_the_newest_rows(
+    page: Page, query: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """Words, and orders by times."""
+    store(*[row(n, received_at=NOON - timedelta(minutes=n), preview="Paris", queue_ms=n) for n in range(9)])
+    assert "are looked at" not in page(**query)
+    monkeypatch.setattr(listing, "NEWEST_ROWS", 4)
+    html = page(**query)
+    assert sorted(numbers(html)) == [0, 1, 2, 3]
+    assert "those since 2026-03-14 11:57:00" in html
+    assert sorted(numbers(page(**query, client="192.0.2.7"))) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({"q": "192.0.2.7"}, "inference_i_client"),
+        ({"client": "192.0.2.7"}, "inference_i_client"),
+        ({"q": "timeout"}, "inference_i_code"),
+        ({"code": "timeout"}, "inference_i_code"),
+        ({"q": "c" * 32}, "inference_request_trace"),
+        ({"q": f"{1:032x}"}, "inference_inferencerequest_request_id"),
+        ({"q": f"{1:032x}"[:30]}, "inference_inferencerequest_request_id"),
+    ],
+)
+def test_what_is_looked_up_has_an_index(page: Page, query: dict[str, str], index: str):
+    store(row(1, client="192.0.2.7", code="timeout", trace_id="c" * 32), row(2))
+    with CaptureQueriesContext(connection) as captured:
+        page(**query)
+    [listed] = [q["sql"] for q in captured if '"total_ms"' in q["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + listed)
+        plan = " ".join(str(step) for step in cursor.fetchall())
+    assert f"USING INDEX {index}" in plan, plan
 
 
 def test_the_list_does_not_load_whole_inputs(superuser: Client):
     store(row())
     (listed,) = superuser.get(LIST).context["cl"].result_list
-    assert listed.get_deferred_fields() == {"preview", "message"}
+    assert listed.get_deferred_fields() == {"preview", "message", "parameters", "answer"}

@@ -62,7 +62,7 @@ def test_who_logs_in_with_the_keyboard_comes_to_the_page_that_was_asked_for(new_
     page.get_by_label("Password").fill(admins.PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(server.url + admins.LOG)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Select inference request to view")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Request log")
 
 
 def test_a_request_is_found_in_the_log(page: Page, server: Web, http: httpx.Client) -> None:

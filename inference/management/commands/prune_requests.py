@@ -26,7 +26,8 @@ class Command(BaseCommand):
     help = (
         "Deletes the rows of the request log that are older than --days, and the oldest beyond --max-rows; with --key, "
         "--owner or --request those instead, whatever their age. Of rows that an audit has chained, the latter erases "
-        "client, message and inputs, and the rest stays. New rows reuse the space; the database file does not shrink."
+        "client, message, inputs and answer, and the rest stays. New rows reuse the space; the database file does not "
+        "shrink."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -72,7 +73,8 @@ class Command(BaseCommand):
             return
         deleted = sum(_delete(rows.filter(audit_chain__isnull=True)))
         erased = sum(removal.erase(rows))
-        self.stdout.write(f"{deleted:,} rows deleted; client, message and inputs of {erased:,} audited rows erased.")
+        texts = f"client, message, answer and inputs of {erased:,} audited rows"
+        self.stdout.write(f"{deleted:,} rows deleted; {texts} erased.")
 
     def _truncate_wal(self) -> None:
         """Shrink SQLite's write-ahead log, which a large deletion makes large."""

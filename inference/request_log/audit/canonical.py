@@ -18,7 +18,7 @@ from inference.models import InferenceRequest
 FORMAT = 1
 OWN = ("id", "audit_chain", "audit_number", "audit_hash", "audit_salt", "audit_erased")
 """Not part of what happened."""
-ERASABLE = ("client", "message", "preview")
+ERASABLE = ("client", "message", "preview", "parameters", "answer")
 """Personal data, of which the row's hash covers a salted digest: they may be erased, and the row remains."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

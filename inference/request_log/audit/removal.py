@@ -45,7 +45,7 @@ def _prune_chunk(number: int, doomed: QuerySet[InferenceRequest]) -> int:
 
 
 def erase(rows: QuerySet[InferenceRequest]) -> Iterator[int]:
-    """Erase client, message and preview of audited rows; yields how many of each chunk."""
+    """Erase client and texts of audited rows; yields how many of each chunk."""
     left = rows.filter(audit_chain__isnull=False, audit_erased="").order_by("id")
     last = 0
     while chunk := list(left.filter(id__gt=last)[:ERASED_ROWS]):
@@ -54,7 +54,7 @@ def erase(rows: QuerySet[InferenceRequest]) -> Iterator[int]:
         for row in chunk:
             digest = canonical.erasable_digest(row.__dict__)
             row.audit_erased = f"{digest} {moment} {signing.current().erasure(row.audit_hash, digest, moment)}"
-            row.audit_salt = row.message = row.preview = ""
+            row.audit_salt = row.message = row.preview = row.parameters = row.answer = ""
             row.client = None
         changed = [*canonical.ERASABLE, "audit_salt", "audit_erased"]
         with transaction.atomic():

@@ -21,6 +21,7 @@ from inference.request_log.entry import Entry, to_row
 NOON = datetime(2027, 3, 14, 12, tzinfo=UTC)
 OTHER_VALUES: dict[str, Any] = {
     "received_at": NOON - timedelta(days=1), "client": "192.0.2.9", "transport": "websocket", "status": "failed",
+    "complete": False,
 }  # fmt: skip
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,8 @@ def entry(number: int, **fields: Any) -> Entry:
     known: dict[str, Any] = {
         "request_id": f"r{number}", "received_at": (NOON + timedelta(minutes=number)).timestamp(), "transport": "http",
         "client": "2001:db8::1", "status": "ok", "total_ms": 3, "preview": f"text {number}", "version": "1a2b",
-        "queue_ms": 0.1 + number, "pipeline": "bert", "inputs": 1,
+        "queue_ms": 0.1 + number, "pipeline": "bert", "inputs": 1, "parameters": '{"top_k":1}', "answer": "a word",
+        "complete": True, "trace_id": f"{number:032x}",
     }  # fmt: skip
     return Entry(**{**known, **fields})
 
@@ -368,6 +370,7 @@ def test_erased_texts_are_gone_and_the_chain_is_whole(writer: ChainWriter):
     assert sum(removal.erase(InferenceRequest.objects.filter(request_id__in=["r4"]))) == 0, "once"
     erased = row(4)
     assert (erased.preview, erased.message, erased.client, erased.audit_salt) == ("", "", None, "")
+    assert (erased.parameters, erased.answer) == ("", "")
     assert (erased.status, erased.version) == ("ok", "1a2b")
     verification = Verification()
     assert [found for found in verification.findings() if found] == []
@@ -377,7 +380,7 @@ def test_erased_texts_are_gone_and_the_chain_is_whole(writer: ChainWriter):
 
 
 def test_texts_that_somebody_else_removes_are_missed(writer: ChainWriter):
-    removal_of_somebody = {"preview": "", "message": "", "client": None, "audit_salt": ""}
+    removal_of_somebody = {**dict.fromkeys(canonical.ERASABLE, ""), "client": None, "audit_salt": ""}
     digest = canonical.erasable_digest(row(4).__dict__)
     InferenceRequest.objects.filter(request_id="r4").update(**removal_of_somebody)
     assert named(findings()) == ["r4"]
@@ -398,9 +401,11 @@ def test_a_new_column_changes_no_hash(writer: ChainWriter, monkeypatch: pytest.M
 
 def test_the_form_of_a_row_does_not_change():
     """If this fails, logs that were written before cannot be verified any more: see ``canonical.FORMAT``."""
-    stored = to_row(entry(7, message="no", count=2, preview='"é\n', client="::ffff:192.0.2.1"))
+    newer: dict[str, Any] = {"parameters": "", "answer": "", "complete": False, "trace_id": None}
+    stored = to_row(entry(7, message="no", count=2, preview='"é\n', client="::ffff:192.0.2.1", **newer))
     stored.audit_chain, stored.audit_number, stored.audit_salt = 3, 9, "ab" * 16
     digest = canonical.erasable_digest(stored.__dict__)
+    assert digest == "b9d39e9789f1d48641e7b64b7e16b8688f602ed71bd33bea516516a7a5c83f4b"
     assert canonical.covered(stored.__dict__, digest).decode() == (
         '[3,9,"' + digest + '",{"count":2,"inputs":1,"pipeline":"bert","queue_ms":7.1,'
         '"received_at":"2027-03-14T12:07:00.000000+00:00","request_id":"r7","status":"ok","total_ms":3.0,'
