@@ -19,7 +19,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 README = (ROOT / "README.md").read_text()
 
-KINDS = ["**/*.py", "templates/**/*.html", "static/**/*.css", "bundled_model/*", "py.typed"]
+KINDS = ["**/*.py", "templates/**/*.html", "static/**/*.css", "static/**/*.js", "bundled_model/*", "py.typed"]
 """The files of ``inference`` that are in the wheel."""
 MOST_BYTES = 60_000_000
 START = """

@@ -112,6 +112,7 @@ def _context(asked: Asked, now: float) -> dict[str, Any]:
         "since": timezone.localtime(datetime.fromtimestamp(steps[0].start, UTC)),
         "periods": [Choice(asked.query(period=name), p.title, p is period) for name, p in PERIODS.items()],
         "period_name": asked.period_name,
+        "filtered": bool(chosen),
         "filters": [_filter(dimension, asked, names, now) for dimension in DIMENSIONS],
         "tiles": tiles(figures, seconds),
         "charts": charts(steps, period.step_s) if figures.requests else [],

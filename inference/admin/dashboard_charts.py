@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -50,13 +51,13 @@ def tiles(figures: Figures, seconds: float) -> list[Tile]:
         *(of(status) for status in (Status.OK, Status.FAILED, Status.REFUSED, Status.CANCELLED)),
         *(Tile(f"{tile.label.lower()}, p50", tile.value, tile.more) for tile in times),
         Tile("units", number(figures.units), f"{number(figures.units / seconds)} per second"),
-        Tile("batch size", number(figures.mean_batch_size), "mean, as requests saw it"),
-        Tile("padding", percent(figures.padding), "of the computed tokens"),
+        Tile("batch size", number(figures.mean_batch_size), "mean of requests"),
+        Tile("padding", percent(figures.padding), "of computed tokens"),
     ]
 
 
 def charts(steps: Sequence[Step], step_s: int) -> list[Chart]:
-    labels = labels_of(steps, step_s)
+    labels = _labels(steps)
 
     def per_second(value: Callable[[Figures], float]) -> Values:
         return [value(step.figures) / step.seconds for step in steps]
@@ -70,7 +71,7 @@ def charts(steps: Sequence[Step], step_s: int) -> list[Chart]:
     padding = Series("padding", [step.figures.padding for step in steps])
     return [
         bars("Requests per second", labels, outcomes, number),
-        bars("Errors by code", labels, _codes(steps), number),
+        replace(bars("Errors by code", labels, _codes(steps), number), note=f"in {_length(step_s)}"),
         *(lines(title, labels, _quantiles(steps, counts), duration) for title, counts in TIMES.items()),
         bars("Units per second", labels, [units], number),
         lines("Batch size", labels, [sizes], number),
@@ -102,8 +103,13 @@ def _codes(steps: Sequence[Step]) -> list[Series]:
     return [*series, Series(OTHER_CODES, others, "c3")] if any(others) or not series else series
 
 
-def labels_of(steps: Sequence[Step], step_s: int) -> list[str]:
+def _labels(steps: Sequence[Step]) -> list[str]:
     """When each began, in the time zone of the admin; with the day if they are of several."""
     moments = [timezone.localtime(datetime.fromtimestamp(step.start, UTC)) for step in steps]
     with_day = moments[0].date() != moments[-1].date()
     return [f"{moment:%d %b %H:%M}" if with_day else f"{moment:%H:%M}" for moment in moments]
+
+
+def _length(seconds: int) -> str:
+    minutes, hours = seconds // 60, seconds // 3600
+    return f"{hours} hours" if hours else "a minute" if minutes == 1 else f"{minutes} minutes"

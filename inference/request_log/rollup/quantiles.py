@@ -24,8 +24,12 @@ def bucket(ms: float) -> int:
 
 
 def merge(into: MutableMapping[int, int], counts: Counts) -> None:
+    if not into:
+        into.update(counts)
+        return
+    known = into.get
     for number, count in counts.items():
-        into[number] = into.get(number, 0) + count
+        into[number] = known(number, 0) + count
 
 
 def quantiles(counts: Counts, parts: Sequence[float]) -> list[float | None]:
