@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-real test-newest test-clients check compose-check bench reference soak fuzz format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-real test-newest test-clients check compose-check bench reference screenshots soak fuzz format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -116,6 +116,9 @@ compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes
 
 reference: .venv/.dev .venv-reference/.done ## Records anew what other libraries answer, for tests (REFERENCE=translation for a part)
 	@$(BIN)/python -m tests.reference $(REFERENCE)
+
+screenshots: .venv/.dev .env ## Pages in real states, into screenshots/ and docs/screenshots/ (SCREENSHOTS="front log" for a part)
+	@$(BIN)/python -m tests.screenshots $(SCREENSHOTS)
 
 soak: .venv/.dev .env ## Chaos run: kills, faults and restarts under load, 15 minutes (SOAK="--help" for parts)
 	@$(BIN)/python -m tests.soak $(SOAK)
