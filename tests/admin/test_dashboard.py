@@ -143,7 +143,7 @@ def test_filters(viewer: Client, query: dict[str, str], requests: str):
     assert ("<figure" in html) == (requests != "0")
     for name, value in query.items():
         if name in reading.DIMENSIONS and value != "*":
-            assert re.search(rf'<select name="{name}">.*<option value="{value}" selected>', html)
+            assert re.search(rf'<select name="{name}"[^>]*>.*<option value="{value}" selected>', html)
 
 
 @pytest.mark.usefixtures("_asked")
