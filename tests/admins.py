@@ -17,6 +17,7 @@ NAME, PASSWORD = "root", "only for tests"
 LOG = "/admin/inference/inferencerequest/"
 KEYS = "/admin/inference/apikey/"
 USAGE = "/admin/inference/usage/"
+DASHBOARD = "/admin/inference/rollup/"
 
 
 def add(server: Web) -> None:

@@ -299,6 +299,17 @@ class Web(Process):
                 dict(row) for row in connection.execute("SELECT * FROM inference_usage ORDER BY day, key, pipeline")
             ]
 
+    def roll_ups(self) -> list[dict[str, Any]]:
+        """Rows of the table of roll-ups."""
+        with closing(sqlite3.connect(self.database, timeout=WAIT_S)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM inference_rollup")]
+
+    def rolled_up(self) -> int:
+        """How many requests the dashboard has."""
+        whole = [row for row in self.roll_ups() if row["span"] == 86_400]
+        return sum(row["requests"] for row in whole if row["pipeline"] == row["key"] == row["dialect"] == "*")
+
     def row(self, request_id: str) -> dict[str, Any]:
         """The one row of a request, which is written within a second."""
         wait_until(lambda: self.rows("request_id = ?", request_id), f"request {request_id} is in the log")

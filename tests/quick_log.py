@@ -1,4 +1,4 @@
-"""An app of the servers that many tests share: rows of the request log are written soon, since so many wait for one."""
+"""An app of the servers that many tests share: the request log is written soon, since so many wait for it."""
 
 from functools import partial
 from importlib import import_module
@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import AppConfig
 
 INTERVAL_S = 0.05
+MERGE_INTERVAL_S = 1.0
 
 
 class QuickLog(AppConfig):
@@ -15,3 +16,5 @@ class QuickLog(AppConfig):
     def ready(self) -> None:
         web: Any = import_module("inference.process.web")  # it imports models, for which this is the first moment
         web.RequestLog = partial(web.RequestLog, interval_s=INTERVAL_S)
+        writer: Any = import_module("inference.request_log.writer")
+        writer.Merger = partial(writer.Merger, MERGE_INTERVAL_S)

@@ -1,8 +1,8 @@
 """The pages of the Django admin. Runs in web processes, in Django's threads.
 
-In: requests of staff. Out: pages of the request log, of usage and of keys, read from the database.
+In: requests of staff. Out: pages of the request log, of usage, of keys and the dashboard, read from the database.
 """
 
-from inference.admin import api_keys, request_log, usage
+from inference.admin import api_keys, dashboard, request_log, usage
 
-__all__ = ["api_keys", "request_log", "usage"]
+__all__ = ["api_keys", "dashboard", "request_log", "usage"]

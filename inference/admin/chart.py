@@ -1,63 +1,138 @@
-"""A bar chart of whole days, drawn on the server: the strict content security policy allows no scripts of others."""
+"""Charts, drawn on the server: the strict content security policy allows no scripts of others.
 
-from collections.abc import Mapping
+The drawing is stretched to the width of the page, so all text is outside of it. ``chart.js`` makes tooltips of the
+titles that a browser shows without it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from itertools import zip_longest
 
-MOST_DAYS = 92
-"""That one chart shows, the newest ones: bars of more days would be thinner than a pixel on a phone."""
 HEIGHT = 100.0
-"""Of the drawing, whose width is one for each day."""
+"""Of the drawing, whose width is one for each step."""
 LEAST_HEIGHT = 1.0
 """Of a bar that stands for more than nothing."""
 GAP = 0.1
+ROUND = (1, 2, 5, 10)
+"""What the largest value of a scale begins with."""
+
+Values = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    day: date
-    shown: str
-    """Its value."""
-    x: float
-    y: float
-    width: float
-    height: float
+class Curve:
+    name: str
+    colour: str
+    """Class of its colour."""
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A step, with its values as text."""
+
+    x: int
+    label: str
+    shown: list[str]
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     title: str
-    bars: list[Bar]
-    largest_shown: str
-    """The largest value."""
-    hidden_days: int
-    """That have figures and are older than those shown."""
-
-    @property
-    def first(self) -> date:
-        return self.bars[0].day
-
-    @property
-    def last(self) -> date:
-        return self.bars[-1].day
+    curves: list[Curve]
+    marks: list[Mark]
+    scale: list[str]
+    """Texts of the top, the middle and the bottom."""
+    filled: bool = False
+    """Its curves are bars, one on the other."""
+    note: str = ""
+    """Beside the title."""
 
     @property
     def width(self) -> int:
-        return len(self.bars)
+        return len(self.marks)
+
+    @property
+    def ends(self) -> list[str]:
+        """Labels below it, from left to right."""
+        return [self.marks[n].label for n in sorted({0, len(self.marks) // 2, len(self.marks) - 1})]
+
+    @property
+    def empty(self) -> bool:
+        return not any(curve.path for curve in self.curves)
+
+    @property
+    def grid(self) -> str:
+        return "".join(f"M0 {y}H{self.width}" for y in (0, 50))
 
 
-def chart(title: str, values: Mapping[date, float]) -> Chart | None:
-    """Of values by day; days without one are empty. ``None`` if there is none."""
-    if not values:
-        return None
-    first, last = min(values), max(values)
-    shown_from = max(first, last - timedelta(days=MOST_DAYS - 1))
-    days = [shown_from + timedelta(days=n) for n in range((last - shown_from).days + 1)]
-    shown = [values.get(day, 0) for day in days]
-    largest = max(shown)
-    heights = [max(LEAST_HEIGHT, HEIGHT * value / largest) if value else 0.0 for value in shown]
-    bars = [
-        Bar(day, f"{value:,}", n + GAP / 2, HEIGHT - height, 1 - GAP, height)
-        for n, (day, value, height) in enumerate(zip(days, shown, heights, strict=True))
-    ]
-    return Chart(title, bars, f"{largest:,}", sum(day < shown_from for day in values))
+@dataclass(frozen=True, slots=True)
+class Series:
+    name: str
+    values: Values
+    colour: str = "c0"
+
+
+def bars(title: str, labels: Sequence[str], several: Sequence[Series], show: Callable[[float], str]) -> Chart:
+    """One on the other."""
+    sums = [sum(value or 0 for value in step) for step in zip(*(series.values for series in several), strict=True)]
+    top = _top(sums)
+    base = [0.0] * len(labels)
+    curves = []
+    for series in several:
+        path = []
+        for x, value in enumerate(series.values):
+            if value:
+                height = max(LEAST_HEIGHT, HEIGHT * value / top)
+                path.append(f"M{x + GAP / 2:g} {HEIGHT - base[x]:.2f}h{1 - GAP:g}v-{height:.2f}h-{1 - GAP:g}z")
+                base[x] += height
+        curves.append(Curve(series.name, series.colour, "".join(path)))
+    return Chart(title, curves, _marks(labels, several, show), _scale(top, show), filled=True)
+
+
+def lines(title: str, labels: Sequence[str], several: Sequence[Series], show: Callable[[float], str]) -> Chart:
+    """With gaps where there is no value."""
+    top = _top([value for series in several for value in series.values if value is not None])
+    curves = [Curve(series.name, series.colour, _line(series.values, top)) for series in several]
+    return Chart(title, curves, _marks(labels, several, show), _scale(top, show))
+
+
+def _line(values: Values, top: float) -> str:
+    path, before = [], None
+    for x, (value, following) in enumerate(zip_longest(values, values[1:])):
+        if value is not None:
+            y = f"{HEIGHT - HEIGHT * value / top:.2f}"
+            if before is None and following is None:
+                path.append(f"M{x + GAP:g} {y}h{1 - 2 * GAP:g}")
+            else:
+                path.append(f"{'M' if before is None else 'L'}{x + 0.5:g} {y}")
+        before = value
+    return "".join(path)
+
+
+def _marks(labels: Sequence[str], several: Sequence[Series], show: Callable[[float], str]) -> list[Mark]:
+    marks = []
+    for x, (label, *values) in enumerate(zip(labels, *(series.values for series in several), strict=True)):
+        shown = ["–" if value is None else show(value) for value in values]
+        if len(several) == 1:
+            title = f"{label}: {shown[0]}"
+        else:
+            named = zip(several, shown, strict=True)
+            title = "\n".join([label, *(f"{series.name}: {text}" for series, text in named)])
+        marks.append(Mark(x, label, shown, title))
+    return marks
+
+
+def _scale(top: float, show: Callable[[float], str]) -> list[str]:
+    return [show(top), show(top / 2), show(0)]
+
+
+def _top(values: Sequence[float]) -> float:
+    """A round number that is not below any."""
+    largest = max(values, default=0)
+    if largest <= 0:
+        return 1
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next(first * power for first in ROUND if first * power >= largest * (1 - 1e-9))

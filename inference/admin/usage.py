@@ -2,7 +2,8 @@
 
 import csv
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 
-from inference.admin.chart import Chart, chart
+from inference.admin.chart import Chart, Series, bars
 from inference.admin.day_filter import DayFilter
 from inference.admin.filters import KeyFilter, OwnerFilter, PipelineFilter
 from inference.models import Usage
@@ -26,6 +27,8 @@ else:  # not subscriptable at run time
 EXPORTED = ("day", "owner", "key", "name", "pipeline", *FIGURES)
 LABELS = {"model_ms": "model time"}
 CHARTS = ("units", "requests")
+MOST_DAYS = 92
+"""That one chart shows, the newest ones: bars of more days would be thinner than a pixel on a phone."""
 
 
 def _text(figure: str, value: float) -> str:
@@ -112,5 +115,15 @@ def _shown(sums: dict[str, Any]) -> list[str]:
     return [_text(figure, sums[figure]) for figure in FIGURES]
 
 
-def _chart(figure: str, days: list[dict[str, Any]]) -> Chart | None:
-    return chart(f"{figure.capitalize()} per day", {row["day"]: row[figure] for row in days})
+def _chart(figure: str, rows: list[dict[str, Any]]) -> Chart | None:
+    """A bar for each day, also for those without usage. ``None`` if all are."""
+    values = {row["day"]: row[figure] for row in rows}
+    if not values:
+        return None
+    first, last = min(values), max(values)
+    shown_from = max(first, last - timedelta(days=MOST_DAYS - 1))
+    days = [shown_from + timedelta(days=n) for n in range((last - shown_from).days + 1)]
+    series = Series(figure, [values.get(day, 0) for day in days])
+    note = f"the last {MOST_DAYS} days" if shown_from > first else ""
+    made = bars(f"{figure.capitalize()} per day", [day.isoformat() for day in days], [series], "{:,.0f}".format)
+    return replace(made, note=note)

@@ -295,6 +295,8 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     """Of an input that is a recording whose speech was recognised."""
     model_ms: float = 0.0
     """The job's share of the model's time; 0 where it is not known, as from workers of the release before."""
+    padding: float = 0.0
+    """The part of the tokens computed in its batch that was none of any input: from 0 to below 1."""
 
 
 class Error(msgspec.Struct, frozen=True, tag=True):

@@ -33,6 +33,8 @@ class RefusalAggregator:
         if shared is not entry:
             shared.count += entry.count
             shared.units += entry.units  # of answers that were too large
+            shared.tokens += entry.tokens
+            shared.computed_tokens += entry.computed_tokens
             shared.model_ms = (shared.model_ms or 0.0) + (entry.model_ms or 0.0) or None
             if shared.client != entry.client:
                 shared.client = None  # the refusals came from several clients

@@ -6,37 +6,39 @@ from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, router, transaction
 
-from inference.models import InferenceRequest
+from inference.models import InferenceRequest, RollUpDelta
 from inference.request_log import usage_table
 from inference.request_log.audit.chain_writer import ChainWriter
+from inference.request_log.counters import Counters
 from inference.request_log.entry import Entry, to_row
-from inference.request_log.usage import UsageCounter
 
 ROW_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 """Errors of a row, which is dropped. After any other error the batch is kept and written again."""
 
 
 class Batch(NamedTuple):
-    """Entries and the usage of others that have no row."""
+    """Entries, and what others add to usage and roll-ups that have no row."""
 
     entries: Sequence[Entry]
-    usage: UsageCounter
+    others: Counters
     repeated: bool = False
     """It was being written when the database failed, and may have been committed."""
 
     def insert(self, chain: ChainWriter | None = None) -> None:
-        """Write rows, chained if there is a chain, and the usage of both, or nothing.
+        """Write rows, chained if there is a chain, and the usage and roll-up of both, or nothing.
 
-        The rows of usage are locked for the commit only.
+        The rows of usage are locked for the commit only. No other process writes the delta's row.
         """
         rows = [to_row(entry) for entry in self.entries]
-        usage = UsageCounter(self.entries)
-        usage.update(self.usage)
+        counters = Counters(self.entries)
+        counters.update(self.others)
+        delta = RollUpDelta(figures=counters.roll_up.encode())
         database = router.db_for_write(InferenceRequest)
         chained = chain.chained(rows, [entry.gap for entry in self.entries]) if chain else nullcontext()
         with chained, transaction.atomic(using=database):
             InferenceRequest.objects.using(database).bulk_create(rows)
-            usage_table.add(usage.rows(), database)
+            delta.save(using=database, force_insert=True)
+            usage_table.add(counters.usage.rows(), database)
 
     def is_written(self) -> bool:
         """It is there as a whole or not at all, so its first row says which."""

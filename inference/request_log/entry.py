@@ -17,7 +17,8 @@ logger = logging.getLogger("inference.requests")
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One finished client call. The fields are those of ``InferenceRequest``, and ``key_name``, which usage has.
+    """One finished client call. The fields are those of ``InferenceRequest``, and what only
+    usage and roll-ups have.
 
     ``received_at`` is in seconds since the epoch, UTC. ``count`` is the number of refusals that share the row.
     """
@@ -55,6 +56,10 @@ class Entry:
     first_token_ms: float | None = None
     total_ms: float
     count: int = 1
+    tokens: int = 0
+    """That workers read; no column."""
+    computed_tokens: float = 0.0
+    """For them, with padding; no column."""
     gap: int = 0
     """Requests dropped just before this one; no column."""
 
@@ -64,7 +69,8 @@ class Entry:
         return len(self.preview) + len(self.parameters) + len(self.answer)
 
 
-_FIELDS = [f.name for f in fields(Entry) if f.name not in ("gap", "key_name")]
+_WITHOUT_COLUMN = ("gap", "key_name", "tokens", "computed_tokens")
+_FIELDS = [f.name for f in fields(Entry) if f.name not in _WITHOUT_COLUMN]
 _LOGGED_FIELDS = (
     "transport", "client", "dialect", "key", "owner", "pipeline", "version", "inputs", "status", "code", "times_sent",
     "worker", "batch_size", "queue_ms", "inference_ms", "model_ms", "units", "total_ms",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError
 
-from inference.models import InferenceRequest, Usage
+from inference.models import InferenceRequest, RollUpDelta, Usage
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.1
-TABLES = InferenceRequest._meta.db_table, Usage._meta.db_table
+TABLES = [model._meta.db_table for model in (InferenceRequest, RollUpDelta, Usage)]
 MIGRATE = " Is the database migrated? `manage.py migrate` does that."
 
 

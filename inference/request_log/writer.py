@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from django.db import connections, router
 
@@ -20,12 +21,20 @@ from inference.models import InferenceRequest
 from inference.request_log.aggregation import RefusalAggregator
 from inference.request_log.audit.chain_writer import ChainWriter
 from inference.request_log.batch import ROW_ERRORS, Batch
+from inference.request_log.counters import Counters
 from inference.request_log.entry import Entry
 from inference.request_log.outage import FIRST_RETRY_S, DatabaseOutage
-from inference.request_log.usage import UsageCounter
+from inference.request_log.rollup.merging import Merger
 
 logger = logging.getLogger(__name__)
 
+NOTHING = Batch((), Counters())
+"""To write; roll-ups are to be merged."""
+WITHOUT_FIGURES: dict[str, Any] = {
+    **{"inputs": 0, "units": 0, "tokens": 0, "computed_tokens": 0.0, "batch_size": 0},
+    **{"model_ms": None, "queue_ms": None, "inference_ms": None, "total_ms": math.nan},
+}
+"""What an entry counts with whose figures may be no numbers for a database."""
 MAX_BATCH_ROWS = 200
 """Larger batches hold the GIL long enough to stall the event loop (50 ms for 500 rows)."""
 MAX_BATCH_CHARS = 1_000_000
@@ -36,7 +45,7 @@ class RequestLog:
     """Buffer and writer thread.
 
     Every recorded client call is counted once, in ``written`` or in ``dropped``: dropped are those recorded while the
-    buffer was full, and those whose row the database rejected. All of them are counted in the table of usage, in the
+    buffer was full, and those whose row the database rejected. All of them are counted in usage and roll-ups, in the
     transaction of their rows. A batch whose commit was not confirmed is written again if it is not there.
     """
 
@@ -68,8 +77,9 @@ class RequestLog:
         self._audit = audit
         self._chain: ChainWriter | None = None
         self._refusals = RefusalAggregator()
-        self._without_row = UsageCounter()
-        """Usage of dropped entries, not yet written."""
+        self._without_row = Counters()
+        """What dropped entries add to usage and roll-ups, not yet written."""
+        self._merger = Merger()
         self._unconfirmed: Batch | None = None
         """What is being written, or was when the database failed."""
         self._stopping = threading.Event()
@@ -177,9 +187,16 @@ class RequestLog:
                 if outage:
                     outage.end(self.dropped)
                     outage = None
+                if self._merger.due():
+                    self._merge()
         if self._chain:
             self._chain.close()
+        self._merge(outage)
         connections.close_all()
+
+    def _merge(self, outage: DatabaseOutage | None = None) -> None:
+        if not outage and _database() == self._database:
+            self._merger.run()
 
     def _next_batch(self) -> Batch | None:
         """Wait for the next batch; its entries stay in the buffer. ``None``: the log is stopped and all is written."""
@@ -191,11 +208,13 @@ class RequestLog:
                 if self._unconfirmed is not None:
                     return self._unconfirmed._replace(repeated=True)
                 if self._is_behind():
-                    usage, self._without_row = self._without_row, UsageCounter()
-                    self._unconfirmed = Batch(self._oldest(), usage)
+                    others, self._without_row = self._without_row, Counters()
+                    self._unconfirmed = Batch(self._oldest(), others)
                     return self._unconfirmed
                 if stopping:
                     return None
+                if self._merger.due():
+                    return NOTHING
 
     def _due(self) -> bool:
         return len(self._waiting) >= MAX_BATCH_ROWS or self._stopping.is_set()
@@ -215,6 +234,8 @@ class RequestLog:
 
         Entries that were recorded while Django's tests ran are not for the database that is there afterwards.
         """
+        if batch is NOTHING:
+            return
         if _database() != self._database:
             number = len(batch.entries)
             logger.warning("The database is another one than at the start: %d requests are not logged", number)
@@ -246,14 +267,14 @@ class RequestLog:
         except ROW_ERRORS as error:
             if self._chain:
                 self._chain.rejected()
-            entries, usage = batch.entries, batch.usage
+            entries, others = batch.entries, batch.others
             half = len(entries) // 2
-            if entries and usage:
-                self._insert(Batch((), usage))
-                self._insert(Batch(entries, UsageCounter()))
+            if entries and others:
+                self._insert(Batch((), others))
+                self._insert(Batch(entries, Counters()))
             elif half:
-                self._insert(Batch(entries[:half], usage))
-                self._insert(Batch(entries[half:], usage))
+                self._insert(Batch(entries[:half], others))
+                self._insert(Batch(entries[half:], others))
             else:
                 self._reject(batch, error)
         else:
@@ -274,7 +295,7 @@ class RequestLog:
         logger.error("The database rejected the log row of request %s: %s", entry.request_id, reason)
         self._remove_oldest(1, written=False)
         with self._changed:
-            self._without_row.add(replace(entry, inputs=0, units=0, model_ms=None, received_at=time.time()))
+            self._without_row.add(replace(entry, received_at=time.time(), **WITHOUT_FIGURES))
 
     def _pause(self, outage: DatabaseOutage) -> bool:
         """Wait before the next attempt, longer each time. False if there is no time left for one."""

@@ -19,7 +19,7 @@ from inference.serving.generation_result import GenerationResult
 from inference.serving.log_details import answer_of, inputs_of, moments
 from inference.serving.query import Query
 from inference.serving.result import Served, Times
-from inference.serving.units import model_ms_of, units_of, units_sent
+from inference.serving.units import computed_tokens_of, model_ms_of, units_of, units_sent
 
 Status = InferenceRequest.Status
 NOTHING = Served("", "")
@@ -96,6 +96,8 @@ class RequestRecord:
             inference_ms=times.inference_ms if answers else None,
             model_ms=sum(model_ms_of(answer.result) for answer in answers) if answers else None,
             units=self.units(),
+            tokens=sum(answer.result.tokens for answer in answers),
+            computed_tokens=sum(computed_tokens_of(answer.result) for answer in answers),
             total_ms=times.total_ms,
             admitted_ms=self.admitted_ms,
             sent_ms=at.sent,

@@ -28,6 +28,11 @@ def model_ms_of(result: Result) -> float:
     return result.model_ms or result.inference_ms / (result.batch_size or 1)
 
 
+def computed_tokens_of(result: Result) -> float:
+    """Of one answer: the tokens of its input with its part of the padding."""
+    return result.tokens / (1 - result.padding)
+
+
 class MeanUnits:
     """Units that an input of each pipeline takes, as learnt from answers; what is reserved before there is one."""
 

@@ -33,6 +33,8 @@ class Item:
     input_tokens: int = 0
     """As the model reads them; ``tokens`` is the size by which batches are chosen."""
     truncated: bool = False
+    padding: float = 0.0
+    """Of the batch that it ran in: the part of the computed tokens that was none of any input."""
 
     @cached_property
     def chars(self) -> int:

@@ -104,6 +104,51 @@ def test_a_key_is_made_used_and_revoked(page: Page, server: Web, http: httpx.Cli
     check(page)
 
 
+def ask(server: Web, http: httpx.Client, *texts: str) -> None:
+    """And wait until the dashboard has it."""
+    for text in texts:
+        server.row(http.post("/pipelines/default", content=text).headers["x-request-id"])
+    processes.wait_until(lambda: server.rolled_up() == len(server.rows()), "roll-ups are merged")
+
+
+def test_the_dashboard_shows_values_to_pointers_and_the_keyboard(page: Page, server: Web, http: httpx.Client) -> None:
+    ask(server, http, "one [MASK]", "two [MASK]", "")
+    page.goto(server.url + admins.DASHBOARD)
+    check(page)
+    plot = page.get_by_role("group", name="Requests per second")
+    expect(plot.locator("title")).to_have_count(0)
+    plot.focus()
+    tip, spoken = plot.locator(".chart-tip"), plot.locator("[aria-live]")
+    page.keyboard.press("End")
+    expect(tip).to_contain_text("answered: ")
+    expect(spoken).to_contain_text("refused: ")
+    last = tip.inner_text()
+    page.keyboard.press("ArrowLeft")
+    expect(tip).not_to_have_text(last)
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    area = plot.locator("svg").bounding_box()
+    assert area is not None
+    page.mouse.move(area["x"] + area["width"] - 1, area["y"] + area["height"] / 2)
+    expect(tip).to_have_text(last)
+    expect(tip).to_be_in_viewport(ratio=1)
+
+
+def test_the_dashboard_is_filtered_with_the_keyboard(page: Page, server: Web, http: httpx.Client) -> None:
+    ask(server, http, "three [MASK]")
+    page.goto(server.url + admins.DASHBOARD)
+    page.get_by_role("link", name="1 hour").press("Enter")
+    expect(page.get_by_role("link", name="1 hour")).to_have_attribute("aria-current", "true")
+    page.get_by_label("Pipeline", exact=True).select_option("default")
+    page.get_by_role("button", name="Show").press("Enter")
+    page.wait_for_url("**pipeline=default**")
+    answered = server.rows("pipeline = ? AND status = ?", "default", "ok")
+    expect(page.locator("dt", has_text="answered").locator("+ dd")).to_contain_text(str(len(answered)))
+    page.get_by_role("group", name="Total time").locator("xpath=..").locator("summary").press("Enter")
+    expect(page.get_by_role("region", name="Figures of Total time").get_by_role("row").nth(1)).to_be_visible()
+    assert_accessible(page)
+
+
 def test_every_request_is_documented_on_a_page(page: Page, server: Web) -> None:
     page.goto(server.url + "/docs")
     page.locator("summary").first.press("Enter")

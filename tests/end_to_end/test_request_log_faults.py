@@ -1,23 +1,21 @@
 """A real server whose database fails: inference goes on, the log says so once, and nothing is missing afterwards."""
 
-import os
 import resource
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests import processes
+from tests import postgres, processes
 from tests.conftest import client
-from tests.processes import ROOT, START_S, Process, Redis, Web, Worker, wait_until
+from tests.postgres import Postgres
+from tests.processes import ROOT, START_S, Redis, Web, Worker, wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
@@ -103,55 +101,30 @@ def test_sqlite_locked_by_another_process(sqlite_server: Web) -> None:
 
 
 @pytest.fixture
-def postgres() -> Iterator[Process]:
-    """A PostgreSQL of its own; as another user where tests run as root, which it refuses."""
-    folder = Path(tempfile.mkdtemp(prefix="inference-postgres-"))
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    env = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    make: list[str | Path] = ["initdb", "-D", folder, "-U", "inference", "--auth=trust", "--no-sync", "-E", "UTF8"]
-    subprocess.run([*as_user, *make], env=env, check=True, capture_output=True, cwd="/", timeout=START_S)
-    options: list[str | Path] = ["-D", folder, "-k", "", "-h", "127.0.0.1", "-p", str(PORT), "-c", "fsync=off"]
-    server = Process("postgres", [*as_user, "postgres", *options], env)
-    try:
-        with server.runs(lambda: server.wait_for(accepts, "it takes connections")):
-            yield server
-    finally:
-        shutil.rmtree(folder)
+def database() -> Iterator[Postgres]:
+    with postgres.running() as server:
+        yield server
 
 
-PORT = processes.free_port()
-URL = f"postgres://inference@127.0.0.1:{PORT}/postgres"
-
-
-def accepts() -> bool:
-    with suppress(psycopg.OperationalError), psycopg.connect(URL):
-        return True
-    return False
-
-
-def rows_in_postgres() -> int:
-    with psycopg.connect(URL) as connection:
-        [(number,)] = connection.execute("SELECT sum(count) FROM inference_inferencerequest")
-    return int(number or 0)
-
-
-@pytest.mark.skipif(not shutil.which("initdb"), reason="no PostgreSQL is installed")
-def test_postgres_that_crashes_and_comes_back(postgres: Process, redis: Redis, shared_worker: Worker) -> None:
-    env = {"DATABASE_URL": URL, **AUDITED}
+@postgres.needed
+def test_postgres_that_crashes_and_comes_back(database: Postgres, redis: Redis, shared_worker: Worker) -> None:
+    env = {"DATABASE_URL": database.url, **AUDITED}
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     path = processes.new_database()
     subprocess.run(migrate, cwd=ROOT, env=processes.environment(None, path, env), check=True, timeout=START_S)
 
+    def rows() -> int:
+        with psycopg.connect(database.url) as connection:
+            [(number,)] = connection.execute("SELECT sum(count) FROM inference_inferencerequest")
+        return int(number or 0)
+
     def crash() -> None:
-        postgres.signal(signal.SIGQUIT)
-        postgres.wait()
+        database.signal(signal.SIGQUIT)
+        database.wait()
 
     def come_back() -> None:
-        postgres.start()
-        postgres.wait_for(accepts, "it takes connections")
+        database.start()
+        database.wait_until_accepting()
 
     with processes.web(redis, env) as server:
-        check_outage(server, crash, come_back, rows_in_postgres)
+        check_outage(server, crash, come_back, rows)

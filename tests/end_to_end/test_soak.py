@@ -5,10 +5,16 @@ from typing import Any
 
 import pytest
 
+from inference.request_log.entry import Entry
+from inference.request_log.rollup.counter import RollUpCounter
+from inference.request_log.rollup.cube import cube
+from inference.request_log.rollup.figures import encode
 from tests import processes
 from tests.fakes import DELAY_S, filled
 from tests.soak import __main__ as soak
-from tests.soak.ledger import Entry, Ledger, Outcome, belongs, counts
+from tests.soak import roll_ups
+from tests.soak.ledger import Entry as LedgerEntry
+from tests.soak.ledger import Ledger, Outcome, belongs, counts
 
 
 class Reference:
@@ -38,7 +44,7 @@ def make_ledger(*outcomes: Outcome) -> Ledger:
     ledger = Ledger()
     for number, outcome in enumerate(outcomes, 1):
         inputs = [f"number {number} 0 The [MASK]"]
-        entry = Entry(number, "steady", "second", "http", inputs, 30, outcome=outcome, answers=1)
+        entry = LedgerEntry(number, "steady", "second", "http", inputs, 30, outcome=outcome, answers=1)
         ledger.entries.append(entry)
     return ledger
 
@@ -56,14 +62,14 @@ def test_an_answer_belongs_to_its_input_alone() -> None:
 
 @pytest.mark.parametrize(("order", "outcome"), [("ab", Outcome.RIGHT), ("ba", Outcome.SWAPPED), ("a", Outcome.SWAPPED)])
 def test_answers_in_another_order_are_swapped(order: str, outcome: Outcome) -> None:
-    entry = Entry(1, "steady", "second", "http", ["a [MASK]", "b [MASK]"], 30, served_by="second")
+    entry = LedgerEntry(1, "steady", "second", "http", ["a [MASK]", "b [MASK]"], 30, served_by="second")
     entry.take_outputs([output_for(f"{letter} [MASK]") for letter in order])
     assert entry.outcome is outcome
 
 
 @pytest.mark.parametrize("pipeline", ["first", ""])
 def test_an_answer_of_another_pipeline_or_of_none_is_swapped(pipeline: str) -> None:
-    entry = Entry(1, "steady", "second", "http", ["a [MASK]"], 30, served_by=pipeline)
+    entry = LedgerEntry(1, "steady", "second", "http", ["a [MASK]"], 30, served_by=pipeline)
     entry.take_outputs([output_for("a [MASK]")])
     assert entry.outcome is Outcome.SWAPPED
 
@@ -129,3 +135,34 @@ def test_usage_by_key_is_that_of_the_ledger() -> None:
         "inputs of a: 1 in the ledger, 2 in usage",
         "units of a: 7 in the ledger, 8 in usage",
     ]
+
+
+def timed_row(ms: float, status: str = "ok", **fields: Any) -> dict[str, Any]:
+    times = dict.fromkeys(("queue_ms", "inference_ms", "total_ms"), ms if status == "ok" else None) | {"total_ms": ms}
+    known = {"received_at": "2027-01-16 00:00:30.500000", "key": "a", "dialect": "native", "batch_size": 2}
+    return row(1, status=status, **fields) | known | times | {"units": 5}
+
+
+def kept_of(*rows: dict[str, Any]) -> list[dict[str, Any]]:
+    counter = RollUpCounter(
+        Entry(request_id="", received_at=1_800_057_630.5, client=None, **{name: row[name] for name in COUNTED})
+        for row in rows
+    )
+    return [
+        {"span": slot.span, "start": slot.start, "pipeline": pipeline, "key": key, "dialect": dialect}
+        | {"figures": encode(figures)}
+        for slot, cells in cube(counter).items()
+        for (pipeline, key, dialect), figures in cells.items()
+    ]
+
+
+COUNTED = ("transport", "pipeline", "key", "dialect", "status", "code", "count", "units", "batch_size", "queue_ms",
+           "inference_ms", "total_ms")  # fmt: skip
+
+
+def test_roll_ups_are_those_of_the_log() -> None:
+    rows = [timed_row(3.0), timed_row(5.0), timed_row(0.0, "refused", code="overloaded", count=7)]
+    assert roll_ups.reconcile(kept_of(*rows), rows) == []
+    missing = roll_ups.reconcile(kept_of(*rows[1:]), rows)
+    assert len(missing) == 24 * 6, "every row by span and combination, of requests, units, sizes and three times"
+    assert any("3 ms in the log" in sentence for sentence in roll_ups.reconcile(kept_of(timed_row(3.2)), rows[:1]))

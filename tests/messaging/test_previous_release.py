@@ -195,7 +195,7 @@ def plain(value: Any) -> Any:
 
 
 NEWS = {
-    "Result": {"media_type", "tokens", "truncated", "shape", "heard", "model_ms"},
+    "Result": {"media_type", "tokens", "truncated", "shape", "heard", "model_ms", "padding"},
     "Description": {"abilities"},
     "Job": {"arrays", "cache_scope"},
     "Generation": {"cached_tokens", "reading_ms"},

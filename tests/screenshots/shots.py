@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.admins import KEYS, LOG, USAGE
+from tests.admins import DASHBOARD, KEYS, LOG, USAGE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -56,4 +56,7 @@ SHOTS = (
     Shot("keys-made", "used", f"{KEYS}add/", make_a_key),
     Shot("usage-empty", "new", USAGE),
     Shot("usage", "used", USAGE),
+    Shot("dashboard-empty", "new", DASHBOARD),
+    Shot("dashboard", "used", f"{DASHBOARD}?period=1h"),
+    Shot("dashboard-of-one", "used", f"{DASHBOARD}?period=1h&pipeline=words"),
 )

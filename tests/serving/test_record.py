@@ -32,6 +32,12 @@ def test_who_asked_and_by_which_route():
     assert (entry.owner, entry.key, entry.key_name, entry.dialect) == ("acme", "a1B2c3D4", "nightly", "openai")
 
 
+def test_tokens_are_counted_with_their_part_of_the_padding():
+    read = msgspec.structs.replace(RESULT, tokens=6, padding=0.25)
+    entry = entry_of(read, read, msgspec.structs.replace(RESULT, tokens=0))
+    assert (entry.tokens, entry.computed_tokens) == (12, 16.0)
+
+
 def test_units_are_those_of_all_answers():
     generation = Generation("length", 7, 5, 1.0, 1.0, None)
     assert entry_of(RESULT, msgspec.structs.replace(RESULT, generation=generation)).units == 7 + 12

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from tests.conftest import Reference
-from tests.soak import catalog, cluster, ledger
+from tests.soak import catalog, cluster, ledger, roll_ups
 from tests.soak.catalog import CATALOG, PIPELINES
 from tests.soak.clients import LONG_DEADLINE_S, PARAMETERS, Clients
 from tests.soak.ledger import Ledger, Outcome
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     broken += [f"ledger and log differ: {sentence}" for sentence in found.reconcile(rows)]
     usage = running.webs[0].usage()
     broken += [f"ledger and usage differ: {sentence}" for sentence in found.reconcile_usage(usage, rows)]
+    kept = running.webs[0].roll_ups()
+    broken += [f"log and roll-ups differ: {sentence}" for sentence in roll_ups.reconcile(kept, rows)]
+    print(f"{len(kept)} rows of roll-ups compared with the log")
     broken += _against_the_pipeline(found, random.Random(options.seed))
     _print_table(found)
     if not_answered := [e for e in found.entries if e.outcome in (Outcome.LOST, Outcome.HUNG)]:

@@ -149,6 +149,7 @@ class Batcher(JobRunner):
                     heard=item.heard,
                     shape=outcome.shape if isinstance(outcome, Array) else (),
                     model_ms=ms_per_token * item.tokens,
+                    padding=item.padding,
                 )
             self._close(item, closing)
 
@@ -170,6 +171,8 @@ class Batcher(JobRunner):
         self._last_end = ended
         t = self.totals
         tokens = sum(item.tokens for item in prepared)
+        for item in batch:
+            item.padding = max(0.0, 1 - tokens / computed) if computed else 0.0
         self.totals = Totals(t.batches + 1, t.jobs + len(batch), t.tokens + tokens, t.padded_tokens + computed)
         return outcomes
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, connections
 
-from inference.models import AuditChain, InferenceRequest, Usage
+from inference.models import AuditChain, InferenceRequest, RollUp, RollUpDelta, Usage
 from inference.request_log.audit.verification import Verification
 from inference.request_log.entry import Entry
 from inference.request_log.writer import RequestLog
@@ -31,6 +31,8 @@ def database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
             editor.create_model(InferenceRequest)
             editor.create_model(AuditChain)
             editor.create_model(Usage)
+            editor.create_model(RollUp)
+            editor.create_model(RollUpDelta)
         yield path
         connection.close()
     connections.settings["default"], connections["default"] = settings, own

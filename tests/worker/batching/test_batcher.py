@@ -353,6 +353,15 @@ async def test_totals_count_what_ran():
         ]
 
 
+async def test_a_result_says_how_much_of_its_batch_was_padding():
+    async with bench(size=2) as b:
+        b.add("a", "b..")
+        await b.all_closed()
+        b.add("c.")
+        padding = [closing.padding for closing in await b.all_closed() if isinstance(closing, Result)]
+        assert padding == [pytest.approx(1 / 3), pytest.approx(1 / 3), 0.0]
+
+
 async def test_totals_count_a_batch_that_failed_by_its_halves_that_did_not():
     async with bench() as b:
         b.add("a", "b", "poison", "d")
