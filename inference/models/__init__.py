@@ -3,7 +3,8 @@
 from inference.models.api_key import ApiKey
 from inference.models.audit_chain import AuditChain
 from inference.models.inference_request import InferenceRequest
-from inference.models.key_stamp import KeyStamp
+from inference.models.pipeline_control import HostDrain, PipelineControl
+from inference.models.stamp import Stamp
 from inference.models.usage import Usage
 
-__all__ = ["ApiKey", "AuditChain", "InferenceRequest", "KeyStamp", "Usage"]
+__all__ = ["ApiKey", "AuditChain", "HostDrain", "InferenceRequest", "PipelineControl", "Stamp", "Usage"]
