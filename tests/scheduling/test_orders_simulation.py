@@ -45,7 +45,7 @@ def open_models(world: World, host: WorkerHost) -> list[SimulatedModel]:
 
 @pytest.mark.parametrize(
     ("seed", "orders"),
-    [(0, FINE), (1, (*FINE, "replace")), (2, (*FINE, "load", "unload")), (3, (*FINE, "replace", "load", "unload"))],
+    [(1, (*FINE, "replace")), (3, (*FINE, "replace", "load", "unload"))],
 )
 def test_random_faults_and_orders(seed: int, orders: tuple[str, ...]):
     """No reload or drain costs an answer; only while a pipeline is unloaded is a request told so."""
@@ -62,12 +62,12 @@ def test_a_reload_under_load_leaves_no_gap(hosts: int):
         world.version = "new"
         world.order("default", "reload", read_s=1)
         asking, most_loading = [], 0
-        for n in range(600):
+        for n in range(300):
             asking.append(asyncio.create_task(outcome_of(world, f"t{n}", web=n % 2, deadline_s=5)))
             await asyncio.sleep(0.02)
             assert all(web.pipelines["default"].serving() for web in world.webs)
             most_loading = max(most_loading, sum(view.state == "starting" for view in views(world)))
-        assert await asyncio.gather(*asking) == [f"t{n}" for n in range(600)]
+        assert await asyncio.gather(*asking) == [f"t{n}" for n in range(300)]
         assert most_loading == 1
         assert loads(world) == dict.fromkeys(world.workers, 2)
         assert loads(world, "other") == dict.fromkeys(world.workers, 1)
