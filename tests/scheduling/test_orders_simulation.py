@@ -5,11 +5,13 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 import asyncio
 from collections import Counter
+from typing import Literal
 
 import pytest
 
 from inference.backends.base import LoadFailed
 from inference.errors import NotLoaded
+from inference.messaging.messages import Order
 from inference.scheduling.host_registry import WorkerView
 from inference.worker.host import WorkerHost
 from tests import virtual_time
@@ -43,6 +45,10 @@ def open_models(world: World, host: WorkerHost) -> list[SimulatedModel]:
     return [model for model in world.models[host] if not model.closed]
 
 
+def order(kind: Literal["load", "unload", "reload"], generation: int) -> Order:
+    return Order("default", generation, kind, 0.0)
+
+
 @pytest.mark.parametrize(
     ("seed", "orders"),
     [(1, (*FINE, "replace")), (3, (*FINE, "replace", "load", "unload"))],
@@ -59,6 +65,7 @@ def test_a_reload_under_load_leaves_no_gap(hosts: int):
     async def scenario():
         world = World(1, webs=2, workers=hosts, pipelines=PIPELINES)
         await world.settle(3)
+        world.layer.delay_s = 0.2
         world.version = "new"
         world.order("default", "reload", read_s=1)
         asking, most_loading = [], 0
@@ -66,7 +73,8 @@ def test_a_reload_under_load_leaves_no_gap(hosts: int):
             asking.append(asyncio.create_task(outcome_of(world, f"t{n}", web=n % 2, deadline_s=5)))
             await asyncio.sleep(0.02)
             assert all(web.pipelines["default"].serving() for web in world.webs)
-            most_loading = max(most_loading, sum(view.state == "starting" for view in views(world)))
+            parts = [part for host in world.workers for part in host._intake.workers]
+            most_loading = max(most_loading, sum(part.state == "starting" for part in parts))
         assert await asyncio.gather(*asking) == [f"t{n}" for n in range(300)]
         assert most_loading == 1
         assert loads(world) == dict.fromkeys(world.workers, 2)
@@ -89,7 +97,12 @@ def test_an_unloaded_pipeline_finishes_what_runs_and_refuses_the_rest():
         asking = [asyncio.create_task(outcome_of(world, f"t{n}", deadline_s=100)) for n in range(400)]
         await asyncio.sleep(BATCH_S / 2)
         world.order("default", "unload")
+        [default, _] = host.workers
+        while default.state == "ready":  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.001)
+        ran = len(world.ran)
         outcomes = await asyncio.gather(*asking)
+        assert len(world.ran) <= ran + 2, "more than what was under way"
         assert set(outcomes) == {NotLoaded.code, *(f"t{n}" for n in range(400) if outcomes[n] == f"t{n}")}
         assert await world.ask("t", pipeline="other") == "other says t"
         await asyncio.sleep(TOLD_S)
@@ -114,7 +127,7 @@ def test_who_starts_later_follows_the_order_that_holds():
         await world.settle(3)
         world.order("default", "unload")
         world.order("other", "reload")
-        await asyncio.sleep(5)
+        await asyncio.sleep(5.5)  # between two hellos
         late = world.start_worker()
         await asyncio.sleep(5)
         assert [view.state for view in views(world)] == ["unloaded"] * 2
@@ -123,6 +136,23 @@ def test_who_starts_later_follows_the_order_that_holds():
         world.order("default", "load")
         await asyncio.sleep(5)
         assert [view.state for view in views(world)] == ["ready"] * 2
+
+    virtual_time.run(scenario())
+
+
+def test_an_older_order_that_is_heard_later_changes_nothing():
+    """Rule 17: a web process may read late, or not any more."""
+
+    async def scenario():
+        world = World(1, workers=1, pipelines=PIPELINES)
+        await world.settle(3)
+        [host] = world.workers
+        for heard in (order("load", 7), order("unload", 6), order("reload", 5), order("load", 7)):
+            host._placement.obey([heard])
+            assert host._placement._places["default"].order == order("load", 7)
+            await asyncio.sleep(1)
+            assert host.workers[0].state == "ready"
+        assert loads(world)[host] == 1
 
     virtual_time.run(scenario())
 
