@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0005_keys_usage_audit'),
+        ('inference', '0007_roll_ups'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0005_keys_usage_audit'),
+        ('inference', '0006_log_details'),
     ]
 
     operations = [
