@@ -29,6 +29,7 @@ from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.intake import Intake
 from inference.worker.model_turn import ModelTurn
 from inference.worker.pipeline_worker import PipelineWorker
+from inference.worker.process_figures import ProcessFigures
 from inference.worker.turns import Turns
 from inference.worker.watchdog import ModelHangs, Watchdog
 
@@ -61,7 +62,7 @@ class WorkerHost(Worker):
         self._drained = asyncio.Event()
         self._health = LayerHealth()
         self._watchdog = Watchdog(conf.deadline_s)
-        self._intake = Intake(channel_layer, self.id, self.job_channel, self.workers)
+        self._intake = Intake(channel_layer, self.id, self.job_channel, self.workers, ProcessFigures().read)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -22,6 +22,7 @@ from inference.messaging.messages import (
     Facts,
     Go,
     Hello,
+    HostProcess,
     HostStatus,
     Job,
     Result,
@@ -64,11 +65,22 @@ class Intake:
     """Takes messages of web processes, passes jobs to their workers, and sends each its replies (``JobReplies``).
 
     A worker holds at most twice its total credit and returns what is beyond; the host never stops reading the channel.
+
+    Args:
+        process: figures of this process, for its statuses.
     """
 
-    def __init__(self, layer: ChannelLayer, host_id: str, channel: str, workers: Sequence[PipelineWorker]) -> None:
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        host_id: str,
+        channel: str,
+        workers: Sequence[PipelineWorker],
+        process: Callable[[], HostProcess] = HostProcess,
+    ) -> None:
         self.host_id = host_id
         self.state: State = "starting"
+        self._process = process
         self._layer = layer
         self._channel = channel
         self._workers = {worker.id: worker for worker in workers}
@@ -216,6 +228,7 @@ class Intake:
             webs=max(1, self._sharing),
             held=tuple(web.held),
             workers=tuple(worker.status(self._sharing) for worker in self._workers.values()),
+            process=self._process(),
         )
         if web.release >= RELEASE:
             return status

@@ -103,6 +103,7 @@ class PipelineWorker:
             facts_n=1 if self.description else 0,
             prefix_bytes=runner.prefix_bytes if runner else 0,
             reading_ms=runner.reading_ms if runner else 0.0,
+            running=runner.running if runner else 0,
         )
 
     def _credit(self, webs: int, share: float) -> int:
