@@ -4,6 +4,7 @@ from inference.models.api_key import ApiKey
 from inference.models.audit_chain import AuditChain
 from inference.models.inference_request import InferenceRequest
 from inference.models.key_stamp import KeyStamp
+from inference.models.live import Live
 from inference.models.usage import Usage
 
-__all__ = ["ApiKey", "AuditChain", "InferenceRequest", "KeyStamp", "Usage"]
+__all__ = ["ApiKey", "AuditChain", "InferenceRequest", "KeyStamp", "Live", "Usage"]

@@ -1,0 +1,76 @@
+"""The last refusals and errors of this process, for people who look while they happen."""
+
+from collections import deque
+from itertools import chain
+from operator import attrgetter
+from typing import NamedTuple
+
+from inference.models import InferenceRequest
+from inference.request_log.entry import Entry
+
+MOST = 200
+"""Kept of each kind: refusals under overload push out no errors."""
+MOST_CHARS = 300
+"""Kept of a message."""
+
+
+class RecentError(NamedTuple):
+    at: float
+    """When it was answered, in seconds since the epoch."""
+    status: str
+    pipeline: str
+    code: str
+    message: str
+    """As the client and the log got it; it may quote an input."""
+    request_id: str
+    transport: str
+
+
+GROUP_S = 10
+"""Those of one pipeline with one code within so many seconds are shown together."""
+
+
+class ErrorGroup(NamedTuple):
+    """Those of one pipeline with one code within ``GROUP_S``."""
+
+    last: RecentError
+    number: int
+    complete: bool
+    """``False`` if there were more, which are not kept any more."""
+
+
+class RecentErrors:
+    """Refusals and errors of requests that have ended; what their clients gave up is neither."""
+
+    def __init__(self) -> None:
+        self.added = 0
+        """So far: whoever has seen this number has seen everything."""
+        self._refused: deque[RecentError] = deque(maxlen=MOST)
+        self._failed: deque[RecentError] = deque(maxlen=MOST)
+
+    def add(self, entry: Entry) -> None:
+        """Of a request that was not answered. Runs for each refusal: it does as little as it can."""
+        status = entry.status
+        if status == InferenceRequest.Status.CANCELLED:
+            return
+        self.added += 1
+        kept = self._refused if status == InferenceRequest.Status.REFUSED else self._failed
+        at = entry.received_at + entry.total_ms / 1000
+        message = entry.message
+        if len(message) > MOST_CHARS:
+            message = message[: MOST_CHARS - 1] + "…"
+        kept.append(RecentError(at, status, entry.pipeline, entry.code, message, entry.request_id, entry.transport))
+
+    def groups(self, most: int) -> list[ErrorGroup]:
+        """The newest, latest first."""
+        groups: dict[tuple[int, str, str, str], ErrorGroup] = {}
+        oldest = {id(kept[0]) for kept in (self._refused, self._failed) if len(kept) == MOST}
+        for error in sorted(chain(self._refused, self._failed), key=attrgetter("at"), reverse=True):
+            key = (int(error.at / GROUP_S), error.status, error.pipeline, error.code)
+            known = groups.get(key)
+            complete = id(error) not in oldest
+            if known is not None:
+                groups[key] = known._replace(number=known.number + 1, complete=known.complete and complete)
+            else:
+                groups[key] = ErrorGroup(error, 1, complete)
+        return list(groups.values())[:most]
