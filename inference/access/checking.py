@@ -14,6 +14,7 @@ from inference.access.principal import ANYONE, Principal
 from inference.access.wrong_keys import MOST_WRONG, WrongKeys
 from inference.conf import Conf
 from inference.errors import Forbidden, InferenceError, Loading, Unauthorized
+from inference.polling.stamp_poll import Reader, StampPoll
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Access:
         self.required = conf.access == "keys"
         """Whether callers need a key."""
         self.table = KeyTable()
-        self._reads_keys = self.required or conf.metrics_access == "key"
+        self._manages_by_key = conf.metrics_access == "key"
         self._clock = clock
         self._open = OpenWork()
         self._wrong = WrongKeys()
@@ -110,20 +111,26 @@ class Access:
 
     # Process
 
-    def start(self) -> None:
-        """Read the keys, if any are wanted. May be called again. Call on the event loop of the service."""
-        if not self._reads_keys or self._reader is not None:
+    @property
+    def reads_keys(self) -> bool:
+        """Whether anybody needs one."""
+        return self.required or self._manages_by_key
+
+    def start(self, poll: StampPoll) -> None:
+        """Read the keys, if any are wanted. Call once, on the event loop of the service."""
+        if not self.reads_keys:
             return
         self._loop = asyncio.get_running_loop()
         self._reader = KeyReader(self.table, self._keys_changed)
-        self._reader.start()
+        poll.add(Reader(self._reader.read, self._reader.unread))
+        self._reader.writing.start()
         self._check_expiry()
 
     async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._reader is not None:
-            await self._reader.stop()
+            await self._reader.writing.stop()
 
     def _keys_changed(self) -> None:
         """Called on the reader's thread."""

@@ -1,12 +1,7 @@
-"""What keeps a ``KeyTable`` like the database.
-
-It asks for the stamp that a change of a key renews, and reads all keys where it is another one. Two queries a second of
-one row are cheaper than messages that may be lost; so no change is announced over the channel layer.
-"""
+"""What keeps a ``KeyTable`` like the database: it reads all keys where the stamp is another one."""
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,16 +9,13 @@ from django.db import router
 from django.db.models import Q
 from django.utils import timezone
 
-from inference.access.database_thread import DatabaseThread
 from inference.access.key_table import KeyTable, KnownKey
 from inference.access.principal import Limits, Principal
-from inference.models import ApiKey, KeyStamp
+from inference.models import ApiKey
+from inference.polling.database_thread import DatabaseThread
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.5
-READ_ALL_S = 30.0
-"""Also without another stamp: changes by ``QuerySet.update`` or SQL do not renew it."""
 USED_S = 10.0
 """How often it is written which keys were used."""
 CHUNK = 500
@@ -31,7 +23,7 @@ UNWRITTEN = "It cannot be written which keys are used"
 
 
 class KeyReader:
-    """Reads on one thread, and writes which keys were used on another: a revocation must not wait for a lock.
+    """Reads for a ``StampPoll``; on another thread, so that no revocation waits for a lock, writes which were used.
 
     Args:
         changed: called on the reading thread after the table was replaced.
@@ -40,29 +32,12 @@ class KeyReader:
     def __init__(self, table: KeyTable, changed: Callable[[], None]) -> None:
         self._table = table
         self._changed = changed
-        self._stamp: str | None = None
-        self._read_at = -math.inf
-        self.reading = DatabaseThread("keys", POLL_S, self.refresh, self._unread)
         self.writing = DatabaseThread("used-keys", USED_S, self.write_used, lambda: UNWRITTEN)
 
-    def start(self) -> None:
-        self.reading.start()
-        self.writing.start()
-
-    async def stop(self) -> None:
-        """End the threads; it is written which keys were used."""
-        self.writing.tell_to_stop()
-        await self.reading.stop()
-        await self.writing.stop()
-
-    def refresh(self) -> None:
-        """Read what has changed. Raises whatever the database raises."""
-        now, using = time.monotonic(), router.db_for_write(ApiKey)  # a replica may be behind
-        stamp = KeyStamp.objects.using(using).filter(pk=KeyStamp.ONLY).values_list("value", flat=True).first()
-        if stamp != self._stamp or now - self._read_at >= READ_ALL_S:
-            self._table.replace([*_read(using)])
-            self._stamp, self._read_at = stamp, now
-            self._changed()
+    def read(self, using: str) -> None:
+        """Raises whatever the database raises."""
+        self._table.replace([*_read(using)])
+        self._changed()
 
     def write_used(self) -> None:
         """Raises whatever the database raises; those of this time are not written then."""
@@ -71,7 +46,8 @@ class KeyReader:
             some = used[start : start + CHUNK]
             ApiKey.objects.using(using).filter(prefix__in=some).update(last_used_at=timezone.now())
 
-    def _unread(self) -> str:
+    def unread(self) -> str:
+        """What to log when the keys cannot be read."""
         known = f"{len(self._table)} known ones are used" if self._table.loaded else "requests get 503"
         return f"The keys cannot be read; {known} meanwhile"
 

@@ -15,7 +15,7 @@ DEFAULT_PIPELINE = "default"
 RELEASE = 2
 """Of the messages. ``previous_release`` says what those of release 1 are."""
 
-State = Literal["starting", "ready", "failed", "draining", "stopped"]
+State = Literal["starting", "ready", "failed", "unloaded", "draining", "stopped"]
 
 
 def host_channel(host_id: str) -> str:
@@ -89,6 +89,20 @@ def _figures(totals: Totals) -> tuple[int, ...]:
     return msgspec.structs.astuple(totals)
 
 
+class Order(msgspec.Struct, frozen=True):
+    """The newest thing that an operator ordered of a pipeline."""
+
+    pipeline: str
+    generation: int
+    """The newest order has the largest one."""
+    kind: Literal["load", "unload", "reload"]
+    age_s: float
+    """How long ago it was given, at least."""
+    unload_first: bool = False
+    turn: str = ""
+    """The host that may reload it now."""
+
+
 class Hello(msgspec.Struct, frozen=True):
     """Web to all hosts and to itself, each hello period; ``n`` counts them."""
 
@@ -100,6 +114,10 @@ class Hello(msgspec.Struct, frozen=True):
     """Of the messages that the web process understands."""
     observes: bool = False
     """It only looks (``manage.py pipelines``): no credit is kept for it."""
+    orders: tuple[Order, ...] = ()
+    """For each pipeline of which anything was ever ordered."""
+    drain: tuple[str, ...] = ()
+    """Hosts that an operator wants to end."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +130,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Empty while it loads."""
     state: State
     reason: str = ""
-    """Why it failed, or how far loading has come; one sentence or phrase."""
+    """Why it failed, or how far loading has come; of a ready one, why it was not reloaded. One sentence or phrase."""
     credit: int
     """How many jobs of the receiving web process the worker will hold at once."""
     credit_bytes: int = 2**62
@@ -132,6 +150,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Held of prompts, for later ones that begin equally."""
     reading_ms: float = 0.0
     """Model time of one token of a prompt; 0 where nothing is known."""
+    generation: int | None = None
+    """Of the newest order that it has followed, 0 while there was none; ``None`` of hosts that follow none."""
     running: int = 0
     """Jobs in the model: of the batches that run, or the texts that are generated."""
 

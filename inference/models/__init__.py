@@ -3,8 +3,9 @@
 from inference.models.api_key import ApiKey
 from inference.models.audit_chain import AuditChain
 from inference.models.inference_request import InferenceRequest
-from inference.models.key_stamp import KeyStamp
 from inference.models.live import Live
+from inference.models.pipeline_control import HostDrain, PipelineControl
+from inference.models.stamp import Stamp
 from inference.models.usage import Usage
 
-__all__ = ["ApiKey", "AuditChain", "InferenceRequest", "KeyStamp", "Live", "Usage"]
+__all__ = ["ApiKey", "AuditChain", "HostDrain", "InferenceRequest", "Live", "PipelineControl", "Stamp", "Usage"]

@@ -7,7 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.utils import timezone
 
-from inference.models.key_stamp import KeyStamp
+from inference.models.stamp import Stamp
 
 LOWEST_PRIORITY, USUAL_PRIORITY, HIGHEST_PRIORITY = 0, 5, 9
 
@@ -56,13 +56,13 @@ class ApiKey(models.Model):
         using = options.get("using") or router.db_for_write(ApiKey, instance=self)
         with transaction.atomic(using=using):
             super().save(*args, **options)
-            KeyStamp.renew(using)
+            Stamp.renew(using)
 
     def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
         using = options.get("using") or router.db_for_write(ApiKey, instance=self)
         with transaction.atomic(using=using):
             deleted = super().delete(*args, **options)
-            KeyStamp.renew(using)
+            Stamp.renew(using)
         return deleted
 
     def works(self, now: datetime) -> bool:

@@ -13,8 +13,10 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 from inference import catalog, checks, conf
 from inference.access.limit_exchange import LimitExchange, UsedOn
 from inference.access.limits import LimitCounters
+from inference.control.desired import UNREAD
 from inference.messaging.layer import ChannelLayer, configured
 from inference.messaging.shared_values import SharedValues, shareable
+from inference.polling.stamp_poll import Reader, StampPoll
 from inference.process.embedded_host import EmbeddedHost
 from inference.request_log.usage_table import used_today
 from inference.request_log.writer import RequestLog
@@ -33,7 +35,7 @@ class WebProcess:
 
     Args:
         on_fatal: called with one sentence when the process cannot serve.
-        log_requests: write the request log to the database.
+        log_requests: use the database: write the request log to it, and read what operators want of pipelines.
     """
 
     def __init__(self, on_fatal: Callable[[str], None], *, log_requests: bool = True) -> None:
@@ -49,6 +51,7 @@ class WebProcess:
         self.service = Service(self.conf, pipelines, self.dispatcher, self._request_log, embedded=embedded)
         used_on = used_today if log_requests and self.conf.access == "keys" else None
         self._limits = limit_exchange(self.service.limits, layer, self.conf, used_on)
+        self._poll = StampPoll()
         self._on_fatal = on_fatal
         self._serves = False
 
@@ -56,7 +59,14 @@ class WebProcess:
         """Clients of a server are going to ask, not only code of this process. On any thread, any number of times."""
         if not self._serves:
             self._serves = True
-            self.loop.call_soon_threadsafe(self.service.access.start)
+            self.loop.call_soon_threadsafe(self._read_database)
+
+    def _read_database(self) -> None:
+        self.service.access.start(self._poll)
+        if self._log_requests:
+            self._poll.add(Reader(self.dispatcher.desired.read, lambda: UNREAD))
+        if self._log_requests or self.service.access.reads_keys:
+            self._poll.thread.start()
 
     def start(self) -> None:
         for found in checks.run():
@@ -92,6 +102,7 @@ class WebProcess:
         await self._request_log.stop()
         await self._limits.stop()
         await self.service.access.stop()
+        await self._poll.thread.stop()
         await self.dispatcher.stop()
         logger.info("Stopped")
 

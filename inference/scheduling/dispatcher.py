@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from inference.control.desired import Desired
 from inference.errors import DeadlineExceeded, InferenceError, NotLoaded, Overloaded, WorkerLost
 from inference.messaging import previous_release
 from inference.messaging.cancellation import cancel_and_wait
@@ -49,6 +50,7 @@ class Dispatcher:
         names: of the pipelines that this process gives jobs to; workers of others are ignored.
         observes: it will only look at the workers and give them no jobs.
         most_bytes: of the inputs without an answer, of all pipelines; a single call may be larger.
+        desired: what operators want; by default nothing, until it is read.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Dispatcher:
         *,
         observes: bool = False,
         most_bytes: int = sys.maxsize,
+        desired: Desired | None = None,
     ) -> None:
         self.channel = reply_channel(secrets.token_hex(6))
         self.registry = HostRegistry()
+        self.desired = desired or Desired()
         self._layer = layer
         self._loop = asyncio.get_running_loop()
         self._health = LayerHealth()

@@ -15,6 +15,7 @@ from inference.access.principal import ANYONE, Principal
 from inference.access.wrong_keys import MOST_WRONG
 from inference.conf import Conf
 from inference.errors import Forbidden, InferenceError, Loading, Unauthorized
+from inference.polling.stamp_poll import StampPoll
 
 KEYS = Conf(access="keys")
 
@@ -94,7 +95,7 @@ def test_open_access_reads_no_key():
     assert access.caller(frozenset({"dummy", "other"}), lambda: "a") is ANYONE
     assert access.caller(NONE, lambda: "a") is ANYONE
     assert not access.unready
-    access.start()  # without an event loop or a database
+    access.start(StampPoll())  # without an event loop or a database
 
 
 def test_managing_needs_a_key_that_may_also_with_open_access():

@@ -56,7 +56,7 @@ class DatabaseThread:
             self._report(error)
         else:
             if self._fails_since is not None:
-                logger.warning("The keys are in order again after %.1f s", time.monotonic() - self._fails_since)
+                logger.warning("The database is in order again after %.1f s", time.monotonic() - self._fails_since)
                 self._fails_since = None
 
     def _report(self, error: Exception) -> None:
