@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -9,10 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.decorators import method_decorator
-from django.views.decorators.cache import never_cache
 
-from inference.admin.live_tables import tables
+from inference.admin.live_orders import OPERATE, order_view, orders_of
+from inference.admin.live_tables import Action, tables
 from inference.api.live.consumer import PATH
 from inference.api.live.feed import SEES_INPUTS, VIEW, State, feed_of
 from inference.models import Live
@@ -49,9 +49,12 @@ class LiveAdmin(PageAdmin):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("", self.admin_site.admin_view(self.changelist_view), name="inference_live_changelist")]
+        site, order = self.admin_site, partial(order_view, page=self)
+        return [
+            path("", site.admin_view(self.changelist_view), name="inference_live_changelist"),
+            path("<str:order>/<str:key>/", site.admin_view(order), name="inference_live_order"),
+        ]
 
-    @method_decorator(never_cache)
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -62,12 +65,20 @@ class LiveAdmin(PageAdmin):
             "opts": self.opts,
             "title": "Live",
             "process": state["process"][0] if state else None,
-            "tables": tables(state, messages=messages) if state else [],
+            "tables": tables(state, messages=messages, **self._actions(request)) if state else [],
             "socket": request.META.get("SCRIPT_NAME", "").rstrip("/") + mount.public_path(PATH),
             "views_log": request.user.has_perm("inference.view_inferencerequest"),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/inference/live/page.html", context)
+
+    def _actions(self, request: HttpRequest) -> dict[str, list[Action]]:
+        if not request.user.has_perm(OPERATE):
+            return {}
+        return {
+            "of_pipelines": orders_of("pipeline", self.admin_site.name),
+            "of_hosts": orders_of("host", self.admin_site.name),
+        }
 
 
 def _state(service: Service, *, messages: bool) -> State:

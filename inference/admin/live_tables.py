@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import quote
 
 from inference.api.live.feed import State
 from inference.api.live.rows import Row
+
+KEY = "__key__"
 
 
 class Column(NamedTuple):
@@ -23,10 +26,25 @@ class Cell(NamedTuple):
     below: str
 
 
+class Action(NamedTuple):
+    """A link to a page that asks whether it shall be done."""
+
+    order: str
+    label: str
+    pattern: str
+    """Its path, with ``KEY`` in the place of the key of the row."""
+
+    def path(self, key: str) -> str:
+        return self.pattern.replace(KEY, quote(key, safe=""))
+
+
 class TableRow(NamedTuple):
     key: str
     state: str
+    name: str
     cells: list[Cell]
+    actions: list[tuple[Action, str]]
+    """Each with its path."""
 
 
 @dataclass
@@ -39,6 +57,7 @@ class Table:
     empty: str
     """What there is to say when it has no rows."""
     note: str = ""
+    actions: Sequence[Action] = ()
     rows: list[TableRow] = field(default_factory=list)
 
     @property
@@ -48,7 +67,9 @@ class Table:
 
     def row(self, row: Row) -> TableRow:
         cells = [Cell(column, row.get(column.field, ""), row.get(column.below, "")) for column in self.columns]
-        return TableRow(row.get("key", ""), row.get("state", ""), cells)
+        key = row.get("key", "")
+        actions = [(action, action.path(key)) for action in self.actions]
+        return TableRow(key, row.get("state", ""), row.get("name", ""), cells, actions)
 
 
 ACTIONS = Column("Actions", "", kind="actions")
@@ -98,20 +119,22 @@ ERRORS = (
 )
 
 
-def tables(state: State, *, messages: bool, operates: bool = False) -> list[Table]:
+def tables(
+    state: State, *, messages: bool, of_pipelines: Sequence[Action] = (), of_hosts: Sequence[Action] = ()
+) -> list[Table]:
     """Of the rows of ``LiveFeed.state``.
 
     Args:
         messages: with what clients were told.
-        operates: with the buttons of pipelines and hosts.
+        of_pipelines: what may be done with each, as ``of_hosts``.
     """
-    actions = (ACTIONS,) if operates else ()
     errors = tuple(column for column in ERRORS if messages or column.field != "message")
     note = "" if messages else "Messages are shown to those who may view inputs, which they may quote."
+    pipelines, hosts = (*PIPELINES, ACTIONS) if of_pipelines else PIPELINES, (*HOSTS, ACTIONS) if of_hosts else HOSTS
     made = [
-        Table("pipelines", "Pipelines", "Pipeline", PIPELINES + actions, "The catalog has no pipeline."),
+        Table("pipelines", "Pipelines", "Pipeline", pipelines, "The catalog has no pipeline.", actions=of_pipelines),
         Table("workers", "Workers", "Worker of pipeline", WORKERS, "No worker is known to this web process."),
-        Table("hosts", "Hosts", "Host", HOSTS + actions, "No worker host is known to this web process."),
+        Table("hosts", "Hosts", "Host", hosts, "No worker host is known to this web process.", actions=of_hosts),
         Table("errors", "Last refusals and errors", "", errors, "None since this web process started.", note),
     ]
     for table in made:

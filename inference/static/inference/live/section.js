@@ -1,3 +1,6 @@
+/** In the paths of links, where the key of a row belongs. */
+const KEY = "__key__";
+
 /**
  * Put texts into the elements that are marked with the names of their fields.
  * @param {Element} element
@@ -66,8 +69,8 @@ export class Section {
   #add(key) {
     const element = this.#blank.cloneNode(true);
     element.dataset.key = key;
-    for (const link of element.querySelectorAll("[data-action]")) {
-      link.href = link.dataset.action.replace("KEY", encodeURIComponent(key));
+    for (const link of element.querySelectorAll("[data-pattern]")) {
+      link.href = link.dataset.pattern.replace(KEY, encodeURIComponent(key));
     }
     this.#rows.set(key, element);
     return element;
