@@ -13,6 +13,7 @@ from inference.api.routing import Application, http_routes, websocket_routes
 from inference.api.scope import is_below, path_of
 from inference.loops import run_here, run_on
 from inference.messaging.layer import configured
+from inference.pages import assets
 from inference.pages.docs_page import DocsPage
 from inference.pages.front_page import FrontPage
 from inference.process import single, web
@@ -22,7 +23,7 @@ from inference.server.signals import Handler, drain_first
 logger = logging.getLogger(__name__)
 
 PAGES = {"/": FrontPage, "/docs": DocsPage}
-"""By path."""
+"""By path, which may have the name of a pipeline in it."""
 
 
 class InferenceApplication:
@@ -36,7 +37,7 @@ class InferenceApplication:
         self._application = application
         self._prefix = prefix
         others = NotFoundConsumer.as_asgi() if prefix else application
-        self._http = complete_http(http_routes(others, {path: page.as_asgi() for path, page in PAGES.items()}))
+        self._http = complete_http(http_routes(others, _pages()))
         self._websocket = complete_websocket(websocket_routes())
         hooks.install(_start, _drain, prefix)
 
@@ -87,6 +88,13 @@ class InferenceApplication:
             await receive()
             await _stop()
             await send({"type": "lifespan.shutdown.complete"})
+
+
+def _pages() -> dict[str, Application]:
+    pages: dict[str, Application] = {path: page.as_asgi() for path, page in PAGES.items()}
+    for asset in assets.assets():
+        pages[f"{assets.path()}/{asset.name}"] = assets.AssetConsumer.as_asgi(asset=asset)
+    return pages
 
 
 _serving = False

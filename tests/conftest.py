@@ -17,6 +17,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 
 from inference.conf import BUNDLED_MODEL
 from tests import processes
+from tests.browsing import _browser, new_page, page  # noqa: F401 - fixtures
 from tests.processes import Redis, Web, Worker
 
 # Read when transformers and torch are imported, which no module does at its top. Spinning would slow the servers down.

@@ -161,7 +161,8 @@ def run_http(server: Web, example: HttpExample) -> None:
 
 
 def run_socket(server: Web, example: str) -> None:
-    held = server.hold(after=3) if '"cancel"' in example else nullcontext()  # or it might be answered before
+    passing = 3 if '"stream": true' in example else 0  # calls of the model, for the tokens that it shows
+    held = server.hold(after=passing) if '"cancel"' in example else nullcontext()  # or it might be answered before
     with held, connect(server.socket_url, proxy=None) as socket:
         for line in example.splitlines():
             direction, _, frame = line.partition(" ")

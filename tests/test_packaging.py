@@ -19,7 +19,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 README = (ROOT / "README.md").read_text()
 
-KINDS = ["**/*.py", "templates/**/*.html", "static/**/*.css", "bundled_model/*", "py.typed"]
+KINDS = ["**/*.py", "templates/**/*.html", "static/**/*.*", "bundled_model/*", "py.typed"]
 """The files of ``inference`` that are in the wheel."""
 MOST_BYTES = 60_000_000
 START = """
@@ -69,7 +69,8 @@ def test_the_wheel_has_the_app_and_nothing_else(wheel: Path) -> None:
         "py.typed",
         "migrations/0001_initial.py",
         "management/commands/runworker.py",
-        "templates/inference/front_page.html",
+        "static/inference/pages.css",
+        "templates/inference/pages/front.html",
         "bundled_model/model.safetensors",
         "bundled_model/LICENSE",
         "bundled_model/NOTICE",

@@ -68,6 +68,10 @@ class ApiKeyForm(KeyForm):
             field = self.fields.get(name)
             if isinstance(field, Names):  # whoever may only look has no fields
                 field.offer(known, getattr(self.instance, name))
+        if "expires_at" in self.fields:  # the admin's widget labels neither of its two
+            widget: Any = self.fields["expires_at"].widget
+            for part, label in zip(widget.widgets, ("Expires at: date", "Expires at: time"), strict=True):
+                part.attrs["aria-label"] = label
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # puts the values into the instance

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 PIPELINE = "pipeline"
 """``{pipeline}`` in a path is the name or an alias of a pipeline, which may have one slash."""
@@ -15,6 +16,9 @@ class Found(NamedTuple, Generic[T]):
     value: T
     arguments: dict[str, str]
     """What the names in braces stand for."""
+
+    def with_value(self, value: U) -> "Found[U]":
+        return Found(value, self.arguments)
 
 
 class Paths(Generic[T]):

@@ -1,6 +1,6 @@
 """Which application answers which path."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -34,15 +34,15 @@ OF_PIPELINE = ("/health", "/health/live", "/health/ready", "/info")
 """Those that are also below ``/pipelines/{name}``."""
 
 
-def http_routes(others: Application, pages: dict[str, Application]) -> Application:
+def http_routes(others: Application, pages: Mapping[str, Application]) -> Application:
     """Our consumers by exact path, ``others`` for the rest. (Django's ``path()`` costs a URL resolution each time.)
 
     Below ``/pipelines/{name}``, each path is that of one pipeline.
 
     Args:
-        pages: what answers GET and HEAD at a path.
+        pages: what answers GET and HEAD at a path, which may have names in it.
     """
-    unknown = NotInPipelineConsumer.as_asgi()
+    unknown, pages_at = NotInPipelineConsumer.as_asgi(), Paths(pages.items())
     monitoring = {path: consumer.as_asgi() for path, consumer in MONITORING.items()}
     of_pipeline = {path: application for path, application in monitoring.items() if path in OF_PIPELINE}
     ours = _endpoints_and_resources(pages)
@@ -58,19 +58,21 @@ def http_routes(others: Application, pages: dict[str, Application]) -> Applicati
             scope, path, at_monitoring = inner, inner["pipeline_path"], of_pipeline
             elsewhere = unknown
         path = without_slash(path)
-        application = pages.get(path) if method in SAFE_METHODS else None
-        if application is None and (found := ours.find(path)) is not None:
-            scope = _with_arguments(scope, found.arguments)
+        found = pages_at.find(path) if method in SAFE_METHODS else None
+        if found is None and (at_path := ours.find(path)) is not None:
             # A method that the path does not have is refused by any of its consumers.
-            application = found.value.get(method) or next(iter(found.value.values()))
-            if PIPELINE in found.arguments and not scope["pipeline"]:
-                application = unknown
-        await (application or at_monitoring.get(path) or elsewhere)(scope, receive, send)
+            found = at_path.with_value(at_path.value.get(method) or next(iter(at_path.value.values())))
+        if found is None:
+            await (at_monitoring.get(path) or elsewhere)(scope, receive, send)
+            return
+        scope = _with_arguments(scope, found.arguments)
+        of_nothing = PIPELINE in found.arguments and not scope["pipeline"]
+        await (unknown if of_nothing else found.value)(scope, receive, send)
 
     return route
 
 
-def _endpoints_and_resources(pages: dict[str, Application]) -> Paths[dict[str, Application]]:
+def _endpoints_and_resources(pages: Mapping[str, Application]) -> Paths[dict[str, Application]]:
     """Consumers of the dialects' endpoints and resources by path and method."""
     made: dict[str, dict[str, Callable[..., Application]]] = {}
     for dialect, endpoint in registry.endpoints():

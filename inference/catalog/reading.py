@@ -22,7 +22,7 @@ NAME = re.compile(r"[a-z0-9._-]{1,64}")
 SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RESERVED = (
     *("v1", "v2", "ws", "health", "info", "metrics", "embed", "rerank"),
-    *("pipelines", "playground", "admin", "docs", "openapi.json"),
+    *("pipelines", "playground", "assets", "admin", "docs", "openapi.json"),
 )
 """Segments of the server's own paths, which no name or alias may have."""
 OPTIONS = {f.name: f for f in fields(Conf) if f.metadata["per_pipeline"]}

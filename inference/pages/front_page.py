@@ -1,45 +1,52 @@
 """``GET /``, and ``GET /pipelines/{name}``: what runs here and how to call it."""
 
+import re
 from typing import Any
 
 import msgspec
-from django.template.loader import render_to_string
 
-from inference.api.scope import PIPELINES, header
+from inference.api.scope import PIPELINES
 from inference.messaging.messages import Description
-from inference.pages.page import Page, admin_path
+from inference.pages.page import Page
+from inference.serving.pipeline_state import PipelineState
 from inference.tasks import TASKS
 from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING
 
 FILES = {EXAMPLE_IMAGE: "photo.jpg", EXAMPLE_RECORDING: "speech.wav"}
 """What a reader has in the place of an example."""
+_PERCENT = re.compile(r"(\d+) %")
 
 
 class FrontPage(Page):
-    """Of the default pipeline, or of the one in the path; with a list of all where there are several."""
+    """All pipelines; how to call the default one, or that of the path."""
 
     async def respond(self) -> None:
         name = self.scope.get("pipeline") or self.deployment.catalog.default.name
         served, states = self.service.dispatcher.pipelines[name], self.deployment.states()
-        address = (header(self.scope, b"host") or "localhost:8000") + self.scope.get("root_path", "")
-        context = {
-            "description": served.description,
-            "pipeline": name,
-            "path": f"{PIPELINES}{name}" if self.scope.get("pipeline") else "/",
-            "states": states,
-            "progress": next((state.reason for state in states if state.name == name), ""),
-            "workers": len(served.serving()),
-            "unready": self.service.unready(name),
-            "different": self.service.different(name),
-            "address": address,
-            "root": self.scope.get("root_path", ""),
-            "admin": admin_path(),
-            "conf": self.service.conf,
-            "most_body_bytes": self.service.most_body_bytes(name),
-            **_example(served.description),
-        }
-        page = render_to_string("inference/front_page.html", context).encode()
-        await self.answer_page(page)
+        await self.answer_page(
+            "inference/pages/front.html",
+            {
+                "here": "front",
+                "cards": [(state, percent(state)) for state in states],
+                "description": served.description,
+                "pipeline": name,
+                "path": f"{PIPELINES}{name}" if self.scope.get("pipeline") else "/",
+                "unready": self.service.unready(name),
+                "different": self.service.different(name),
+                "http": self.url,
+                "socket": re.sub("^http", "ws", self.url) + "/ws/",
+                "conf": self.service.conf,
+                "key_needed": self.service.access.required,
+                "most_body_bytes": self.service.most_body_bytes(name),
+                **_example(served.description),
+            },
+        )
+
+
+def percent(state: PipelineState) -> int | None:
+    """How far it has come with what it says that it does, where that says it."""
+    found = _PERCENT.search(state.reason) if state.state == "loading" else None
+    return int(found[1]) if found else None
 
 
 def _without_media(text: str) -> str:

@@ -8,7 +8,7 @@ from inference.api import dialects
 from inference.api.dialects.base import Dialect, Endpoint, Resource
 from inference.api.scope import PIPELINES
 
-RESERVED = ("/health", "/info", "/metrics", "/openapi.json", "/docs", PIPELINES)
+RESERVED = ("/health", "/info", "/metrics", "/openapi.json", "/docs", "/playground", "/assets", PIPELINES)
 _dialects: list[Dialect] = []
 
 

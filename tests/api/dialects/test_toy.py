@@ -19,7 +19,7 @@ from tests.processes import Web
 from tests.toydialect import ToyDialect, ToyEndpoint
 
 TOY = "text/x-toy"
-RESERVED = "/health and /info and /metrics and /openapi.json and /docs and /pipelines/"
+RESERVED = "/health and /info and /metrics and /openapi.json and /docs and /playground and /assets and /pipelines/"
 PAGE = "https://app.example.com"
 TOO_MUCH = 3000
 """Bytes of a body; 2,048 are allowed."""

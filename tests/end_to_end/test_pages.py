@@ -1,0 +1,110 @@
+"""The pages that people look at, in a browser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests import admins, processes
+from tests.browsing import PHONE, NewPage, assert_accessible
+from tests.conftest import client
+from tests.processes import Web
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Web]:
+    with processes.web(env=processes.FAKE | processes.new_hold().env) as server:
+        yield server
+        assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def session(server: Web) -> Any:
+    return admins.session(server)
+
+
+@pytest.fixture
+def page(new_page: NewPage, session: Any) -> Page:
+    """Of an admin."""
+    return new_page(storage_state=session)
+
+
+@pytest.fixture
+def http(server: Web) -> Iterator[httpx.Client]:
+    with client(server) as opened:
+        yield opened
+
+
+def check(page: Page) -> None:
+    """As it is, in dark colours, and on a phone."""
+    assert_accessible(page)
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    page.set_viewport_size(PHONE)
+    assert_accessible(page)
+
+
+@pytest.mark.usefixtures("session")
+def test_who_logs_in_with_the_keyboard_comes_to_the_page_that_was_asked_for(new_page: NewPage, server: Web) -> None:
+    page = new_page()
+    page.goto(server.url + admins.LOG)
+    check(page)
+    expect(page.get_by_label("Username")).to_be_focused()
+    for keys in (admins.NAME, "wrong"):
+        page.keyboard.type(keys)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Please enter the correct username and password")).to_be_visible()
+    page.get_by_label("Password").fill(admins.PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(server.url + admins.LOG)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Select inference request to view")
+
+
+def test_a_request_is_found_in_the_log(page: Page, server: Web, http: httpx.Client) -> None:
+    answered = http.post("/", content="a needle [MASK]").headers["x-request-id"]
+    refused = http.post("/", content="").headers["x-request-id"]
+    for request_id in (answered, refused):
+        server.row(request_id)
+    page.goto(server.url + admins.LOG)
+    check(page)
+    page.locator("#searchbar").fill(answered)
+    page.locator("#searchbar").press("Enter")
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("needle")
+    rows.get_by_role("link").first.click()
+    expect(page.get_by_role("main")).to_contain_text(answered)
+    check(page)
+
+
+def test_a_key_is_made_used_and_revoked(page: Page, server: Web, http: httpx.Client) -> None:
+    page.goto(server.url + admins.KEYS)
+    check(page)
+    page.get_by_role("link", name="Add API key").click()
+    check(page)
+    page.get_by_label("Owner").fill("a team")
+    page.get_by_label("Name").fill("a program")
+    page.get_by_role("button", name="Save", exact=True).click()
+    key = page.locator("#key").inner_text()
+    check(page)
+    reply = http.post("/", content="test [MASK]", headers={"authorization": f"Bearer {key}"})
+    assert reply.status_code == 200
+    page.get_by_role("link", name="All keys").click()
+    page.get_by_role("link", name="a program").click()
+    check(page)
+    page.get_by_role("link", name="Revoke").click()
+    check(page)
+    page.get_by_role("button", name="Yes, revoke").click()
+    expect(page.get_by_role("row", name="a program")).to_contain_text("revoked")
+    page.goto(server.url + admins.USAGE)
+    check(page)
+
+
+def test_every_request_is_documented_on_a_page(page: Page, server: Web) -> None:
+    page.goto(server.url + "/docs")
+    page.locator("summary").first.press("Enter")
+    check(page)
