@@ -56,7 +56,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> None:
     A ``World`` of the same seed then does the same in every process. What is logged for each job is left out.
     """
     monkeypatch.setattr(logging.getLogger("inference.jobs"), "disabled", True)
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+    for module in ("host", "loading"):
+        monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", SimulatedExecutor)
     monkeypatch.setattr("secrets.token_hex", lambda size: _ids.randbytes(size).hex())
     monkeypatch.setattr("inference.worker.batching.batcher.compute_clock", lambda description: lambda: 0.0)
 

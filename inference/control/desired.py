@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
 
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
@@ -16,12 +16,11 @@ UNREAD = "It cannot be read what operators want of pipelines; what is known hold
 class Wish(NamedTuple):
     """The newest order for a pipeline."""
 
-    order: str
-    """``load``, ``unload`` or ``reload``."""
+    order: Literal["load", "unload", "reload"]
     generation: int
     at: float
     """When it was given, by the clock of its ``Desired``."""
-    since: datetime | None = None
+    since: str = ""
     """The same, for people."""
     unload_first: bool = False
 
@@ -49,5 +48,5 @@ class Desired:
         self.drained = frozenset(HostDrain.objects.using(using).values_list("host", flat=True))
 
     def _wish(self, row: Mapping[str, Any]) -> Wish:
-        given_at = self.clock() - row["age"].total_seconds()
-        return Wish(row["order"], row["generation"], given_at, row["ordered_at"], row["unload_first"])
+        given_at, since = self.clock() - row["age"].total_seconds(), datetime.now(UTC) - row["age"]
+        return Wish(row["order"], row["generation"], given_at, f"{since:%Y-%m-%d %H:%M} UTC", row["unload_first"])

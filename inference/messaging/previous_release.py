@@ -42,7 +42,7 @@ def status_of(status: HostStatus, worker: WorkerStatus, description: Description
         worker=status.host,
         channel=status.channel,
         heard=status.heard,
-        state="starting" if worker.state == "failed" else worker.state,
+        state="starting" if worker.state in ("failed", "unloaded") else worker.state,
         description=description,
         queue_depth=worker.queue_depth,
         cost=worker.cost,

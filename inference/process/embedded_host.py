@@ -21,10 +21,12 @@ STEADY_S = 60.0
 """A worker that was ready for longer is restarted after the first pause again."""
 END_S = 1.0
 """How long a drained worker may take to end its tasks, and then its threads."""
+FREE_S = 30.0
+"""How long the next host waits for the threads of one that an operator drained, the last of which frees its memory."""
 
 
 class EmbeddedHost:
-    """Runs a worker host, and a new one when that ends by itself.
+    """Runs a worker host, and a new one when that ends by itself or an operator has drained it.
 
     Args:
         on_fatal: called with one sentence when nothing can be served: the only pipeline cannot be loaded, or the
@@ -49,13 +51,11 @@ class EmbeddedHost:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor], timeout=END_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                while self._host and executors.running(self._host.id):  # noqa: ASYNC110 - threads set no event
-                    await asyncio.sleep(END_S / 100)
+        if self._host is not None:
+            await _threads_end(self._host, END_S)
 
     async def supervise(self) -> None:
-        """Run hosts one after the other until one was drained or none can serve."""
+        """Run hosts one after the other until the process stops or none can serve."""
         pause_s = RESTART_FIRST_S
         while True:
             host = self._host = WorkerHost(self._layer, self._conf, self._catalog, load)
@@ -74,7 +74,16 @@ class EmbeddedHost:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RESTART_LAST_S)
             else:
-                return
+                if not host.is_replaced:
+                    return
+                await _threads_end(host, FREE_S)
+
+
+async def _threads_end(host: WorkerHost, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while executors.running(host.id):  # noqa: ASYNC110 - threads set no event
+                await asyncio.sleep(END_S / 100)
 
 
 def _sentence(error: Exception) -> str:

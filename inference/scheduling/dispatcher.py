@@ -32,6 +32,7 @@ from inference.scheduling.assignment import Assigner
 from inference.scheduling.calls import NO_EVENTS, Answer, Call, Events, PendingJob, Work
 from inference.scheduling.heartbeat import Heartbeat
 from inference.scheduling.host_registry import HostRegistry, HostView, Record, WorkerView
+from inference.scheduling.orders import wanted
 from inference.scheduling.replies import ReplyHandler
 from inference.scheduling.served_pipeline import ServedPipeline
 from inference.scheduling.versions import describe
@@ -71,6 +72,7 @@ class Dispatcher:
         self.pipelines = {name: ServedPipeline(name, self._loop.time()) for name in names}
         self._heartbeat = Heartbeat(layer, self.channel, self.registry, self._health, self._end_period)
         self._heartbeat.observes = observes
+        self._heartbeat.wanted = lambda: wanted(self.desired, self.pipelines, self.registry)
         self._assigner = Assigner(layer, self.channel, self.registry, self.pipelines, self._heartbeat)
         self.pending_bytes = 0
         self._most_bytes = most_bytes
@@ -179,6 +181,7 @@ class Dispatcher:
             self.registry.describe(facts)
         self._put_back(lost)
         host.pending_cancel.update(job_id for job_id in status.held if job_id not in self._jobs)
+        self._forget_unloaded(host, before)
         for worker in host.workers.values():
             was_ready, totals = before[worker.id]
             if pipeline := self.pipelines.get(worker.pipeline):
@@ -189,6 +192,13 @@ class Dispatcher:
             self._put_back(self._remove(host))
         self._on_workers_changed(host)
         self._assigner.dispatch()
+
+    def _forget_unloaded(self, host: HostView, known: Iterable[str]) -> None:
+        """Workers that the host does not name any more: others took their places."""
+        for worker_id in known:
+            if worker_id not in host.workers:
+                for pipeline in self.pipelines.values():
+                    pipeline.workers.pop(worker_id, None)
 
     def _on_facts(self, facts: Facts) -> None:
         if (worker := self.registry.describe(facts)) is not None:
@@ -211,11 +221,15 @@ class Dispatcher:
                 self._update(pipeline, now)
 
     def _update(self, pipeline: ServedPipeline, now: float) -> None:
+        pipeline.wish = self.desired.pipelines.get(pipeline.name)
         pipeline.update(now)
         for call in pipeline.superseded():
             call.supersede()
         if failure := pipeline.failure:
-            pipeline.awaiting_description.fail(lambda: NotLoaded(f"{failure}; the load is tried again."))
+            sentence = f"{failure}." if pipeline.unloaded else f"{failure}; the load is tried again."
+            pipeline.awaiting_description.fail(lambda: NotLoaded(sentence))
+            for call in pipeline.waiting_calls() if pipeline.unloaded else ():
+                call.fail(NotLoaded(sentence))
 
     def _on_replies(self, replies: Replies) -> None:
         host = self.registry.get(replies.host)

@@ -11,6 +11,7 @@ from inference.messaging.layer import SEND_TIMEOUT_S, ChannelLayer
 from inference.messaging.layer_health import LayerHealth
 from inference.messaging.messages import RELEASE, WORKERS_GROUP, Hello
 from inference.scheduling.host_registry import HostRegistry
+from inference.scheduling.orders import Wanted
 
 HEARTBEAT_PERIOD_S = 1.0
 MAX_STATUSES_PER_S = 50
@@ -32,6 +33,8 @@ class Heartbeat:
         """Number of the newest hello."""
         self.observes = False
         """This process only looks at the workers."""
+        self.wanted: Callable[[], Wanted] = lambda: ((), ())
+        """What operators want."""
         self.health = health
         self._echoed = 0
         self._layer = layer
@@ -62,7 +65,7 @@ class Heartbeat:
             self._on_period()
             self.newest += 1
             started, period_s = self._clock(), self._period_s()
-            hello = encode(Hello(self._channel, self.newest, period_s, RELEASE, self.observes))
+            hello = encode(Hello(self._channel, self.newest, period_s, RELEASE, self.observes, *self.wanted()))
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await self._layer.send(self._channel, hello)

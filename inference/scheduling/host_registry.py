@@ -67,6 +67,8 @@ class WorkerView:
     reading_ms: float = 0.0
     running: int = 0
     """Jobs in its model, of all web processes, by its last status."""
+    generation: int | None = None
+    """Of the newest order that it has followed; ``None`` where its host follows none."""
     closed: bool = False
     """A send to it failed, or it returned a job: it gets no jobs until its next status."""
 
@@ -108,6 +110,7 @@ class WorkerView:
         self.prefix_bytes, self.reading_ms, self.running = status.prefix_bytes, status.reading_ms, status.running
         self.job_ms, self.totals, self.newest_facts_n = status.job_ms, status.totals, status.facts_n
         self.version = status.version or self.version
+        self.generation = status.generation
         self.closed = False
 
 
@@ -187,7 +190,10 @@ class HostRegistry:
         return host
 
     def update(self, host: HostView, status: HostStatus) -> list[int]:
-        """Apply a status. Returns the ids of jobs that the layer lost (rule 5); their records are removed."""
+        """Apply a status. Returns the ids of jobs that the layer lost (rule 5); their records are removed.
+
+        Workers that it does not name are forgotten. Records of their jobs go as others do.
+        """
         host.state, host.webs, host.process, host.heard = status.state, status.webs, status.process, True
         for worker in status.workers:
             view = host.workers[worker.worker]
@@ -195,6 +201,8 @@ class HostRegistry:
             # A status that has heard a later hello comes after the facts; without them, question or answer was lost.
             if view.newest_facts_n != view.facts_n and status.heard > view.asked_at:
                 host.pending_want.add(view.id)
+        for gone in host.workers.keys() - {worker.worker for worker in status.workers}:
+            del host.workers[gone]
         held = set(status.held)
         lost = [
             job_id

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from inference.control.desired import Wish
 from inference.messaging.messages import Description, Totals
 from inference.scheduling.awaiting_description import AwaitingDescription
 from inference.scheduling.calls import Call, PendingJob
@@ -26,8 +27,10 @@ class ServedPipeline:
         """Jobs that went back to the queue, so far."""
         self.totals = Totals()
         """What all its workers have done since this process knows them."""
+        self.wish: Wish | None = None
+        """What operators want of it, if they ever ordered anything."""
         self.failure = ""
-        """That it cannot be loaded and why, where every worker has failed to; empty otherwise."""
+        """That an operator unloaded it; or, where every worker has failed to load it, why. Empty otherwise."""
         self.awaiting_description = AwaitingDescription()
         self.throughput = ThroughputEstimate(self.serving, now)
         self.reading = ReadingEstimate(self.serving)
@@ -42,7 +45,17 @@ class ServedPipeline:
         """What new requests are for; while no worker is ready, what they were for last."""
         return self._versions.served
 
+    @property
+    def unloaded(self) -> bool:
+        """An operator unloaded it; who cannot read that sees it by the workers."""
+        if self.wish is not None:
+            return self.wish.order == "unload"
+        return bool(self.workers) and all(worker.state == "unloaded" for worker in self.workers.values())
+
     def _failure(self) -> str:
+        if self.unloaded:
+            since = f" at {self.wish.since}" if self.wish and self.wish.since else ""
+            return f"An operator unloaded pipeline {self.name}{since}"
         reasons = [worker.reason for worker in self.workers.values() if worker.state == "failed"]
         if not reasons or len(reasons) < len(self.workers):
             return ""
@@ -123,6 +136,10 @@ class ServedPipeline:
         for version, queue in self._queues.items():
             while queue and (worker := self.select(version)) is not None and (job := queue.take()) is not None:
                 yield worker, job
+
+    def waiting_calls(self) -> list[Call]:
+        """Calls with jobs that wait here."""
+        return [call for queue in self._queues.values() for call in queue.calls()]
 
     def superseded(self) -> list[Call]:
         """Calls with jobs waiting for a version that no ready worker serves, while others serve another version."""

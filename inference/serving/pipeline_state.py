@@ -7,7 +7,7 @@ import msgspec
 from inference.catalog import PipelineSpec
 from inference.scheduling.served_pipeline import ServedPipeline
 
-State = Literal["ready", "loading", "failed", "unavailable"]
+State = Literal["ready", "loading", "failed", "unloaded", "unavailable"]
 
 
 class PipelineState(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,8 @@ def state_of(spec: PipelineSpec, served: ServedPipeline) -> PipelineState:
 
 def _state(served: ServedPipeline) -> tuple[State, str]:
     workers = served.workers.values()
+    if served.unloaded:
+        return "unloaded", f"{served.failure}."
     if served.serving():
         return "ready", ""
     if loading := [worker for worker in workers if worker.state in ("starting", "ready")]:

@@ -15,20 +15,21 @@ from typing import Any, cast
 from channels.layers import BaseChannelLayer
 from channels.worker import Worker
 
-from inference.backends.base import BatchedPipeline, Load, LoadFailed, SteppedPipeline
+from inference.backends.base import Load
 from inference.catalog import Catalog
 from inference.conf import Conf
 from inference.messaging.cancellation import cancel_and_wait
 from inference.messaging.codec import TYPES, UnknownMessage
 from inference.messaging.layer import ChannelLayer
 from inference.messaging.layer_health import LayerHealth
-from inference.messaging.messages import ROUTE, WORKERS_GROUP, host_channel
+from inference.messaging.messages import ROUTE, WORKERS_GROUP, Hello, host_channel
 from inference.messaging.receiving import receive_forever
 from inference.worker.consumer import WorkerConsumer
 from inference.worker.executors import Executors, ThreadExecutor
 from inference.worker.intake import Intake
-from inference.worker.model_turn import ModelTurn
+from inference.worker.loading import Loading
 from inference.worker.pipeline_worker import PipelineWorker
+from inference.worker.placement import Placement
 from inference.worker.process_figures import ProcessFigures
 from inference.worker.turns import Turns
 from inference.worker.watchdog import ModelHangs, Watchdog
@@ -40,15 +41,13 @@ STOPPED_TIMEOUT_S = 2.0
 """How long a host tries to send its last status, ``stopped``."""
 GIVE_BACK_S = 1.0
 """How long a host with a model that hangs gives back waiting jobs and answers those that other threads still run."""
-RETRY_FIRST_S, RETRY_LAST_S = 60.0, 300.0
-"""Pauses before a pipeline that could not be loaded is loaded again, beside others that are served."""
 
 
 class WorkerHost(Worker):
     """One start of a host: a new id, a new job channel. It runs its own consumer, whatever the project routes.
 
     Args:
-        catalog: the pipelines that it loads, one after the other.
+        catalog: the pipelines that it may load, and does where no operator wants it otherwise.
         load: makes a pipeline; called on a thread of its own.
     """
 
@@ -56,15 +55,19 @@ class WorkerHost(Worker):
         super().__init__(WorkerConsumer.as_asgi(), [ROUTE], cast("BaseChannelLayer", channel_layer))
         self.id = secrets.token_hex(6)
         self.job_channel = host_channel(self.id)
-        self.workers = [PipelineWorker(spec) for spec in catalog]
+        self._load = load
         self._ready_at: float | None = None
-        self._load_pipeline = load
+        self._drain_s = conf.drain_s
         self._drained = asyncio.Event()
+        self._ordered: asyncio.Task[None] | None = None
+        """The drain that an operator ordered."""
         self._health = LayerHealth()
         self._watchdog = Watchdog(conf.deadline_s)
-        self._intake = Intake(channel_layer, self.id, self.job_channel, self.workers, ProcessFigures().read)
+        figures = ProcessFigures().read
+        self._intake = Intake(channel_layer, self.id, self.job_channel, self._on_hello, figures)
+        self._placement = Placement(catalog, self._intake, self._spawn, self._on_ready)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def arun(self) -> None:
         """Load, serve until drained.
@@ -77,11 +80,11 @@ class WorkerHost(Worker):
         executors = Executors(
             ThreadExecutor(f"tokenizer-{self.id}", self._watchdog), ThreadExecutor(f"model-{self.id}", self._watchdog)
         )
-        turns = Turns(executors)
+        loading = Loading(self.id, self._load, Turns(executors))
         self._spawn(self.application_checker())
         self._spawn(self._keep_membership())
         self._spawn(receive_forever(self.channel_layer, self.job_channel, self._to_consumer, self._health))
-        self._spawn(self._load_all(turns))
+        self._spawn(self._placement.run(loading))
         self._spawn(self._watchdog.watch())
         drained = asyncio.create_task(self._drained.wait())
         close_pipelines = True
@@ -95,7 +98,7 @@ class WorkerHost(Worker):
         finally:
             await cancel_and_wait([drained, *self._tasks, *self._intake.stop()])
             self.delete_all_instances()
-            executors.close(self._close_pipelines if close_pipelines else None)
+            executors.close(partial(_close, self._intake.workers) if close_pipelines else None)
 
     async def drain(self, timeout_s: float) -> None:
         """Give back what has not started, finish the rest within ``timeout_s``, send ``stopped``, and end ``arun``."""
@@ -117,6 +120,16 @@ class WorkerHost(Worker):
         self._drained.set()
 
     @property
+    def workers(self) -> list[PipelineWorker]:
+        """The newest of each pipeline."""
+        return self._placement.workers
+
+    @property
+    def is_replaced(self) -> bool:
+        """An operator ordered its drain: another one shall take its place."""
+        return self._ordered is not None
+
+    @property
     def was_ready(self) -> bool:
         """At least one pipeline was."""
         return self._ready_at is not None
@@ -131,95 +144,9 @@ class WorkerHost(Worker):
         """Jobs received and not yet answered."""
         return self._intake.held
 
-    @property
-    def _ends(self) -> bool:
-        return self._intake.state in ("draining", "stopped")
-
     def delete_all_instances(self) -> None:
         for scope_id in list(self.application_instances):
             self.delete_application_instance(scope_id)
-
-    # Loading
-
-    async def _load_all(self, turns: Turns) -> None:
-        """One after the other, in the order of the catalog; those that fail are tried again after a while.
-
-        Raises:
-            LoadFailed: of the only pipeline, for which there is nothing to wait.
-        """
-        waiting, pause_s = list(self.workers), RETRY_FIRST_S
-        while waiting:
-            failed = []
-            for worker in waiting:
-                if self._ends:
-                    return
-                try:
-                    await self._load(worker, turns)
-                except Exception as error:
-                    if len(self.workers) == 1:
-                        raise
-                    if not self._ends:
-                        self._note_failure(worker, error, pause_s)
-                    failed.append(worker)
-            if waiting := failed:
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_LAST_S)
-
-    async def _load(self, worker: PipelineWorker, turns: Turns) -> None:
-        worker.state = "starting"
-        self._intake.changed()
-        share = turns.join(worker.spec.weight)
-        loader = ThreadExecutor(f"loader-{self.id}")  # it ends after loading, and with it the threads of its libraries
-        turn = ModelTurn(share)
-        try:
-            pipeline = await loader.run(partial(self._load_pipeline, worker.spec.conf, worker.report, turn))
-            worker.pipeline = pipeline  # from now on it is closed with the others
-            await self._set_threads(turns.executors, pipeline)
-        except BaseException:
-            turn.end()
-            turns.leave(share)
-            raise
-        finally:
-            loader.close()
-        if self._ends:
-            turns.leave(share)
-            return
-        self._spawn(worker.open(pipeline, share, self._intake).run())
-        self._intake.state = "ready"
-        if self._ready_at is None:
-            self._ready_at = asyncio.get_running_loop().time()
-        self._intake.changed()
-
-    def _note_failure(self, worker: PipelineWorker, error: Exception, pause_s: float) -> None:
-        reason = str(error) if isinstance(error, LoadFailed) else f"It could not be loaded: {error!r}."
-        reason = worker.spec.in_its_words(reason)
-        logger.error(
-            "Pipeline %s is not served, the others are; it is loaded again in %g s (%s): %s",
-            worker.name,
-            pause_s,
-            worker.spec.where,
-            reason,
-            exc_info=None if isinstance(error, LoadFailed) else error,
-        )
-        worker.fail(reason)
-        self._intake.changed()
-
-    async def _set_threads(self, executors: Executors, pipeline: BatchedPipeline | SteppedPipeline) -> None:
-        """Let the executors use the cores that the pipeline was loaded for; add those that run side by side."""
-        threads = pipeline.description.threads
-        side_by_side = 1 if isinstance(pipeline, SteppedPipeline) else pipeline.concurrent_batches
-        if side_by_side > 1 and not executors.narrow:
-            names = (f"model-{self.id}-{number}" for number in range(side_by_side))
-            executors.narrow = tuple(ThreadExecutor(name, self._watchdog) for name in names)
-        part = max(1, threads // executors.side_by_side)
-        # Unwatched: calls of other pipelines may go first.
-        await executors.wide.run(partial(pipeline.use_threads, threads), watched=False)
-        for executor in executors.narrow:
-            await executor.run(partial(pipeline.use_threads, part), watched=False)
-
-    def _close_pipelines(self) -> None:
-        for worker in self.workers:
-            worker.close_pipeline()
 
     # Running
 
@@ -228,7 +155,7 @@ class WorkerHost(Worker):
 
         The jobs of the call that hangs stay held: only the loss of the host makes them suspects.
         """
-        if not self._ends:
+        if not self._intake.ends:
             self._intake.enter("draining")
         with suppress(TimeoutError):
             async with asyncio.timeout(GIVE_BACK_S):
@@ -251,12 +178,30 @@ class WorkerHost(Worker):
         scope = {"type": "channel", "channel": ROUTE, "intake": self._intake}
         self.get_or_create_application_instance(ROUTE, scope).put_nowait(message)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _on_hello(self, hello: Hello) -> None:
+        self._placement.obey(hello.orders)
+        if self.id in hello.drain and not self._intake.ends and self._ordered is None:
+            logger.info("An operator ordered a drain of worker host %s", self.id)
+            self._ordered = asyncio.get_running_loop().create_task(self.drain(self._drain_s))
+
+    def _on_ready(self) -> None:
+        self._intake.state = "ready"
+        if self._ready_at is None:
+            self._ready_at = asyncio.get_running_loop().time()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a task of the host; one that fails ends the host with its error."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.append(task)
+        self._tasks.add(task)
         task.add_done_callback(self._on_end)
+        return task
 
     def _on_end(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not self._failed.done():
             self._failed.set_exception(error)
+
+
+def _close(workers: list[PipelineWorker]) -> None:
+    for worker in workers:
+        worker.close_pipeline()

@@ -5,7 +5,7 @@ Rules by number are those of docs/architecture.md, section "The protocol between
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from inference.messaging.messages import (
     RELEASE,
     Cancel,
     Closing,
+    Description,
     Error,
     Event,
     Facts,
@@ -59,6 +60,13 @@ class Web:
     release: int = 1
     observes: bool = False
     held: dict[int, PipelineWorker] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    """Ids of the workers whose facts were sent to it."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has to know what a worker serves before it gives jobs to it."""
+        return self.release >= RELEASE and not self.observes
 
 
 class Intake:
@@ -67,6 +75,7 @@ class Intake:
     A worker holds at most twice its total credit and returns what is beyond; the host never stops reading the channel.
 
     Args:
+        on_hello: called with each.
         process: figures of this process, for its statuses.
     """
 
@@ -75,7 +84,7 @@ class Intake:
         layer: ChannelLayer,
         host_id: str,
         channel: str,
-        workers: Sequence[PipelineWorker],
+        on_hello: Callable[[Hello], object] = lambda hello: None,
         process: Callable[[], HostProcess] = HostProcess,
     ) -> None:
         self.host_id = host_id
@@ -83,7 +92,8 @@ class Intake:
         self._process = process
         self._layer = layer
         self._channel = channel
-        self._workers = {worker.id: worker for worker in workers}
+        self._workers: dict[str, PipelineWorker] = {}
+        self._on_hello = on_hello
         self._webs: dict[str, Web] = {}
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
@@ -91,6 +101,15 @@ class Intake:
     @property
     def held(self) -> int:
         return sum(len(web.held) for web in self._webs.values())
+
+    @property
+    def ends(self) -> bool:
+        return self.state in ("draining", "stopped")
+
+    @property
+    def workers(self) -> list[PipelineWorker]:
+        """All of them, also those that others replace."""
+        return list(self._workers.values())
 
     # Messages from web processes
 
@@ -100,14 +119,14 @@ class Intake:
         web.period_s, web.release, web.observes = message.period_s, message.release, message.observes
         web.outbox.due("status", partial(self._status, web))
         self._forget_silent_webs()
+        self._on_hello(message)
 
     def want(self, message: Want) -> None:
         web = self._web_of(message.reply_channel)
         web.release = max(web.release, RELEASE)
         for worker_id in message.workers:
             if (worker := self._workers.get(worker_id)) and (description := worker.description):
-                make = partial(Facts, self.host_id, worker_id, 1, description)
-                web.outbox.due(f"facts {worker_id}", make)
+                web.outbox.due(f"facts {worker_id}", partial(self._facts, web, worker_id, description))
 
     def submit(self, message: Submit) -> None:
         web = self._web_of(message.reply_channel)
@@ -131,6 +150,36 @@ class Intake:
         web = self._webs.get(message.reply_channel)
         if web and (worker := web.held.get(message.id)) and worker.runner:
             worker.runner.go((message.reply_channel, message.id))
+
+    # Workers
+
+    def add(self, worker: PipelineWorker) -> None:
+        self._workers[worker.id] = worker
+
+    def remove(self, worker: PipelineWorker) -> None:
+        """It is closed; jobs that still come for it are returned."""
+        self._workers.pop(worker.id, None)
+
+    def withdraw(self, worker: PipelineWorker) -> None:
+        """It takes no more jobs and returns those that wait (rule 18)."""
+        worker.state, worker.reason = "draining", ""
+        if worker.runner:
+            worker.runner.return_waiting("draining")
+        self.changed()
+
+    async def emptied_of(self, worker: PipelineWorker) -> None:
+        """Wait until the layer has taken the closing entries of all its jobs."""
+        while worker.held:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def introduced(self, worker: PipelineWorker, timeout_s: float) -> None:
+        """Wait until every web process has been told what it serves, but not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not all(worker.id in web.told for web in self._webs.values() if web.asks):
+                    self._changed.clear()
+                    await self._changed.wait()
 
     # States of the host
 
@@ -192,14 +241,14 @@ class Intake:
         web.held[job.id] = worker
         worker.held += 1
         if worker.runner is None or worker.state != "ready" or full:
-            web.outbox.put(Returned(job.id, "draining" if self.state == "draining" else "full"))
+            web.outbox.put(Returned(job.id, "draining" if worker.state == "draining" else "full"))
             return
         worker.runner.add(Item((channel, job.id), job, self._clock(), may_clear=web.release >= RELEASE))
 
     def _previously_only(self) -> PipelineWorker | None:
         """The worker that web processes of the release before may use: they know of no others."""
         named = [worker for worker in self._workers.values() if worker.name == DEFAULT_PIPELINE]
-        return named[0] if named else None
+        return max(named, key=lambda worker: worker.state == "ready", default=None)
 
     def _web_of(self, channel: str) -> Web:
         web = self._webs.get(channel)
@@ -235,6 +284,11 @@ class Intake:
         if (worker := self._previously_only()) is None:
             return None
         return previous_release.status_of(status, worker.status(self._sharing), worker.description)
+
+    def _facts(self, web: Web, worker_id: str, description: Description) -> Facts:
+        web.told.add(worker_id)
+        self._changed.set()
+        return Facts(self.host_id, worker_id, 1, description)
 
     def _forget_silent_webs(self) -> None:
         now = self._clock()

@@ -1,10 +1,13 @@
 """One worker: a pipeline of the catalog at its host, from loading to its last job."""
 
+import asyncio
 import logging
+import math
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
-from inference.backends.base import BatchedPipeline, SteppedPipeline
+from inference.backends.base import BatchedPipeline, LoadFailed, SteppedPipeline
 from inference.catalog import PipelineSpec
 from inference.messaging.messages import Description, State, Totals, WorkerStatus
 from inference.worker.batching.batcher import Batcher
@@ -24,20 +27,29 @@ CREDIT_BYTES = 2**26
 
 
 class PipelineWorker:
-    """State of one pipeline at its host. It has a runner from the moment it is ready."""
+    """State of one pipeline at its host. It has a runner from the moment it is ready until it is unloaded."""
 
     def __init__(self, spec: PipelineSpec) -> None:
         self.id = secrets.token_hex(6)
         self.spec = spec
         self.state: State = "starting"
         self.reason = ""
-        """How far loading has come, or why it failed."""
+        """How far loading has come, or why it failed; of a ready one, why it was not reloaded."""
+        self.generation = 0
+        """Of the newest order that it has followed."""
+        self.began_at = math.inf
+        """When it began to load."""
+        self.wanted: Callable[[], bool] = lambda: True
+        """Whether to go on loading; may be called from any thread."""
         self.runner: JobRunner | None = None
         self.description: Description | None = None
         self.held = 0
         """Jobs received, and their closing entry not yet taken by the layer."""
         self.pipeline: BatchedPipeline | SteppedPipeline | None = None
+        self.task: asyncio.Task[None] | None = None
+        """Of its runner."""
         self._share: Share | None = None
+        self._totals = Totals()
 
     @property
     def name(self) -> str:
@@ -62,12 +74,25 @@ class PipelineWorker:
         return self.runner
 
     def report(self, progress: str) -> None:
-        """How far loading has come; may be called from any thread."""
+        """How far loading has come; may be called from any thread. Raises ``LoadFailed`` if it need not go on."""
+        if not self.wanted():
+            raise LoadFailed("An operator has unloaded it meanwhile.")
         self.reason = self._for_clients(progress)
         logger.info("Worker %s, pipeline %s: %s", self.id, self.name, progress)
 
     def fail(self, reason: str) -> None:
         self.state, self.reason = "failed", self._for_clients(reason)
+
+    def keep(self, generation: int, reason: str) -> None:
+        """It is not replaced as was ordered."""
+        self.generation, self.reason = generation, self._for_clients(reason)
+
+    def end(self) -> Share | None:
+        """Nothing runs any more; returns its share of the host, which is to be given up."""
+        if self.runner is not None:
+            self._totals = self.runner.totals
+        share, self._share, self.runner, self.task = self._share, None, None, None
+        return share
 
     def _for_clients(self, sentence: str) -> str:
         """Of a folder it has the name alone, as of one that is served."""
@@ -75,9 +100,9 @@ class PipelineWorker:
         return sentence.replace(str(model), model.name) if model.is_absolute() else sentence
 
     def close_pipeline(self) -> None:
-        if self.pipeline is not None:
-            self.pipeline.close()
-            self.pipeline = None
+        pipeline, self.pipeline = self.pipeline, None
+        if pipeline is not None:
+            pipeline.close()
 
     def full(self) -> bool:
         """It holds twice what it has given credit for."""
@@ -99,11 +124,12 @@ class PipelineWorker:
             weight=self.spec.weight,
             job_ms=runner.cost.job_ms if runner else 0.0,
             cost=runner.cost.model if runner else None,
-            totals=runner.totals if runner else Totals(),
+            totals=runner.totals if runner else self._totals,
             facts_n=1 if self.description else 0,
             prefix_bytes=runner.prefix_bytes if runner else 0,
             reading_ms=runner.reading_ms if runner else 0.0,
             running=runner.running if runner else 0,
+            generation=self.generation,
         )
 
     def _credit(self, webs: int, share: float) -> int:

@@ -19,7 +19,8 @@ def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the layer and the model, too."""
     clock = SimpleNamespace(time=lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr("channels.layers.time", clock)
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+    for module in ("host", "loading"):
+        monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", SimulatedExecutor)
 
 
 def test_a_receiver_whose_queue_was_dropped_hears_again():

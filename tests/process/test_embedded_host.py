@@ -33,7 +33,7 @@ def hanging_pipeline(*_: object) -> FakeBatchedPipeline:
 class Failing:
     """In place of ``WorkerHost``: ready at once, and ends with an error after as many seconds as the test says."""
 
-    was_ready = True
+    was_ready, is_replaced = True, False
     lasts: ClassVar[list[float]] = []
     started: ClassVar[list[float]] = []
 

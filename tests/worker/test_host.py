@@ -17,7 +17,8 @@ from inference.conf import Conf
 from inference.errors import NotLoaded
 from inference.messaging.messages import Job, Submit
 from inference.scheduling.host_registry import WorkerView
-from inference.worker.host import RETRY_FIRST_S, RETRY_LAST_S, WorkerHost
+from inference.worker.host import WorkerHost
+from inference.worker.placement import RETRY_FIRST_S, RETRY_LAST_S
 from inference.worker.watchdog import ModelHangs
 from tests import virtual_time
 from tests.simulation import SimulatedExecutor, SimulatedModel, World
@@ -72,7 +73,8 @@ class Stage:
 @pytest.fixture
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     """No threads."""
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+    for module in ("host", "loading"):
+        monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", SimulatedExecutor)
 
 
 @asynccontextmanager

@@ -78,7 +78,9 @@ class Host:
         self.layer = RecordingLayer()
         self.parts = {name: Part(name, credit, warm_up_costs) for name in names}
         self.first = self.parts[names[0]]
-        self.intake = Intake(self.layer, "w", "inference.worker.w", [*self.parts.values()])
+        self.intake = Intake(self.layer, "w", "inference.worker.w")
+        for part in self.parts.values():
+            self.intake.add(part)
         self.turns = Turns(Executors(VirtualThread(0), VirtualThread()))
         self.running: list[asyncio.Task[None]] = []
 
@@ -187,6 +189,7 @@ def test_a_hello_is_answered_with_a_status():
                 cost=CostModel(fixed_ms=0, per_job_ms=0, per_token_ms=0),
                 totals=Totals(),
                 facts_n=1,
+                generation=0,
             )
             assert await w.status(n=3) == HostStatus(
                 host="w",

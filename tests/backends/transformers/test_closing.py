@@ -130,7 +130,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[SimulatedModel]:
         return models[-1]
 
     model = SimulatedModel
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", SimulatedExecutor)
+    for module in ("host", "loading"):
+        monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", SimulatedExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", make)
     return models
 

@@ -95,7 +95,8 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[SlowWriter]:
 
     for module in ("inference.worker.batching.batcher", "inference.backends.transformers.warm_up"):
         monkeypatch.setattr(f"{module}.compute_clock", lambda description: lambda: SlowWriter.computed_s)
-    monkeypatch.setattr("inference.worker.host.ThreadExecutor", ComputingExecutor)
+    for module in ("host", "loading"):
+        monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", ComputingExecutor)
     monkeypatch.setattr("tests.simulation.SimulatedModel", make)
     return made
 
@@ -141,7 +142,8 @@ def test_a_text_that_hangs_is_noticed_all_the_same(writers: list[SlowWriter]) ->
             return await SimulatedExecutor.run(self, call, predicted_ms, watched=watched)
 
     with pytest.MonkeyPatch.context() as hanging:
-        hanging.setattr("inference.worker.host.ThreadExecutor", Endless)
+        for module in ("host", "loading"):
+            hanging.setattr(f"inference.worker.{module}.ThreadExecutor", Endless)
         virtual_time.run(scenario())
 
 
