@@ -2,12 +2,13 @@
 
 from collections import deque
 from itertools import chain
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 from inference.models import InferenceRequest
 from inference.request_log.entry import Entry
 
+REFUSED, CANCELLED = InferenceRequest.Status.REFUSED, InferenceRequest.Status.CANCELLED
 MOST = 200
 """Kept of each kind: refusals under overload push out no errors."""
 MOST_CHARS = 300
@@ -45,32 +46,31 @@ class RecentErrors:
     def __init__(self) -> None:
         self.added = 0
         """So far: whoever has seen this number has seen everything."""
-        self._refused: deque[RecentError] = deque(maxlen=MOST)
-        self._failed: deque[RecentError] = deque(maxlen=MOST)
+        self._refused: deque[tuple[float, str, str, str, str, str, str]] = deque(maxlen=MOST)
+        """The fields of ``RecentError``, of which fewer are looked at than are added."""
+        self._failed: deque[tuple[float, str, str, str, str, str, str]] = deque(maxlen=MOST)
 
     def add(self, entry: Entry) -> None:
         """Of a request that was not answered. Runs for each refusal: it does as little as it can."""
-        status = entry.status
-        if status == InferenceRequest.Status.CANCELLED:
+        status, message = entry.status, entry.message
+        if status == CANCELLED:
             return
         self.added += 1
-        kept = self._refused if status == InferenceRequest.Status.REFUSED else self._failed
-        at = entry.received_at + entry.total_ms / 1000
-        message = entry.message
         if len(message) > MOST_CHARS:
             message = message[: MOST_CHARS - 1] + "…"
-        kept.append(RecentError(at, status, entry.pipeline, entry.code, message, entry.request_id, entry.transport))
+        at = entry.received_at + entry.total_ms / 1000
+        kept = self._refused if status == REFUSED else self._failed
+        kept.append((at, status, entry.pipeline, entry.code, message, entry.request_id, entry.transport))
 
     def groups(self, most: int) -> list[ErrorGroup]:
         """The newest, latest first."""
         groups: dict[tuple[int, str, str, str], ErrorGroup] = {}
         oldest = {id(kept[0]) for kept in (self._refused, self._failed) if len(kept) == MOST}
-        for error in sorted(chain(self._refused, self._failed), key=attrgetter("at"), reverse=True):
+        for fields in sorted(chain(self._refused, self._failed), key=itemgetter(0), reverse=True):
+            error, complete = RecentError(*fields), id(fields) not in oldest
             key = (int(error.at / GROUP_S), error.status, error.pipeline, error.code)
-            known = groups.get(key)
-            complete = id(error) not in oldest
-            if known is not None:
-                groups[key] = known._replace(number=known.number + 1, complete=known.complete and complete)
-            else:
+            if (known := groups.get(key)) is None:
                 groups[key] = ErrorGroup(error, 1, complete)
+            else:
+                groups[key] = known._replace(number=known.number + 1, complete=known.complete and complete)
         return list(groups.values())[:most]

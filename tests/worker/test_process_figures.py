@@ -1,5 +1,7 @@
 import os
 import socket
+import time
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ class Clock:
 
 def test_they_are_those_of_this_process_and_read_once_a_second(monkeypatch: pytest.MonkeyPatch):
     used, clock = [10.0], Clock()
-    monkeypatch.setattr(process_figures.time, "process_time", lambda: used[0])
+    monkeypatch.setattr(time, "process_time", lambda: used[0])
     figures = ProcessFigures(clock)
     first = figures.read()
     assert (first.machine, first.pid, first.busy_cores) == (socket.gethostname(), os.getpid(), 0)
@@ -29,9 +31,9 @@ def test_they_are_those_of_this_process_and_read_once_a_second(monkeypatch: pyte
     assert figures.read().busy_cores == pytest.approx(3 / (2 * READ_EVERY_S))
 
 
-def test_without_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]):
-    monkeypatch.setattr(process_figures, "STATM", process_figures.Path(tmp_path) / "none")
-    monkeypatch.delattr(process_figures.os, "sched_getaffinity")
+def test_without_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(process_figures, "STATM", tmp_path / "none")
+    monkeypatch.delattr(os, "sched_getaffinity")
     figures = ProcessFigures().read()
     assert figures.memory_mb == 0
     assert figures.cores >= 1
