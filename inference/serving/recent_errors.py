@@ -67,10 +67,10 @@ class RecentErrors:
         groups: dict[tuple[int, str, str, str], ErrorGroup] = {}
         oldest = {id(kept[0]) for kept in (self._refused, self._failed) if len(kept) == MOST}
         for fields in sorted(chain(self._refused, self._failed), key=itemgetter(0), reverse=True):
-            error, complete = RecentError(*fields), id(fields) not in oldest
-            key = (int(error.at / GROUP_S), error.status, error.pipeline, error.code)
+            at, status, pipeline, code, *_ = fields
+            key, complete = (int(at / GROUP_S), status, pipeline, code), id(fields) not in oldest
             if (known := groups.get(key)) is None:
-                groups[key] = ErrorGroup(error, 1, complete)
+                groups[key] = ErrorGroup(RecentError(*fields), 1, complete)
             else:
                 groups[key] = known._replace(number=known.number + 1, complete=known.complete and complete)
         return list(groups.values())[:most]

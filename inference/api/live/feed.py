@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import msgspec
 from django.db import DatabaseError
@@ -128,8 +128,9 @@ class LiveFeed:
         errors = self._service.recent_errors
         if errors.added != self._errors[0]:
             groups = errors.groups(rows.MOST_ERRORS)
-            with_messages = [rows.error_row(group, messages=True) for group in groups]
-            self._errors = errors.added, with_messages, [rows.error_row(group, messages=False) for group in groups]
+            without = [rows.error_row(group) for group in groups]
+            with_messages = [row | {"message": group.last.message} for row, group in zip(without, groups, strict=True)]
+            self._errors = errors.added, with_messages, without
         return self._errors[1], self._errors[2]
 
     def _note_outcomes(self) -> None:
@@ -198,5 +199,5 @@ _feeds: "WeakKeyDictionary[Service, LiveFeed]" = WeakKeyDictionary()
 def feed_of(service: Service) -> LiveFeed:
     """The one of this service."""
     if (feed := _feeds.get(service)) is None:
-        feed = _feeds[service] = LiveFeed(service)
+        feed = _feeds[service] = LiveFeed(proxy(service))  # which would not be freed otherwise
     return feed

@@ -133,8 +133,8 @@ def host_row(host: HostView) -> Row:
     }
 
 
-def error_row(group: ErrorGroup, *, messages: bool) -> Row:
-    """Args: ``messages``: with what the client was told, which may quote an input."""
+def error_row(group: ErrorGroup) -> Row:
+    """Without what the client was told, which may quote an input."""
     last = group.last
     return {
         "key": f"{int(last.at / GROUP_S)} {last.status} {last.pipeline} {last.code}",
@@ -145,5 +145,4 @@ def error_row(group: ErrorGroup, *, messages: bool) -> Row:
         "count": "" if group.number == 1 else f"{group.number}{'' if group.complete else ' or more'}",
         "transport": last.transport,
         "request_id": last.request_id,
-        **({"message": last.message} if messages else {}),
     }
