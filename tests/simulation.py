@@ -6,6 +6,7 @@ intake and batcher). Only the layer, the model and its threads are simulated: th
 
 import asyncio
 import logging
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from channels.exceptions import ChannelFull
 from inference import catalog
 from inference.backends.base import Outcome
 from inference.conf import Conf
+from inference.control.desired import Desired, Wish
 from inference.errors import Invalid
 from inference.messaging.codec import decode, encode
 from inference.messaging.layer import ChannelLayer
@@ -29,6 +31,7 @@ from inference.scheduling.calls import Answer, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.worker.executors import ThreadExecutor
 from inference.worker.host import WorkerHost
+from inference.worker.pipeline_worker import PipelineWorker
 from inference.worker.watchdog import ModelHangs, Watchdog, is_device_lost
 
 DESCRIPTION = Description(
@@ -193,6 +196,7 @@ class SimulatedModel:
         self.closed = 0
 
     def prepare(self, jobs: Sequence[Job]) -> list["SimulatedTokens"]:
+        assert not self.closed
         if any("endless" in job.input for job in jobs):
             raise Hangs
         return [SimulatedTokens(job.input) for job in jobs]
@@ -204,6 +208,7 @@ class SimulatedModel:
         self.closed += 1
 
     def run(self, batch: Sequence["SimulatedTokens"]) -> list[Outcome]:
+        assert not self.closed
         texts = [prepared.text for prepared in batch]
         self._ran(texts)
         if any("hang" in text for text in texts):
@@ -286,14 +291,22 @@ class World:
         tables = {name: {"task": DESCRIPTION.task, "model": name} for name in pipelines}
         self.conf = Conf(**({"max_batch_size": 4, "max_inputs": 16, "pipelines": tables or ""} | conf))
         self.catalog = catalog.of(self.conf)
-        self.webs = [Dispatcher(self.layer, self.catalog.names) for _ in range(webs)]
+        clock = asyncio.get_running_loop().time
+        self.webs = [Dispatcher(self.layer, self.catalog.names, desired=Desired(clock)) for _ in range(webs)]
         self.workers: dict[WorkerHost, asyncio.Task[None]] = {}
         self._connections: dict[WorkerHost, Connection] = {}
         self._leaving: list[asyncio.Task[None]] = []
         self.version = ""
         """Version served by workers that start from now on."""
         self.versions: dict[str, str] = {}
-        """Of every worker that was started, by its id."""
+        """Of every worker that a host started with, by its id."""
+        self.parts: dict[str, PipelineWorker] = {}
+        """The workers that were loaded later, by id."""
+        self.models: dict[WorkerHost, list[SimulatedModel]] = defaultdict(list)
+        """All that were ever loaded."""
+        self.unloaded: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        """When operators wanted pipelines to be unloaded, by name."""
+        self._generation = 0
         self.kills = self.hangs = 0
         self.batches: list[list[str]] = []
         self.ran: list[tuple[str, list[str]]] = []
@@ -312,11 +325,22 @@ class World:
         version = self.version
 
         def load(conf: Conf, report: Any, turn: Any = None) -> SimulatedModel:
-            return SimulatedModel(partial(self._on_batch, worker, name := names_by_model[conf.model]), version, name)
+            report("loading weights")
+            name = names_by_model[conf.model]
+            first = version if name not in loaded else self.version
+            loaded.add(name)
+            self.models[worker].append(SimulatedModel(partial(self._on_batch, worker, name), first, name))
+            return self.models[worker][-1]
 
+        def add(part: PipelineWorker) -> None:
+            self.parts[part.id] = part
+            type(worker._intake).add(worker._intake, part)
+
+        loaded: set[str] = set()
         names_by_model = {spec.conf.model: spec.name for spec in pipelines}
         worker = WorkerHost(cast("ChannelLayer", connection), self.conf, pipelines, load)
         self._connections[worker] = connection
+        worker._intake.add = add  # type: ignore[method-assign]
         self.versions |= dict.fromkeys((worker.id, *(part.id for part in worker.workers)), version)
         self.workers[worker] = asyncio.get_running_loop().create_task(self._supervise(worker))
         return worker
@@ -324,6 +348,8 @@ class World:
     async def _supervise(self, worker: WorkerHost) -> None:
         try:
             await worker.arun()
+            if worker.is_replaced and self.workers.pop(worker, None):
+                asyncio.get_running_loop().call_later(1.0, self.start_worker)
         except ModelHangs:
             self.hangs += 1
             if self.workers.pop(worker, None):
@@ -337,14 +363,60 @@ class World:
             self._connections[worker].dead = True
             task.cancel()
 
-    async def trouble(self, rounds: int, *, changes: bool = True) -> None:
-        """Random faults for some rounds, then none. ``changes``: the model that is served may change as well."""
+    def order(self, pipeline: str, kind: str, *, unload_first: bool = False, read_s: float = 0.0) -> None:
+        """As an operator does; each web process reads it at some time within ``read_s``."""
+        loop = asyncio.get_running_loop()
+        self._generation += 1
+        wish = Wish(cast("Any", kind), self._generation, loop.time(), "then", unload_first)
+        unloaded = self.unloaded[pipeline]
+        if unloaded and unloaded[-1][1] == math.inf:
+            unloaded[-1] = unloaded[-1][0], loop.time() + read_s
+        if kind == "unload":
+            unloaded.append((loop.time(), math.inf))
+
+        def read(desired: Desired) -> None:
+            known = desired.pipelines.get(pipeline)
+            if known is None or known.generation < wish.generation:
+                desired.pipelines = {**desired.pipelines, pipeline: wish}
+
+        for web in self.webs:
+            loop.call_later(self.rng.uniform(0, read_s) if read_s else 0.0, read, web.desired)
+
+    def order_drain(self, worker: WorkerHost) -> None:
+        for web in self.webs:
+            web.desired.drained |= {worker.id}
+
+    def may_be_unloaded(self, pipeline: str, since: float) -> bool:
+        """Whether an operator wanted that at any time since then."""
+        return any(until >= since for _, until in self.unloaded[pipeline])
+
+    def _order_one(self, kinds: Sequence[str]) -> None:
+        kind, pipeline = self.rng.choice(kinds), self.rng.choice(self.catalog.names)
+        match kind:
+            case "drain":
+                if self.workers:
+                    self.order_drain(self.rng.choice(list(self.workers)))
+            case "replace":
+                self.order(pipeline, "reload", unload_first=True, read_s=2)
+            case _:
+                self.version += "x" if kind == "reload" and self.rng.random() < 0.3 else ""
+                self.order(pipeline, kind, read_s=2)
+
+    async def trouble(self, rounds: int, *, changes: bool = True, orders: Sequence[str] = ()) -> None:
+        """Random faults for some rounds, then none.
+
+        Args:
+            changes: the model that is served may change as well.
+            orders: what operators order meanwhile, one of them in each round.
+        """
         faults = [self._kill_one, self._kill_one, self._empty, self._freeze, self._cut, self._drain_one]
         faults += [self._change] if changes else []
         for _ in range(rounds):
             await asyncio.sleep(self.rng.uniform(0.05, 2))
             self.layer.loss, self.layer.refusal = self.rng.choice([0.0, 0.02, 0.3]), self.rng.choice([0.0, 0.1])
             self.layer.delay_s = self.rng.choice([0.001, 0.02, 0.2])
+            if orders:
+                self._order_one(orders)
             await self.rng.choice(faults)()
         await self.settle(0)
 
@@ -398,7 +470,7 @@ class World:
                 )
                 [answer] = await self.webs[web].run(work)
                 assert isinstance(answer, Answer)
-                assert self.versions[answer.worker] == version, "the answer of a model that was not asked"
+                assert self._version_of(answer.worker) == version, "the answer of a model that was not asked"
                 return answer.result.output.decode().strip('"')
 
     async def settle(self, seconds: float = 20.0) -> None:
@@ -425,6 +497,12 @@ class World:
         ]
         found += [f"worker {worker.id} holds {worker.held} jobs" for worker in self.workers if worker.held]
         return found
+
+    def _version_of(self, worker_id: str) -> str:
+        part = self.parts.get(worker_id)
+        if part is None or part.description is None:
+            return self.versions[worker_id]
+        return part.description.version
 
     def _on_batch(self, worker: WorkerHost, pipeline: str, texts: list[str]) -> None:
         self.batches.append(texts)

@@ -61,7 +61,7 @@ def _state(served: ServedPipeline) -> tuple[State, str]:
         return "unloaded", f"{served.failure}."
     if served.serving():
         return "ready", ""
-    if loading := [worker for worker in workers if worker.state in ("starting", "ready")]:
+    if loading := [worker for worker in workers if worker.state in ("starting", "ready", "unloaded")]:
         return "loading", loading[0].reason
     if served.failure:
         return "failed", next(worker.reason for worker in workers)

@@ -65,9 +65,12 @@ class Loading:
         if (share := worker.end()) is not None:
             self._turns.leave(share)
         executors = self._executors
-        for executor in (executors.tokenizer, *executors.narrow):
+        for executor in (executors.tokenizer, executors.wide, *executors.narrow):
             await executor.run(lambda: None, watched=False)  # after its calls
+        closer = ThreadExecutor(f"unloader-{self._host_id}")  # large models take seconds, for which no call must wait
         try:
-            await executors.wide.run(worker.close_pipeline, watched=False)
+            await closer.run(worker.close_pipeline)
         except Exception:
             logger.exception("Pipeline %s: worker %s could not be closed", worker.name, worker.id)
+        finally:
+            closer.close()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from inference.errors import DeadlineExceeded, InferenceError, Invalid, WorkerLost
+from inference.errors import DeadlineExceeded, InferenceError, Invalid, NotLoaded, WorkerLost
 from tests.simulation import World
 
 CLIENTS = 300
@@ -28,23 +28,32 @@ async def outcome_of(world: World, text: str, **kwargs: Any) -> str:
         return error.code
 
 
-async def check_random_faults(seed: int, pipelines: Sequence[str] = ()) -> None:
-    """Each request ends once and in time, as it should; afterwards nothing is left, and all is as fast as before."""
+async def check_random_faults(seed: int, pipelines: Sequence[str] = (), orders: Sequence[str] = ()) -> None:
+    """Each request ends once and in time, as it should; afterwards nothing is left, and all is as fast as before.
+
+    Args:
+        orders: what operators order meanwhile.
+    """
     world = World(seed, webs=2, workers=3, pipelines=pipelines)
     served = pipelines or ("default",)
     await world.settle(2)
-    trouble = asyncio.create_task(world.trouble(ROUNDS))
+    trouble = asyncio.create_task(world.trouble(ROUNDS, orders=orders))
     ends = await asyncio.gather(*(_send_one(world, number, served) for number in range(CLIENTS)))
     unlucky = [end for end in ends if end]
     # Their hosts were killed twice while they ran alone (rule 8): two rounds for each, since a host runs one of them.
     assert {outcome for _, outcome in unlucky} <= {WorkerLost.code}, unlucky
     assert len(unlucky) <= ROUNDS // 2, unlucky
     await trouble
+    for pipeline in world.unloaded:
+        world.order(pipeline, "load")
     await world.settle(60)
     assert world.leftovers() == []
     healed = [(pipeline, f"healed-{number}") for number in range(15) for pipeline in served]
     answers = await asyncio.gather(*(world.ask(text, pipeline=of, deadline_s=3) for of, text in healed))
     assert answers == [answer(*of) for of in healed]
+    for host in world.workers:  # no model is left behind, and none was closed twice
+        assert {model.closed for model in world.models[host]} <= {0, 1}
+        assert sum(not model.closed for model in world.models[host]) == len(served)
 
 
 async def _send_one(world: World, number: int, pipelines: Sequence[str]) -> tuple[str, str] | None:
@@ -69,6 +78,8 @@ async def _send_one(world: World, number: int, pipelines: Sequence[str]) -> tupl
     except asyncio.CancelledError:
         return None
     assert clock() <= began + deadline_s
+    if outcome == NotLoaded.code and world.may_be_unloaded(pipeline, began):
+        return None
     harm = WorkerLost.code
     right = {"good": answer(pipeline, text), "bad": Invalid.code, "poison": harm, "hang": harm}[kind]
     return None if outcome == right or (hurried and outcome == DeadlineExceeded.code) else (text, outcome)

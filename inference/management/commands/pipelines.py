@@ -1,4 +1,4 @@
-"""``manage.py pipelines``: what is served where, in which version."""
+"""``manage.py pipelines``: what is served where, in which version; and orders to load, unload, reload and drain."""
 
 import asyncio
 import logging
@@ -12,9 +12,10 @@ from urllib.request import urlopen
 import msgspec
 from channels.layers import InMemoryChannelLayer
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference import catalog
+from inference.control import orders
 from inference.messaging import layer
 from inference.process.observer import observe
 from inference.serving.pipeline_state import PipelineState
@@ -22,6 +23,13 @@ from inference.serving.pipeline_state import PipelineState
 URL = "http://127.0.0.1:8000"
 ASKING_S = 5.0
 COLUMNS = ("NAME", "TASK", "MODEL", "VERSION", "STATE", "HOSTS", "QUEUE", "JOBS/S")
+
+
+ORDERS = {
+    "load": "load a pipeline that was unloaded or could not be loaded",
+    "unload": "free its memory; requests are refused until it is loaded again",
+    "reload": "read its model again, without a gap",
+}
 
 
 class Answer(msgspec.Struct):
@@ -39,8 +47,36 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", help=f"ask the server at this address; without Redis the default is {URL}")
         parser.add_argument("--json", action="store_true", help="as JSON")
+        actions = parser.add_subparsers(dest="action", parser_class=CommandParser)
+        for action, words in ORDERS.items():
+            order = actions.add_parser(action, help=words)
+            order.add_argument("name", help="the pipeline's name or alias")
+            if action == "reload":
+                order.add_argument("--unload-first", action="store_true", help="where the memory is too small for two")
+        drain = actions.add_parser("drain", help="let a host finish what it has begun, and start again")
+        drain.add_argument("host", help="its id, which --json shows")
 
     def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            self._handle(options)
+        except orders.Impossible as error:
+            raise CommandError(str(error)) from error
+
+    def _handle(self, options: dict[str, Any]) -> None:
+        match options["action"]:
+            case "load" | "unload" as action:
+                getattr(orders, action)(options["name"])
+            case "reload":
+                orders.reload(options["name"], unload_first=options["unload_first"])
+            case "drain":
+                _check_host(options["host"], options["url"])
+                orders.drain(options["host"])
+            case _:
+                self._list(options)
+                return
+        self.stdout.write("Ordered; `manage.py pipelines` shows what has become of it.")
+
+    def _list(self, options: dict[str, Any]) -> None:
         with _quiet():
             states = _states(options["url"])
         if options["json"]:
@@ -82,6 +118,17 @@ def _states(url: str | None) -> list[PipelineState]:
             return msgspec.json.decode(answer.read(), type=Answer).pipelines
     except (URLError, OSError, msgspec.MsgspecError) as error:
         raise CommandError(f"{url}/info does not answer ({error}); name a running server with --url.") from error
+
+
+def _check_host(host: str, url: str | None) -> None:
+    """Raises ``CommandError`` if there is no such host, as far as that can be seen."""
+    try:
+        with _quiet():
+            known = {each for state in _states(url) for each in state.hosts}
+    except CommandError:
+        return  # a server may want a key
+    if known and host not in known:
+        raise CommandError(f"There is no host {host[:60]!r} now; there are {', '.join(sorted(known))}.")
 
 
 def _row(state: PipelineState) -> Sequence[str]:

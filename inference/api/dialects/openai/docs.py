@@ -64,7 +64,7 @@ _USAGE = fields(
 _OF_CHOICE = {"index": WHOLE, "logprobs": {}, "finish_reason": one_of(STRING, NULL)}
 _OF_RESPONSE = {"id": STRING, "object": {"const": "response"}, "status": STRING, "output": items({"type": "object"})}
 _RESPONSE = {"type": "object", "properties": _OF_RESPONSE, "required": [*_OF_RESPONSE]}
-_CARD = fields(id=STRING, object={"const": "model"}, created=WHOLE, owned_by=STRING)
+_CARD = fields("state", id=STRING, object={"const": "model"}, created=WHOLE, owned_by=STRING, state=STRING)
 
 MODELS = Doc(summary="The pipelines", answers={JSON: fields(object={"const": "list"}, data=items(_CARD))})
 MODEL = Doc(summary="One pipeline, by its name", answers={JSON: _CARD})

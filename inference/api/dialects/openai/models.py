@@ -47,8 +47,8 @@ class ModelList:
     path = "/v1/models"
 
     def answer(self, head: Head, deployment: Deployment) -> Reply:
-        only = head.pipeline
-        return _reply({"object": "list", "data": _cards(s for s in deployment.catalog if only in (None, s.name))})
+        specs = [spec for spec in deployment.catalog if head.pipeline in (None, spec.name)]
+        return _reply({"object": "list", "data": _cards(specs, deployment)})
 
     def doc(self, task: Task | None) -> Doc:
         return docs.MODELS
@@ -63,14 +63,19 @@ class OneModel:
         self.path = path
 
     def answer(self, head: Head, deployment: Deployment) -> Reply:
-        return _reply(_cards([asked_pipeline(head, "/".join(head.arguments.values()), deployment)])[0])
+        return _reply(_cards([asked_pipeline(head, "/".join(head.arguments.values()), deployment)], deployment)[0])
 
     def doc(self, task: Task | None) -> Doc:
         return docs.MODEL
 
 
-def _cards(specs: Iterable[PipelineSpec]) -> list[dict[str, Any]]:
-    return [{"id": spec.name, "object": "model", "created": 0, "owned_by": "inference"} for spec in specs]
+def _cards(specs: Iterable[PipelineSpec], deployment: Deployment) -> list[dict[str, Any]]:
+    """With the state of those that are not ready, a field that OpenAI does not have."""
+    unready = {each.name: {"state": each.state} for each in deployment.states() if each.state != "ready"}
+    return [
+        {"id": spec.name, "object": "model", "created": 0, "owned_by": "inference"} | unready.get(spec.name, {})
+        for spec in specs
+    ]
 
 
 def _reply(value: Any) -> Reply:

@@ -20,7 +20,7 @@ def deployment() -> Any:
         PipelineSpec("chat", replace(settings, task="text-generation", model="acme/talks-1b"), ("acme/chat",)),
         PipelineSpec("meaning", replace(settings, task="feature-extraction", model="acme/means-1b")),
     ]
-    return SimpleNamespace(conf=settings, catalog=Catalog(specs))
+    return SimpleNamespace(conf=settings, catalog=Catalog(specs), states=list)
 
 
 @pytest.fixture(scope="package")

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +53,13 @@ def test_the_list_has_all_pipelines_or_the_one_of_the_path(
 ):
     reply = ModelList().answer(head(pipeline=pipeline), deployment)
     assert json.loads(reply.body) == {"object": "list", "data": [card(name) for name in names]}
+
+
+def test_what_is_not_ready_says_so(deployment: Any, head: Heads, monkeypatch: pytest.MonkeyPatch):
+    states = [SimpleNamespace(name="chat", state="ready"), SimpleNamespace(name="meaning", state="unloaded")]
+    monkeypatch.setattr(deployment, "states", lambda: states)
+    reply = ModelList().answer(head(), deployment)
+    assert json.loads(reply.body)["data"] == [card("chat"), card("meaning") | {"state": "unloaded"}]
 
 
 @pytest.mark.parametrize("arguments", [{"model": "meaning"}, {"owner": "acme", "model": "means-1b"}])

@@ -1,0 +1,209 @@
+"""Orders of operators, and what becomes of them under simulated faults (rules 17 to 20).
+
+The rules by number are those of docs/architecture.md, section "The protocol between web and worker".
+"""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from inference.backends.base import LoadFailed
+from inference.errors import NotLoaded
+from inference.scheduling.host_registry import WorkerView
+from inference.worker.host import WorkerHost
+from tests import virtual_time
+from tests.scheduling.unsteady_clients import check_random_faults, outcome_of
+from tests.simulation import BATCH_S, Connection, PreviousRelease, SimulatedModel, World, simulate
+
+PIPELINES = ("default", "other")
+FINE = ("reload", "drain")
+"""Orders that no client notices."""
+TOLD_S = 1.5
+"""Until a host has heard an order, if no message is lost."""
+
+
+@pytest.fixture(autouse=True)
+def _simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(monkeypatch)
+
+
+def views(world: World, pipeline: str = "default") -> list[WorkerView]:
+    return list(world.webs[0].pipelines[pipeline].workers.values())
+
+
+def loads(world: World, pipeline: str = "default") -> Counter[WorkerHost]:
+    """How often each host has loaded a pipeline."""
+    return Counter(
+        host for host, models in world.models.items() for model in models if model.description.model == pipeline
+    )
+
+
+def open_models(world: World, host: WorkerHost) -> list[SimulatedModel]:
+    return [model for model in world.models[host] if not model.closed]
+
+
+@pytest.mark.parametrize(
+    ("seed", "orders"),
+    [(1, (*FINE, "replace")), (3, (*FINE, "replace", "load", "unload"))],
+)
+def test_random_faults_and_orders(seed: int, orders: tuple[str, ...]):
+    """No reload or drain costs an answer; only while a pipeline is unloaded is a request told so."""
+    virtual_time.run(check_random_faults(seed, PIPELINES, orders), limit_s=2000)
+
+
+@pytest.mark.parametrize("hosts", [1, 3])
+def test_a_reload_under_load_leaves_no_gap(hosts: int):
+    """Rule 19: one host after the other, and at any moment some worker serves."""
+
+    async def scenario():
+        world = World(1, webs=2, workers=hosts, pipelines=PIPELINES)
+        await world.settle(3)
+        world.version = "new"
+        world.order("default", "reload", read_s=1)
+        asking, most_loading = [], 0
+        for n in range(300):
+            asking.append(asyncio.create_task(outcome_of(world, f"t{n}", web=n % 2, deadline_s=5)))
+            await asyncio.sleep(0.02)
+            assert all(web.pipelines["default"].serving() for web in world.webs)
+            most_loading = max(most_loading, sum(view.state == "starting" for view in views(world)))
+        assert await asyncio.gather(*asking) == [f"t{n}" for n in range(300)]
+        assert most_loading == 1
+        assert loads(world) == dict.fromkeys(world.workers, 2)
+        assert loads(world, "other") == dict.fromkeys(world.workers, 1)
+        assert {view.version for view in views(world)} == {"new"}
+        assert [len(open_models(world, host)) for host in world.workers] == [2] * hosts
+        await asyncio.sleep(1)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_an_unloaded_pipeline_finishes_what_runs_and_refuses_the_rest():
+    """Rule 18."""
+
+    async def scenario():
+        world = World(1, workers=1, pipelines=PIPELINES)
+        await world.settle(3)
+        [host] = world.workers
+        asking = [asyncio.create_task(outcome_of(world, f"t{n}", deadline_s=100)) for n in range(400)]
+        await asyncio.sleep(BATCH_S / 2)
+        world.order("default", "unload")
+        outcomes = await asyncio.gather(*asking)
+        assert set(outcomes) == {NotLoaded.code, *(f"t{n}" for n in range(400) if outcomes[n] == f"t{n}")}
+        assert await world.ask("t", pipeline="other") == "other says t"
+        await asyncio.sleep(TOLD_S)
+        [view] = views(world)
+        assert (view.state, view.reason, view.ready) == ("unloaded", "", False)
+        assert [model.description.model for model in open_models(world, host)] == ["other"]
+        assert world.webs[0].pipelines["default"].failure == "An operator unloaded pipeline default at then"
+        assert world.leftovers() == []
+
+        world.order("default", "load")
+        assert await world.ask("again", deadline_s=5) == "again"
+        assert loads(world)[host] == 2
+
+    virtual_time.run(scenario())
+
+
+def test_who_starts_later_follows_the_order_that_holds():
+    """Rule 17: a host unloads what it began to load; it loads nothing again that it has read after the order."""
+
+    async def scenario():
+        world = World(1, workers=1, pipelines=PIPELINES)
+        await world.settle(3)
+        world.order("default", "unload")
+        world.order("other", "reload")
+        await asyncio.sleep(5)
+        late = world.start_worker()
+        await asyncio.sleep(5)
+        assert [view.state for view in views(world)] == ["unloaded"] * 2
+        assert [model.description.model for model in open_models(world, late)] == ["other"]
+        assert loads(world, "other")[late] == 1
+        world.order("default", "load")
+        await asyncio.sleep(5)
+        assert [view.state for view in views(world)] == ["ready"] * 2
+
+    virtual_time.run(scenario())
+
+
+def test_who_does_not_read_orders_sees_that_a_pipeline_is_unloaded():
+    async def scenario():
+        world = World(1, webs=2, workers=2, pipelines=PIPELINES)
+        await world.settle(3)
+        world.order("default", "unload")
+        world.webs[1].desired = type(world.webs[1].desired)()
+        await asyncio.sleep(4)
+        assert world.webs[1].pipelines["default"].failure == "An operator unloaded pipeline default"
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["beside", "unload first"])
+def test_a_reload_that_fails(first: bool, monkeypatch: pytest.MonkeyPatch):
+    """Beside the one that serves: that one stays, and says why. Unloaded first: no other host is touched."""
+
+    async def scenario():
+        world = World(1, workers=3, pipelines=PIPELINES)
+        await world.settle(3)
+
+        def fail(self: object, *args: object) -> None:
+            raise LoadFailed("There is no room.")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("tests.simulation.SimulatedModel.__init__", fail)
+            world.order("default", "reload", unload_first=first)
+            asking = [asyncio.create_task(world.ask(f"t{n}")) for n in range(100)]
+            await asyncio.sleep(20)
+        await asyncio.gather(*asking)
+        states = Counter((view.state, view.reason) for view in views(world))
+        if first:
+            assert states == {("ready", ""): 2, ("failed", "There is no room."): 1}
+        else:
+            assert states == {("ready", "It was not reloaded. There is no room."): 3}
+        await asyncio.sleep(60)
+        assert {view.state for view in views(world)} == {"ready"}
+
+    virtual_time.run(scenario())
+
+
+def test_a_host_is_drained_and_another_starts():
+    """Rule 20."""
+
+    async def scenario():
+        world = World(1, webs=2, workers=2, pipelines=PIPELINES)
+        await world.settle(3)
+        drained, other = world.workers
+        asking = [asyncio.create_task(world.ask(f"t{n}", web=n % 2, deadline_s=10)) for n in range(200)]
+        world.order_drain(drained)
+        assert await asyncio.gather(*asking) == [f"t{n}" for n in range(200)]
+        await asyncio.sleep(5)
+        assert drained not in world.workers
+        assert other in world.workers
+        assert {host.id for host in world.webs[0].registry} == {host.id for host in world.workers}
+        assert open_models(world, drained) == []
+
+    virtual_time.run(scenario())
+
+
+def test_orders_and_processes_of_the_release_before():
+    """They hear none, and none breaks them: their hosts go on, their web processes lose nothing."""
+
+    async def scenario():
+        world = World(1, workers=1)
+        world.webs.append(type(world.webs[0])(Connection(PreviousRelease(world.layer)), ["default"]))
+        world.webs[1].start()
+        world.start_worker("default", previous=True)
+        await world.settle(3)
+        asking = [asyncio.create_task(world.ask(f"t{n}", web=n % 2, deadline_s=20)) for n in range(400)]
+        world.order("default", "reload")
+        assert await asyncio.gather(*asking) == [f"t{n}" for n in range(400)]
+        await asyncio.sleep(3)
+        assert sorted(loads(world).values()) == [1, 2]
+        world.order("default", "unload")
+        await asyncio.sleep(3)
+        assert await outcome_of(world, "t", deadline_s=5, web=1) == "t"
+        await asyncio.sleep(1)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
