@@ -1,7 +1,7 @@
 """The last refusals and errors of this process, for people who look while they happen."""
 
-from collections import deque
-from itertools import chain
+from collections import Counter, deque
+from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from inference.models import InferenceRequest
 from inference.request_log.entry import Entry
 
 REFUSED, CANCELLED = InferenceRequest.Status.REFUSED, InferenceRequest.Status.CANCELLED
-MOST = 200
+MOST = 400
 """Kept of each kind: refusals under overload push out no errors."""
 MOST_CHARS = 300
 """Kept of a message."""
@@ -39,6 +39,17 @@ class ErrorGroup(NamedTuple):
     complete: bool
     """``False`` if there were more, which are not kept any more."""
 
+    @property
+    def key(self) -> tuple[int, str, str, str]:
+        """That of no other group."""
+        return _key(self.last)
+
+    def joined(self, earlier: "ErrorGroup | None") -> "ErrorGroup":
+        """With what was known of the same group earlier, when it may have had some that are not kept any more."""
+        if earlier is None or earlier.number <= self.number:
+            return self
+        return self._replace(number=earlier.number, complete=False)
+
 
 class RecentErrors:
     """Refusals and errors of requests that have ended; what their clients gave up is neither."""
@@ -64,13 +75,18 @@ class RecentErrors:
 
     def groups(self, most: int) -> list[ErrorGroup]:
         """The newest, latest first."""
-        groups: dict[tuple[int, str, str, str], ErrorGroup] = {}
-        oldest = {id(kept[0]) for kept in (self._refused, self._failed) if len(kept) == MOST}
+        newest: dict[tuple[int, str, str, str], tuple[float, str, str, str, str, str, str]] = {}
+        numbers: Counter[tuple[int, str, str, str]] = Counter()
+        incomplete = {_key(kept[0]) for kept in (self._refused, self._failed) if len(kept) == MOST}
         for fields in sorted(chain(self._refused, self._failed), key=itemgetter(0), reverse=True):
-            at, status, pipeline, code, *_ = fields
-            key, complete = (int(at / GROUP_S), status, pipeline, code), id(fields) not in oldest
-            if (known := groups.get(key)) is None:
-                groups[key] = ErrorGroup(RecentError(*fields), 1, complete)
-            else:
-                groups[key] = known._replace(number=known.number + 1, complete=known.complete and complete)
-        return list(groups.values())[:most]
+            key = _key(fields)
+            numbers[key] += 1
+            newest.setdefault(key, fields)
+        return [
+            ErrorGroup(RecentError(*fields), numbers[key], key not in incomplete)
+            for key, fields in islice(newest.items(), most)
+        ]
+
+
+def _key(fields: tuple[float, str, str, str, str, str, str]) -> tuple[int, str, str, str]:
+    return int(fields[0] / GROUP_S), fields[1], fields[2], fields[3]

@@ -4,7 +4,8 @@
     python -m tests.benchmarks.live_pages --rounds 2   a look
 
 One server with a fake pipeline in its process. By turns without pages and with them: CPU time while nothing is asked,
-and time per request and latency while requests come at a steady rate. Each page has a session of its own.
+and CPU time and latency while requests come at a steady rate, which the server must be able to answer. Each page has a
+session of its own.
 
 As ``python -m tests.benchmarks.live_pages pages`` this is the browsers, a process of its own.
 """
@@ -117,7 +118,7 @@ def load(web: Web, seconds: float) -> dict[str, float]:
     (window,) = json.loads(ended.stdout)["windows"]
     cuts = quantiles(window["latencies_ms"], n=100)
     return {
-        "CPU µs a request": 1e6 * window["server_cpu_s"] / window["answers"],
+        "cores under load": window["server_cpu_s"] / window["seconds"],
         "mean ms": fmean(window["latencies_ms"]),
         "p50 ms": cuts[49],
         "p95 ms": cuts[94],

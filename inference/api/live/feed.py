@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from inference.api.live import rows
 from inference.api.live.rows import Rates, Row
 from inference.api.staff import Permissions, permissions_of
+from inference.serving.recent_errors import ErrorGroup
 from inference.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class LiveFeed:
         self._outcomes: deque[tuple[float, dict[tuple[str, str], float]]] = deque()
         self._sent: dict[str, bytes] = {}
         """Sections as they were sent last."""
+        self._groups: dict[tuple[int, str, str, str], ErrorGroup] = {}
         self._errors: tuple[int, list[Row], list[Row]] = (-1, [], [])
         """Number of those added, and their rows with messages and without."""
         self._encode = msgspec.json.Encoder().encode
@@ -127,11 +129,19 @@ class LiveFeed:
     def _error_rows(self) -> tuple[list[Row], list[Row]]:
         errors = self._service.recent_errors
         if errors.added != self._errors[0]:
-            groups = errors.groups(rows.MOST_ERRORS)
+            groups = self._groups_with_earlier()
             without = [rows.error_row(group) for group in groups]
             with_messages = [row | {"message": group.last.message} for row, group in zip(without, groups, strict=True)]
             self._errors = errors.added, with_messages, without
         return self._errors[1], self._errors[2]
+
+    def _groups_with_earlier(self) -> list[ErrorGroup]:
+        """With those that were shown before: under overload, the newest of a few seconds are all that is kept."""
+        for group in reversed(self._service.recent_errors.groups(rows.MOST_ERRORS)):
+            self._groups[group.key] = group.joined(self._groups.pop(group.key, None))
+        newest = sorted(self._groups.values(), key=lambda group: group.last.at, reverse=True)[: rows.MOST_ERRORS]
+        self._groups = {group.key: group for group in newest}
+        return newest
 
     def _note_outcomes(self) -> None:
         now = self._clock()

@@ -14,7 +14,7 @@ from inference.models import InferenceRequest
 from inference.scheduling.host_registry import HostView, WorkerView
 from inference.scheduling.served_pipeline import ServedPipeline
 from inference.serving.pipeline_state import state_of
-from inference.serving.recent_errors import GROUP_S, ErrorGroup
+from inference.serving.recent_errors import ErrorGroup
 from inference.serving.service import Service
 
 Row = dict[str, str]
@@ -137,7 +137,7 @@ def error_row(group: ErrorGroup) -> Row:
     """Without what the client was told, which may quote an input."""
     last = group.last
     return {
-        "key": f"{int(last.at / GROUP_S)} {last.status} {last.pipeline} {last.code}",
+        "key": " ".join(map(str, group.key)),
         "time": clock(last.at),
         "state": last.status,
         "name": last.pipeline or NONE,

@@ -10,12 +10,14 @@ import pytest
 from inference import catalog
 from inference.api.live import feed as feed_module
 from inference.api.live.feed import AT_ONCE, SEES_INPUTS, VIEW, LiveFeed, State
+from inference.api.live.rows import MOST_ERRORS
 from inference.conf import Conf
 from inference.errors import Overloaded
 from inference.messaging.messages import Facts, HostProcess
 from inference.request_log.writer import RequestLog
 from inference.scheduling.dispatcher import Dispatcher
 from inference.serving.context import RequestContext
+from inference.serving.recent_errors import MOST
 from inference.serving.service import Service
 from tests.messaging.recording_layer import RecordingLayer
 from tests.scheduling.test_host_registry import DESCRIPTION, part, status
@@ -117,6 +119,25 @@ async def test_messages_are_for_those_who_may_see_inputs(service: Service, feed:
     assert SECRET not in repr(feed.state(messages=False))
     for page in pages:
         feed.leave(page)
+
+
+async def test_what_was_shown_stays_when_newer_errors_push_it_out(service: Service, feed: LiveFeed):
+    refused = service.recent_errors._refused
+    refused.extend((1000.0 + n, "refused", PIPELINE, "overloaded", "", f"{n}", "http") for n in range(5))
+    service.recent_errors.added += 5
+    assert [row["count"] for row in feed.state(messages=False)["errors"]] == ["5"]
+    refused.extend([(1005.0, "refused", PIPELINE, "overloaded", "", "b", "http")])
+    refused.extend((2000.0, "refused", PIPELINE, "loading", "", "c", "http") for _ in range(MOST - 1))
+    service.recent_errors.added += MOST
+    errors = feed.state(messages=False)["errors"]
+    assert [(row["code"], row["count"]) for row in errors] == [
+        ("loading", f"{MOST - 1}"),
+        ("overloaded", "5 or more"),
+    ]
+    assert errors[1]["request_id"] == "b"
+    refused.extend((3000.0 + 10 * n, "refused", PIPELINE, "overloaded", "", "d", "http") for n in range(MOST))
+    service.recent_errors.added += MOST
+    assert len(feed.state(messages=False)["errors"]) == MOST_ERRORS
 
 
 async def test_permissions_are_looked_up_again_while_pages_are_open(feed: LiveFeed, monkeypatch: pytest.MonkeyPatch):
