@@ -39,6 +39,17 @@ def allowed_origin(scope: dict[str, Any]) -> bool:
         return False
 
 
+def own_origin(scope: dict[str, Any]) -> bool:
+    """For what a browser's cookie allows: the ``Origin`` must be that of our own pages, as for Django's forms."""
+    origin = header(scope, b"origin")
+    if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    try:
+        return urlsplit(origin).netloc == header(scope, b"host")
+    except ValueError:
+        return False
+
+
 def _allowed(host: str) -> bool:
     domain, _ = split_domain_port(host)
     allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])

@@ -9,6 +9,8 @@ from inference.api.dialects import registry
 from inference.api.endpoint import EndpointConsumer
 from inference.api.handshake import identify, refused_handshake
 from inference.api.http import SAFE_METHODS
+from inference.api.live.consumer import PATH as LIVE_PATH
+from inference.api.live.consumer import LiveConsumer
 from inference.api.not_found import NotInPipelineConsumer
 from inference.api.openapi.consumer import OpenApi
 from inference.api.paths import PIPELINE, Paths, without_slash
@@ -104,7 +106,8 @@ def _with_arguments(scope: Any, arguments: dict[str, str]) -> Any:
 
 
 def websocket_routes() -> Application:
-    """The dialects' sockets by exact path; a handshake anywhere else is refused."""
+    """The dialects' sockets by exact path, and that of the live page; a handshake anywhere else is refused."""
+    live = LiveConsumer.as_asgi()
     sockets = {
         without_slash(path): SocketConsumer.as_asgi(make_socket=make_socket, dialect=dialect.name)
         for dialect in registry.served()
@@ -113,6 +116,9 @@ def websocket_routes() -> Application:
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path = path_of(scope)
+        if path == LIVE_PATH:
+            await live(scope, receive, send)
+            return
         found = in_pipeline(scope, path) if path.startswith(PIPELINES) else scope
         application = sockets.get(without_slash(found.get("pipeline_path", path))) if found else None
         if application is None:

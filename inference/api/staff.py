@@ -1,5 +1,6 @@
 """Whether a browser is logged in as staff of the project: for pages that people read, never for inference."""
 
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
@@ -12,20 +13,43 @@ from django.http import HttpRequest, parse_cookie
 
 from inference.api.scope import header
 
+Permissions = frozenset[str] | None
+"""What a session may do, of what was asked; ``None`` if it is not that of active staff."""
+
 
 async def is_staff(scope: dict[str, Any]) -> bool:
     """By the cookie of Django's session; without one, nothing is read from the database."""
-    key = parse_cookie(header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
-    if not key or not apps.is_installed("django.contrib.sessions") or not apps.is_installed("django.contrib.auth"):
+    key = session_key(scope)
+    if not key:
         return False
     try:
-        return await database_sync_to_async(_is_staff)(key)
+        return (await permissions_of([key], ()))[key] is not None
     except DatabaseError:
         return False
 
 
-def _is_staff(session_key: str) -> bool:
+def session_key(scope: dict[str, Any]) -> str:
+    """Of the cookie; empty without one, and in a project without sessions or users."""
+    key = parse_cookie(header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
+    if not apps.is_installed("django.contrib.sessions") or not apps.is_installed("django.contrib.auth"):
+        return ""
+    return key or ""
+
+
+async def permissions_of(session_keys: Collection[str], names: Collection[str]) -> dict[str, Permissions]:
+    """Which of the permissions with these names each session has now. Raises ``DatabaseError``."""
+    found: dict[str, Permissions] = await database_sync_to_async(_permissions_of)(session_keys, names)
+    return found
+
+
+def _permissions_of(session_keys: Collection[str], names: Collection[str]) -> dict[str, Permissions]:
+    return {key: _permissions(key, names) for key in session_keys}
+
+
+def _permissions(session_key: str, names: Collection[str]) -> Permissions:
     request: Any = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return user.is_active and bool(getattr(user, "is_staff", False))
+    if not (user.is_active and getattr(user, "is_staff", False)):
+        return None
+    return frozenset(name for name in names if user.has_perm(name))

@@ -156,6 +156,22 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Model time of one token of a prompt; 0 where nothing is known."""
     generation: int | None = None
     """Of the newest order that it has followed, 0 while there was none; ``None`` of hosts that follow none."""
+    running: int = 0
+    """Jobs in the model: of the batches that run, or the texts that are generated."""
+
+
+class HostProcess(msgspec.Struct, frozen=True):
+    """The process of a host, for people."""
+
+    machine: str = ""
+    """Its host name."""
+    pid: int = 0
+    memory_mb: int = 0
+    """Resident; 0 where that is not known."""
+    cores: int = 0
+    """That it may use."""
+    busy_cores: float = 0.0
+    """That it used over the last second or more."""
 
 
 class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +187,8 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     held: tuple[int, ...]
     """Ids of this web process's jobs that the host holds: received, and their closing entry not yet sent."""
     workers: tuple[WorkerStatus, ...]
+    process: HostProcess = HostProcess()
+    """Without its figures in messages of the release before."""
 
 
 class Want(msgspec.Struct, frozen=True):

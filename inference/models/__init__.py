@@ -3,6 +3,7 @@
 from inference.models.api_key import ApiKey
 from inference.models.audit_chain import AuditChain
 from inference.models.inference_request import InferenceRequest
+from inference.models.live import Live
 from inference.models.pipeline_control import HostDrain, PipelineControl
 from inference.models.roll_up import RollUp, RollUpDelta
 from inference.models.stamp import Stamp
@@ -13,6 +14,7 @@ __all__ = [
     "AuditChain",
     "HostDrain",
     "InferenceRequest",
+    "Live",
     "PipelineControl",
     "RollUp",
     "RollUpDelta",

@@ -88,6 +88,16 @@ class Metrics:
         self._labelled(self._first_token, pipeline).observe(first_token_ms / 1000)
         self._labelled(self._tokens, pipeline).inc(tokens)
 
+    def outcomes(self) -> dict[tuple[str, str], float]:
+        """Requests that have ended so far, by pipeline and status."""
+        counted: dict[tuple[str, str], float] = {}
+        for family in self._requests.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    key = sample.labels[PIPELINE], sample.labels["status"]
+                    counted[key] = counted.get(key, 0) + sample.value
+        return counted
+
     def cut_off(self, transport: str) -> None:
         """Count a connection that was closed because its client did not read."""
         self._slow_readers.labels(transport).inc()

@@ -7,6 +7,7 @@ from inference.messaging.messages import (
     CostModel,
     Description,
     Facts,
+    HostProcess,
     HostStatus,
     State,
     Totals,
@@ -64,6 +65,8 @@ class WorkerView:
     weight: float = 1.0
     prefix_bytes: int = 0
     reading_ms: float = 0.0
+    running: int = 0
+    """Jobs in its model, of all web processes, by its last status."""
     generation: int | None = None
     """Of the newest order that it has followed; ``None`` where its host follows none."""
     closed: bool = False
@@ -104,7 +107,7 @@ class WorkerView:
         self.state, self.reason, self.credit_limit = status.state, status.reason, status.credit
         self.credit_bytes, self.queue_depth, self.cost = status.credit_bytes, status.queue_depth, status.cost
         self.share, self.weight = status.share, status.weight
-        self.prefix_bytes, self.reading_ms = status.prefix_bytes, status.reading_ms
+        self.prefix_bytes, self.reading_ms, self.running = status.prefix_bytes, status.reading_ms, status.running
         self.job_ms, self.totals, self.newest_facts_n = status.job_ms, status.totals, status.facts_n
         self.version = status.version or self.version
         self.generation = status.generation
@@ -122,6 +125,7 @@ class HostView:
     records: dict[int, Record] = field(default_factory=dict)
     """By job; jobs of all its workers."""
     state: State = "starting"
+    process: HostProcess = field(default_factory=HostProcess)
     webs: int = 1
     sending: bool = False
     pending_want: set[str] = field(default_factory=set)
@@ -190,7 +194,7 @@ class HostRegistry:
 
         Workers that it does not name are forgotten. Records of their jobs go as others do.
         """
-        host.state, host.webs, host.heard = status.state, status.webs, True
+        host.state, host.webs, host.process, host.heard = status.state, status.webs, status.process, True
         for worker in status.workers:
             view = host.workers[worker.worker]
             view.update(worker)

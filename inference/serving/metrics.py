@@ -43,11 +43,12 @@ def _workers(pipelines: Mapping[str, ServedPipeline]) -> Iterator[Metric]:
     others = {name: len(pipeline.other_versions()) for name, pipeline in pipelines.items()}
     other = "Ready workers without new requests: they serve another version."
     yield gauges("workers_version_mismatch", other, others)
-    failed = {
-        name: sum(worker.state == "failed" for worker in pipeline.workers.values())
-        for name, pipeline in pipelines.items()
-    }
-    yield gauges("workers_failed", "Workers whose pipeline could not be loaded.", failed)
+    for state, text in (("failed", "could not be loaded"), ("unloaded", "an operator has unloaded")):
+        number = {
+            name: sum(worker.state == state for worker in pipeline.workers.values())
+            for name, pipeline in pipelines.items()
+        }
+        yield gauges(f"workers_{state}", f"Workers whose pipeline {text}.", number)
     totals = {name: pipeline.totals for name, pipeline in pipelines.items()}
     yield counters("jobs", "Jobs that workers ran.", {name: t.jobs for name, t in totals.items()})
     yield counters("batches", "Batches that workers ran.", {name: t.batches for name, t in totals.items()})

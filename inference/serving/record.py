@@ -18,6 +18,7 @@ from inference.serving.context import RequestContext
 from inference.serving.generation_result import GenerationResult
 from inference.serving.log_details import answer_of, inputs_of, moments
 from inference.serving.query import Query
+from inference.serving.recent_errors import RecentErrors
 from inference.serving.result import Served, Times
 from inference.serving.units import computed_tokens_of, model_ms_of, units_of, units_sent
 
@@ -120,6 +121,7 @@ class Recorder:
     """Counts and logs every request that has ended."""
 
     def __init__(self, conf: Conf, metrics: Metrics, request_log: RequestLog) -> None:
+        self.recent_errors = RecentErrors()
         self._log_inputs = conf.log_inputs
         self._redactor = redaction.configured(conf.log_redactor)
         self._metrics = metrics
@@ -134,6 +136,8 @@ class Recorder:
         for generation in record.generations:
             if generation.tokens:
                 self._metrics.observe_tokens(pipeline, generation.first_token_ms, len(generation.tokens))
+        if error is not None:
+            self.recent_errors.add(entry)
         if self._request_log.record(entry):
             report(entry, record.context.traceparent)
 

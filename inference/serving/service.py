@@ -40,6 +40,7 @@ from inference.serving.metrics import read_metrics
 from inference.serving.pipeline_state import PipelineState, state_of
 from inference.serving.progress import Progress
 from inference.serving.query import Query
+from inference.serving.recent_errors import RecentErrors
 from inference.serving.record import Recorder, RequestRecord
 from inference.serving.result import Outcome, RequestResult
 from inference.serving.units import MeanUnits, units_of
@@ -61,6 +62,7 @@ class Service:
         self.catalog = catalog
         self.access = Access(conf)
         self.dispatcher = dispatcher
+        self.request_log = request_log
         self._execution = Execution(conf, dispatcher)
         self.admissions = {
             spec.name: Admission(dispatcher.pipelines[spec.name], spec.conf, embedded=embedded) for spec in catalog
@@ -77,6 +79,11 @@ class Service:
         self._part = lru_cache(maxsize=256)(self._part_of)
         self._open = 0
         self._closed = asyncio.Event()
+
+    @property
+    def recent_errors(self) -> RecentErrors:
+        """The last refusals and errors."""
+        return self._recorder.recent_errors
 
     @property
     def pending_inputs(self) -> int:

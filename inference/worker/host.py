@@ -30,6 +30,7 @@ from inference.worker.intake import Intake
 from inference.worker.loading import Loading
 from inference.worker.pipeline_worker import PipelineWorker
 from inference.worker.placement import Placement
+from inference.worker.process_figures import ProcessFigures
 from inference.worker.turns import Turns
 from inference.worker.watchdog import ModelHangs, Watchdog
 
@@ -62,7 +63,8 @@ class WorkerHost(Worker):
         """The drain that an operator ordered."""
         self._health = LayerHealth()
         self._watchdog = Watchdog(conf.deadline_s)
-        self._intake = Intake(channel_layer, self.id, self.job_channel, self._on_hello)
+        figures = ProcessFigures().read
+        self._intake = Intake(channel_layer, self.id, self.job_channel, self._on_hello, figures)
         self._placement = Placement(catalog, self._intake, self._spawn, self._on_ready)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -23,6 +23,7 @@ from inference.messaging.messages import (
     Facts,
     Go,
     Hello,
+    HostProcess,
     HostStatus,
     Job,
     Result,
@@ -75,6 +76,7 @@ class Intake:
 
     Args:
         on_hello: called with each.
+        process: figures of this process, for its statuses.
     """
 
     def __init__(
@@ -83,9 +85,11 @@ class Intake:
         host_id: str,
         channel: str,
         on_hello: Callable[[Hello], object] = lambda hello: None,
+        process: Callable[[], HostProcess] = HostProcess,
     ) -> None:
         self.host_id = host_id
         self.state: State = "starting"
+        self._process = process
         self._layer = layer
         self._channel = channel
         self._workers: dict[str, PipelineWorker] = {}
@@ -273,6 +277,7 @@ class Intake:
             webs=max(1, self._sharing),
             held=tuple(web.held),
             workers=tuple(worker.status(self._sharing) for worker in self._workers.values()),
+            process=self._process(),
         )
         if web.release >= RELEASE:
             return status

@@ -62,6 +62,11 @@ class JobRunner:
         """Jobs that wait here, without those in the model."""
         return len(self._arrived) + len(self._in_tokenizer) + len(self._waiting)
 
+    @property
+    def running(self) -> int:
+        """Jobs in the model."""
+        return len(self._running)
+
     def add(self, item: Item) -> None:
         item.batch_key = self._task.batch_key(item.job.parameters)
         item.alone = item.alone or item.job.alone

@@ -128,6 +128,7 @@ class PipelineWorker:
             facts_n=1 if self.description else 0,
             prefix_bytes=runner.prefix_bytes if runner else 0,
             reading_ms=runner.reading_ms if runner else 0.0,
+            running=runner.running if runner else 0,
             generation=self.generation,
         )
 

@@ -44,6 +44,7 @@ COLLECTED = {
     "inference_worker_hosts": "gauge",
     "inference_workers_ready": "gauge",
     "inference_workers_failed": "gauge",
+    "inference_workers_unloaded": "gauge",
     "inference_workers_version_mismatch": "gauge",
     "inference_batches": "counter",
     "inference_jobs": "counter",
