@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0006_operators_control'),
+        ('inference', '0008_operators_control'),
     ]
 
     operations = [
