@@ -196,7 +196,8 @@ def test_recordings_play_from_a_piece_of_the_text(page: Page) -> None:
 def test_answers_can_be_read_by_everyone(new_page: NewPage) -> None:
     """In all widths and colours."""
     page = new_page(reduced_motion="reduce")
-    show(page)
+    kinds = {asked["description"]["output"]: name for name, asked in ANSWERS.items()}
+    show(page, *kinds.values())
     assert_accessible(page)
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="dark")
