@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from tests import chatting, processes
 from tests.browsing import PHONE, assert_accessible
@@ -46,6 +46,7 @@ class Chat:
 
     def __init__(self, page: Page, server: Web) -> None:
         self.page = page
+        page.emulate_media(reduced_motion="reduce")
         page.goto(f"{server.url}/playground/chat")
         self.field = page.get_by_label("Message", exact=True)
         self.field.fill("")
@@ -145,6 +146,25 @@ def test_errors_are_in_the_place_of_the_answer_and_asking_again_works(chat: Chat
     expect(chat.answer()).to_contain_text("to Short")
 
 
+def test_a_lost_connection_is_told_in_the_place_of_the_answer(page: Page, server: Web) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def connect(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket(re.compile("/ws/$"), connect)
+    chat = Chat(page, server)
+    with server.hold(after=3):
+        chat.say("count 100")
+        expect(chat.answer()).to_have_text("1 2 3")
+        sockets[-1].close(code=1001)
+        expect(page.locator(".turn").get_by_role("alert")).to_contain_text("The connection was lost")
+        expect(chat.answer()).to_have_text("1 2 3")
+    chat.button("Try again").click()
+    expect(chat.answer()).to_contain_text("100")
+
+
 def test_an_answer_at_its_limit_can_go_on(chat: Chat) -> None:
     chat.page.get_by_label("max_new_tokens").first.fill("3")
     chat.say("count 10")
@@ -218,6 +238,7 @@ def test_everything_works_with_the_keyboard_alone(chat: Chat) -> None:
 
 @pytest.mark.parametrize("name", ["prompt", "short"])
 def test_a_text_streams_in_the_place_of_the_answer(page: Page, server: Web, name: str) -> None:
+    page.emulate_media(reduced_motion="reduce")
     page.goto(f"{server.url}/playground/{name}")
     field = page.locator("textarea").first
     field.fill("count 100")

@@ -38,7 +38,7 @@ export function figures({ times, batch_size, request_id, model_version, generati
 function ofGeneration({ finish_reason, prompt_tokens, generated_tokens, seed, first_token_ms, token_ms }) {
   return [
     ["First token", first_token_ms ? milliseconds(first_token_ms) : "–"],
-    ["Tokens/s", token_ms ? (1000 / token_ms).toFixed(token_ms > 100 ? 1 : 0) : "–"],
+    ["Tokens/s", token_ms > 0.1 ? (1000 / token_ms).toFixed(token_ms > 100 ? 1 : 0) : "–"],
     ["Tokens", `${prompt_tokens ?? "–"} + ${generated_tokens ?? 0}`],
     ...(finish_reason ? [["Ended by", finish_reason]] : []),
     ...(seed === undefined ? [] : [["Seed", seed]]),

@@ -11,7 +11,7 @@ export function facts(generation) {
   const parts = [`${counted(written, "token")} written`];
   if (read) parts.unshift(`${counted(read, "token")} read`);
   if (written) parts.push(`first after ${milliseconds(first)}`);
-  if (each && written > 1) parts.push(`${(1000 / each).toFixed(each < 100 ? 0 : 1)} tokens/s`);
+  if (each > 0.1 && written > 1) parts.push(`${(1000 / each).toFixed(each < 100 ? 0 : 1)} tokens/s`);
   return parts.join(" · ");
 }
 
