@@ -18,7 +18,7 @@ export function preview(input, pictured = false) {
   }
   if (blob)
     return el("p", {}, blob instanceof File ? blob.name : "A file", input.question ? `: ${input.question}` : "");
-  return el("p", {}, shortened(words(input)));
+  return el("p", {}, shortened(words(input)) || "(empty)");
 }
 
 const caption = (text) => text && el("figcaption", {}, text);
