@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from inference.messaging.messages import Description
 from inference.tasks.base import Task
-from inference.tasks.inputs import is_chat
+from inference.tasks.inputs import DecisionInput, is_chat
 
 
 class Example(NamedTuple):
@@ -153,7 +153,7 @@ OF: Mapping[tuple[str, str], tuple[Example, ...]] = {
         ),
         Example("Several texts", ["The shop is closed.", "Where is the station?"]),
     ),
-    ("decision", "decisions"): (
+    (DecisionInput.form, "decisions"): (
         Example(
             "Triage",
             {

@@ -27,6 +27,11 @@ WORDS = "fill-mask"
 ASK = """body => {
   fetch("../pipelines/fill-mask", {method: "POST", body, headers: {"content-type": "application/json"}})
 }"""
+PASTE = """(element, text) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.setData("text", text);
+  element.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
+}"""
 FOUR = json.dumps({"inputs": ["[MASK]"] * 4})
 """As many inputs as may wait."""
 REFUSED, LOST = "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE"
@@ -240,6 +245,16 @@ def test_each_task_has_its_form_and_its_controls(page: Page, server: Web) -> Non
         assert {each.get_attribute("data-parameter") for each in controls.all()} == set(task.parameters)
         example = page.locator(".pg-call pre").first  # is there once the form has a whole request
         expect(example, name).to_contain_text("curl")
+
+
+def test_cells_are_pasted_into_a_table(page: Page, server: Web) -> None:
+    playground = Playground(page, server, "table-question-answering")
+    first = page.get_by_label("Name of column 1")
+    first.evaluate(PASTE, 'city;people\n"Oslo; north";709000\nBergen;"2""1"\n')
+    playground.run()
+    expect(playground.answer).to_contain_text("Oslo; north")
+    table = '"table": {"city": ["Oslo; north", "Bergen"], "people": ["709000", "2\\"1"]}'
+    assert table in playground.snippet("curl")
 
 
 def test_a_request_that_is_not_right_is_not_sent(page: Page, server: Web) -> None:

@@ -15,6 +15,7 @@ import { hasMedia, withBase64 } from "./media.js";
 
 export { AskError };
 
+const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5000;
 const AWAY = "The server cannot be reached. Asking again connects again.";
 const LOST = "The connection to the server was lost before the answer came. Ask again.";
@@ -220,9 +221,9 @@ async function open() {
   });
   if (!worked) throw await why();
   socket = made;
-  pause = 0;
+  const since = performance.now();
   made.addEventListener("message", ({ data }) => receive(data));
-  made.addEventListener("close", (event) => lost(made, event));
+  made.addEventListener("close", (event) => lost(made, event, performance.now() - since));
   changed("open");
   return made;
 }
@@ -236,8 +237,13 @@ async function why() {
     later();
     return new AskError("away", AWAY);
   }
-  if (!reply.ok) return ofErrorReply(reply);
+  if (!reply.ok) {
+    const error = await ofErrorReply(reply);
+    if (error.passes) later();
+    return error;
+  }
   plainHttp = true;
+  changed("open"); // as far as requests go
   return new AskError("away", "No WebSocket can be opened here.");
 }
 
@@ -246,19 +252,26 @@ function receive(text) {
   waiting.get(frame.id)?.frame(frame, text);
 }
 
-function lost(closed, event) {
+/** A server that stops accepts sockets to the last, and closes them: what did not last is not opened again at once. */
+function lost(closed, event, lastedMs) {
   if (socket !== closed) return;
   socket = null;
+  if (lastedMs > LONGEST_PAUSE_MS) pause = 0;
   const revoked = event.code === 1008 && event.reason;
   const error = revoked ? new AskError("unauthorized", event.reason) : new AskError("lost", LOST);
   for (const request of [...waiting.values()]) request.failed(error);
-  if (!revoked) later(0);
+  if (!revoked) later();
 }
 
-/** Open it again, after a longer pause each time. */
-function later(first = 500) {
+/** Open it again, after a longer pause each time, and once the page is seen. All pages of a server lose it at once. */
+function later() {
   changed("away");
   clearTimeout(timer);
-  timer = setTimeout(connect, pause || first);
-  pause = Math.min(Math.max(2 * pause, 500), LONGEST_PAUSE_MS);
+  timer = setTimeout(whenSeen, pause + Math.random() * FIRST_PAUSE_MS);
+  pause = Math.min(Math.max(2 * pause, FIRST_PAUSE_MS), LONGEST_PAUSE_MS);
+}
+
+function whenSeen() {
+  if (document.hidden) document.addEventListener("visibilitychange", whenSeen, { once: true });
+  else connect();
 }

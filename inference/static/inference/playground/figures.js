@@ -32,16 +32,16 @@ export function figures({ times, batch_size, request_id, model_version, generati
   const facts = el("dl", { class: "pg-figures" }, ...list.map(([name, value, kind]) => el("div", kind ? { class: kind } : {}, el("dt", {}, name), el("dd", {}, String(value)))));
   const ids = el("p", { class: "quiet pg-ids" }, "Request ", el("code", {}, request_id));
   if (model_version) ids.append(", version ", el("code", {}, model_version));
+  if (generation?.seed !== undefined) ids.append(", seed ", el("code", {}, String(generation.seed)));
   return el("div", {}, bar, facts, ids);
 }
 
-function ofGeneration({ finish_reason, prompt_tokens, generated_tokens, seed, first_token_ms, token_ms }) {
+function ofGeneration({ finish_reason, prompt_tokens, generated_tokens, first_token_ms, token_ms }) {
   return [
     ["First token", first_token_ms ? milliseconds(first_token_ms) : "–"],
     ["Tokens/s", token_ms > 0.1 ? (1000 / token_ms).toFixed(token_ms > 100 ? 1 : 0) : "–"],
     ["Tokens", `${prompt_tokens ?? "–"} + ${generated_tokens ?? 0}`],
     ...(finish_reason ? [["Ended by", finish_reason]] : []),
-    ...(seed === undefined ? [] : [["Seed", seed]]),
   ];
 }
 

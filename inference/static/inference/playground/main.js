@@ -3,7 +3,7 @@
 import * as connection from "./connection.js";
 import { el } from "./dom.js";
 import { forget, kept, keyForm, keyInUse } from "./key.js";
-import { progressBar, stateOf, watch } from "./progress.js";
+import { progressBar, watch } from "./progress.js";
 import { createWorkbench } from "./workbench.js";
 
 const place = document.getElementById("playground");
@@ -125,7 +125,8 @@ function connected(state) {
   if (state === "open") {
     if (!before) return;
     before.remove();
-    stateOf(description.root, description.pipeline).then((found) => found && showState(found));
+    stopWatching();
+    stopWatching = watch(description.root, description.pipeline, showState);
   } else if (!before) {
     showState({ state: "unavailable" });
     notices.prepend(el("p", { class: "notice bad", id, role: "status" }, "The connection to the server is lost. It is tried again by itself."));
