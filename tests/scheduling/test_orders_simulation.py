@@ -109,6 +109,7 @@ def test_an_unloaded_pipeline_finishes_what_runs_and_refuses_the_rest():
         [view] = views(world)
         assert (view.state, view.reason, view.ready) == ("unloaded", "", False)
         assert [model.description.model for model in open_models(world, host)] == ["other"]
+        assert len(host._placement._loading._turns._shares) == 1
         assert world.webs[0].pipelines["default"].failure == "An operator unloaded pipeline default at then"
         assert world.leftovers() == []
 
@@ -136,6 +137,42 @@ def test_who_starts_later_follows_the_order_that_holds():
         world.order("default", "load")
         await asyncio.sleep(5)
         assert [view.state for view in views(world)] == ["ready"] * 2
+
+    virtual_time.run(scenario())
+
+
+def test_hosts_that_unload_first_take_turns():
+    """Rule 19: the next one waits until the pipeline is served again."""
+
+    async def scenario():
+        world = World(1, workers=3, pipelines=PIPELINES)
+        await world.settle(3)
+        world.order("default", "reload", unload_first=True)
+        for _ in range(1200):
+            await asyncio.sleep(0.01)
+            assert sum(view.state == "ready" for view in views(world)) >= 2
+        assert loads(world) == dict.fromkeys(world.workers, 2)
+
+    virtual_time.run(scenario())
+
+
+def test_a_pipeline_that_is_unloaded_while_it_loads_is_not_served():
+    """Rule 18: loading ends at its next report, or what was loaded is closed."""
+
+    async def scenario():
+        world = World(1, workers=1, pipelines=PIPELINES)
+        [host] = world.workers
+        default, _ = host.workers
+        while default.pipeline is None:  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.0001)
+        assert default.state == "starting"
+        host._placement.obey([order("unload", 1)])
+        with pytest.raises(LoadFailed):
+            default.report("warming up")
+        await asyncio.sleep(1)
+        assert [worker.state for worker in host.workers] == ["unloaded", "ready"]
+        assert [model.description.model for model in open_models(world, host)] == ["other"]
+        assert not world.webs[0].pipelines["default"].serving()
 
     virtual_time.run(scenario())
 
