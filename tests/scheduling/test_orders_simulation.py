@@ -13,6 +13,7 @@ from inference.backends.base import LoadFailed
 from inference.errors import NotLoaded
 from inference.messaging.messages import Order
 from inference.scheduling.host_registry import WorkerView
+from inference.serving.pipeline_state import state_of
 from inference.worker.host import WorkerHost
 from tests import virtual_time
 from tests.scheduling.unsteady_clients import check_random_faults, outcome_of
@@ -228,6 +229,8 @@ def test_a_reload_that_fails(first: bool, monkeypatch: pytest.MonkeyPatch):
             assert states == {("ready", ""): 2, ("failed", "There is no room."): 1}
         else:
             assert states == {("ready", "It was not reloaded. There is no room."): 3}
+            shown = state_of(world.catalog.default, world.webs[0].pipelines["default"])
+            assert (shown.state, shown.reason) == ("ready", "It was not reloaded. There is no room.")
         await asyncio.sleep(60)
         assert {view.state for view in views(world)} == {"ready"}
 
