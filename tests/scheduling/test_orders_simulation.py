@@ -5,7 +5,7 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 import asyncio
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -17,7 +17,7 @@ from inference.serving.pipeline_state import state_of
 from inference.worker.host import WorkerHost
 from tests import virtual_time
 from tests.scheduling.unsteady_clients import check_random_faults, outcome_of
-from tests.simulation import BATCH_S, Connection, PreviousRelease, SimulatedModel, World, simulate
+from tests.simulation import BATCH_S, Connection, PreviousRelease, SimulatedExecutor, SimulatedModel, World, simulate
 
 PIPELINES = ("default", "other")
 FINE = ("reload", "drain")
@@ -142,15 +142,21 @@ def test_who_starts_later_follows_the_order_that_holds():
     virtual_time.run(scenario())
 
 
-def test_hosts_that_unload_first_take_turns():
+def test_hosts_that_unload_first_take_turns(monkeypatch: pytest.MonkeyPatch):
     """Rule 19: the next one waits until the pipeline is served again."""
+    run = SimulatedExecutor.run
+
+    async def load_slowly(self: SimulatedExecutor, *args: Any, **options: Any) -> Any:
+        await asyncio.sleep(3 if self._name.startswith("loader") else 0)
+        return await run(self, *args, **options)
 
     async def scenario():
         world = World(1, workers=3, pipelines=PIPELINES)
         await world.settle(3)
+        monkeypatch.setattr(SimulatedExecutor, "run", load_slowly)
         world.order("default", "reload", unload_first=True)
-        for _ in range(1200):
-            await asyncio.sleep(0.01)
+        for _ in range(200):
+            await asyncio.sleep(0.1)
             assert sum(view.state == "ready" for view in views(world)) >= 2
         assert loads(world) == dict.fromkeys(world.workers, 2)
 
