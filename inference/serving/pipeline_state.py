@@ -17,7 +17,7 @@ class PipelineState(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...]
     state: State
     reason: str
-    """Why it is not ready, or how far loading has come."""
+    """Why it is not ready, or how far loading has come; of a ready one, why it was not reloaded."""
     task: str
     model: str
     revision: str
@@ -59,8 +59,8 @@ def _state(served: ServedPipeline) -> tuple[State, str]:
     workers = served.workers.values()
     if served.unloaded:
         return "unloaded", f"{served.failure}."
-    if served.serving():
-        return "ready", ""
+    if serving := served.serving():
+        return "ready", next((worker.reason for worker in serving if worker.reason), "")
     if loading := [worker for worker in workers if worker.state in ("starting", "ready", "unloaded")]:
         return "loading", loading[0].reason
     if served.failure:

@@ -5,7 +5,7 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 import asyncio
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -13,10 +13,11 @@ from inference.backends.base import LoadFailed
 from inference.errors import NotLoaded
 from inference.messaging.messages import Order
 from inference.scheduling.host_registry import WorkerView
+from inference.serving.pipeline_state import state_of
 from inference.worker.host import WorkerHost
 from tests import virtual_time
 from tests.scheduling.unsteady_clients import check_random_faults, outcome_of
-from tests.simulation import BATCH_S, Connection, PreviousRelease, SimulatedModel, World, simulate
+from tests.simulation import BATCH_S, Connection, PreviousRelease, SimulatedExecutor, SimulatedModel, World, simulate
 
 PIPELINES = ("default", "other")
 FINE = ("reload", "drain")
@@ -109,6 +110,7 @@ def test_an_unloaded_pipeline_finishes_what_runs_and_refuses_the_rest():
         [view] = views(world)
         assert (view.state, view.reason, view.ready) == ("unloaded", "", False)
         assert [model.description.model for model in open_models(world, host)] == ["other"]
+        assert len(host._placement._loading._turns._shares) == 1
         assert world.webs[0].pipelines["default"].failure == "An operator unloaded pipeline default at then"
         assert world.leftovers() == []
 
@@ -136,6 +138,48 @@ def test_who_starts_later_follows_the_order_that_holds():
         world.order("default", "load")
         await asyncio.sleep(5)
         assert [view.state for view in views(world)] == ["ready"] * 2
+
+    virtual_time.run(scenario())
+
+
+def test_hosts_that_unload_first_take_turns(monkeypatch: pytest.MonkeyPatch):
+    """Rule 19: the next one waits until the pipeline is served again."""
+    run = SimulatedExecutor.run
+
+    async def load_slowly(self: SimulatedExecutor, *args: Any, **options: Any) -> Any:
+        await asyncio.sleep(3 if self._name.startswith("loader") else 0)
+        return await run(self, *args, **options)
+
+    async def scenario():
+        world = World(1, workers=3, pipelines=PIPELINES)
+        await world.settle(3)
+        monkeypatch.setattr(SimulatedExecutor, "run", load_slowly)
+        world.order("default", "reload", unload_first=True)
+        for _ in range(200):
+            await asyncio.sleep(0.1)
+            assert sum(view.state == "ready" for view in views(world)) >= 2
+        assert loads(world) == dict.fromkeys(world.workers, 2)
+
+    virtual_time.run(scenario())
+
+
+def test_a_pipeline_that_is_unloaded_while_it_loads_is_not_served():
+    """Rule 18: loading ends at its next report, or what was loaded is closed."""
+
+    async def scenario():
+        world = World(1, workers=1, pipelines=PIPELINES)
+        [host] = world.workers
+        default, _ = host.workers
+        while default.pipeline is None:  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.0001)
+        assert default.state == "starting"
+        host._placement.obey([order("unload", 1)])
+        with pytest.raises(LoadFailed):
+            default.report("warming up")
+        await asyncio.sleep(1)
+        assert [worker.state for worker in host.workers] == ["unloaded", "ready"]
+        assert [model.description.model for model in open_models(world, host)] == ["other"]
+        assert not world.webs[0].pipelines["default"].serving()
 
     virtual_time.run(scenario())
 
@@ -191,6 +235,8 @@ def test_a_reload_that_fails(first: bool, monkeypatch: pytest.MonkeyPatch):
             assert states == {("ready", ""): 2, ("failed", "There is no room."): 1}
         else:
             assert states == {("ready", "It was not reloaded. There is no room."): 3}
+            shown = state_of(world.catalog.default, world.webs[0].pipelines["default"])
+            assert (shown.state, shown.reason) == ("ready", "It was not reloaded. There is no room.")
         await asyncio.sleep(60)
         assert {view.state for view in views(world)} == {"ready"}
 
