@@ -16,13 +16,20 @@ from inference.messaging.layer import configured
 from inference.pages import assets
 from inference.pages.docs_page import DocsPage
 from inference.pages.front_page import FrontPage
+from inference.pages.playground_page import PlaygroundPage
 from inference.process import single, web
 from inference.server import hooks
 from inference.server.signals import Handler, drain_first
 
 logger = logging.getLogger(__name__)
 
-PAGES = {"/": FrontPage, "/docs": DocsPage}
+PAGES = {
+    "/": FrontPage,
+    "/docs": DocsPage,
+    "/playground": PlaygroundPage,
+    "/playground/{name}": PlaygroundPage,
+    "/playground/{owner}/{name}": PlaygroundPage,
+}
 """By path, which may have the name of a pipeline in it."""
 
 

@@ -157,14 +157,18 @@ def check_model(**_: Any) -> Iterable[CheckMessage]:
         task, model = spec.conf.task, spec.conf.model
         if task and tasks.find(task) is None:
             yield Error(f"INFERENCE_TASK is {task!r}; it must be one of {', '.join(tasks.TASKS)}.", id="inference.E008")
-        if not model.startswith(("/", ".", "~")) or Path(model).is_dir():
+        if not model.startswith(("/", ".", "~")) or Path(model).is_dir() or _is_gguf(model):
             continue
         message = _said(spec, f"INFERENCE_MODEL is {model!r}, but there is no such folder.")
-        hint = "Give the absolute path of a folder (~ is not expanded), or a model on the Hub as owner/name."
+        hint = "Give the absolute path of a folder or a GGUF file (~ is not expanded), or a Hub id such as owner/name."
         if not isinstance(configured(), InMemoryChannelLayer):
             yield Warning(message, hint=f"{hint} Ignore this where only workers read the folder.", id="inference.W002")
         else:
             yield _unless_others()(message, hint=hint, id="inference.E009")
+
+
+def _is_gguf(model: str) -> bool:
+    return model.endswith(conf.GGUF) and Path(model).is_file()
 
 
 @_check(TAG)

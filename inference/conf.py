@@ -17,6 +17,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from environs import Env, EnvError
 
+GGUF = ".gguf"
+"""The suffix of a model in one file."""
 BUNDLED_MODEL = str(Path(__file__).resolve().parent / "bundled_model")
 PREFIX = "INFERENCE_"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -85,7 +87,7 @@ def option(
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conf:
     model: str = option(
-        BUNDLED_MODEL, "Hub id or folder of the model", shown_default="the bundled model", per_pipeline=True
+        BUNDLED_MODEL, "Hub id, folder or GGUF file of the model", shown_default="the bundled model", per_pipeline=True
     )
     task: str = option("", "pipeline task, such as `fill-mask`", shown_default="from the model", per_pipeline=True)
     revision: str = option(
@@ -125,6 +127,15 @@ class Conf:
         "few generated texts: tokens that earlier ones suggest are checked several at once; texts stay the same",
         ("on", "off"),
         per_pipeline=True,
+    )
+    draft_model: str = option(
+        "",
+        "a small model with the same vocabulary that guesses next tokens for one or two generated texts",
+        shown_default="none",
+        per_pipeline=True,
+    )
+    draft_revision: str = option(
+        "", "as `INFERENCE_REVISION`, of the draft model", shown_default="newest", per_pipeline=True
     )
     shared_prefixes: str = option(
         "off", "`on`: clients with different keys share what is kept of prompts", ("off", "on"), per_pipeline=True

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
-    *("--no-proxy-server", "--host-resolver-rules=MAP *.example 127.0.0.1"),
+    *("--no-proxy-server", "--host-resolver-rules=MAP *.example 127.0.0.1", "--use-fake-device-for-media-stream"),
 )
-"""Hosts below ``.example`` are this machine."""
+"""Hosts below ``.example`` are this machine. Camera and microphone are Chromium's own, for pages that may use them."""
 DESKTOP: "ViewportSize" = {"width": 1280, "height": 800}
 PHONE: "ViewportSize" = {"width": 390, "height": 844}
 GRAVE = {"serious", "critical"}

@@ -179,8 +179,8 @@ class LongSteps(Protocol):
         ...
 
 
-class PrefixFigures(NamedTuple):
-    """Of what a pipeline keeps of prompts, so that later texts that begin equally need not read it."""
+class TextFigures(NamedTuple):
+    """Of what a pipeline keeps of prompts, so that later texts that begin equally need not read it, and of guesses."""
 
     bytes: int
     """Held now."""
@@ -188,6 +188,10 @@ class PrefixFigures(NamedTuple):
     """That were not read, so far."""
     evicted: int
     """Parts that had to go for others, so far."""
+    guessed_tokens: int = 0
+    """Tokens that steps have checked beside those that they drew anyway, so far."""
+    right_guesses: int = 0
+    """Of these, tokens of texts."""
 
 
 @runtime_checkable
@@ -198,7 +202,7 @@ class ReadsPrompts(Protocol):
     """
 
     @property
-    def prefix_figures(self) -> PrefixFigures: ...
+    def figures(self) -> TextFigures: ...
 
 
 class Turn(Protocol):

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from inference import tasks
 from inference.catalog.spec import DEFAULT, Catalog, PipelineSpec
-from inference.conf import Conf, checked
+from inference.conf import GGUF, Conf, checked
 
 NAME = re.compile(r"[a-z0-9._-]{1,64}")
 SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -160,9 +160,11 @@ def _model(given: str, where: str, source: _Source) -> str:
         raise ImproperlyConfigured(
             f"{where} has no model; it must have one, as a Hub id such as owner/name, or as a folder."
         )
-    if source.folder is not None and os.path.isdir(source.folder / given):  # Path.is_dir raises where a name is long
-        return str(source.folder / given)
-    return given
+    if source.folder is None:
+        return given
+    beside = source.folder / given
+    is_there = os.path.isfile if beside.suffix == GGUF else os.path.isdir  # those of Path raise where a name is long
+    return str(beside) if is_there(beside) else given
 
 
 def _aliases(given: Any, where: str) -> Iterator[str]:

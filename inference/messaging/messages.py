@@ -77,6 +77,10 @@ class Totals(msgspec.Struct, frozen=True):
     """Of prompts, those that were not read because an earlier one began with them."""
     evictions: int = 0
     """From what is kept of prompts."""
+    guessed_tokens: int = 0
+    """Of generated texts, checked by their steps beside the next ones."""
+    right_guesses: int = 0
+    """Of these, those that were right: tokens that needed no step of their own."""
 
     def since(self, before: "Totals") -> "Totals":
         return Totals(*(now - then for now, then in zip(_figures(self), _figures(before), strict=True)))

@@ -7,7 +7,9 @@ import msgspec
 
 from inference.api.scope import PIPELINES
 from inference.messaging.messages import Description
+from inference.pages.modules import needed
 from inference.pages.page import Page
+from inference.pages.playground_form import described
 from inference.serving.pipeline_state import PipelineState
 from inference.tasks import TASKS
 from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING
@@ -21,7 +23,9 @@ class FrontPage(Page):
     """All pipelines; how to call the default one, or that of the path."""
 
     async def respond(self) -> None:
-        name = self.scope.get("pipeline") or self.deployment.catalog.default.name
+        catalog = self.deployment.catalog
+        spec = catalog.find(self.scope.get("pipeline") or catalog.default.name) or catalog.default
+        name = spec.name
         served, states = self.service.dispatcher.pipelines[name], self.deployment.states()
         await self.answer_page(
             "inference/pages/front.html",
@@ -39,6 +43,14 @@ class FrontPage(Page):
                 "key_needed": self.service.access.required,
                 "most_body_bytes": self.service.most_body_bytes(name),
                 **_example(served.description),
+                "scripts": needed("front.js"),
+                "called": described(
+                    self.deployment,
+                    spec,
+                    root=self.root,
+                    key_needed=self.service.access.required,
+                    most_bytes=self.service.most_body_bytes(name),
+                ),
             },
         )
 

@@ -59,6 +59,10 @@ def _workers(pipelines: Mapping[str, ServedPipeline]) -> Iterator[Metric]:
     yield counters("prefix_cache_tokens", "Tokens of prompts that workers had read before.", reused)
     evictions = {name: t.evictions for name, t in totals.items()}
     yield counters("prefix_cache_evictions", "Parts of prompts that workers kept and gave up for others.", evictions)
+    guessed = {name: t.guessed_tokens for name, t in totals.items()}
+    yield counters("guessed_tokens", "Tokens of texts that workers guessed, and checked several at once.", guessed)
+    right = {name: t.right_guesses for name, t in totals.items()}
+    yield counters("right_guesses", "Guessed tokens that were right: each saved a step of the model.", right)
     held = {
         name: sum(worker.prefix_bytes for worker in pipeline.workers.values()) for name, pipeline in pipelines.items()
     }

@@ -116,6 +116,11 @@ class WorkerHost(Worker):
         self._drained.set()
 
     @property
+    def is_ready(self) -> bool:
+        """At least one pipeline is served, and it does not drain."""
+        return self._intake.state == "ready"
+
+    @property
     def was_ready(self) -> bool:
         """At least one pipeline was."""
         return self._ready_at is not None

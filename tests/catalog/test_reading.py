@@ -121,6 +121,8 @@ def test_a_table_may_set_what_differs_between_pipelines():
             "prefix_cache_mb",
             "shared_prefixes",
             "speculation",
+            "draft_model",
+            "draft_revision",
             "batch_window_ms",
             "max_pending",
             "max_audio_s",
@@ -155,14 +157,16 @@ def test_a_bound_of_the_weight_is_allowed(weight: float):
 def test_a_folder_beside_the_file_is_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "conf/models/topics").mkdir(parents=True)
     (tmp_path / "conf/models/a-file").touch()
+    (tmp_path / "conf/models/chat.gguf").touch()
     models = {"a": "models/topics", "b": "./models/topics", "c": "models/a-file", "d": "owner/name", "e": "n" * 300}
+    models["f"] = "models/chat.gguf"
     content = "\n".join(f'[{name}]\ntask = "fill-mask"\nmodel = "{model}"' for name, model in models.items())
     (tmp_path / "conf/pipelines.toml").write_text(content)
     monkeypatch.chdir(tmp_path)
     beside = str(tmp_path / "conf/models/topics")
     for file in ("conf/pipelines.toml", str(tmp_path / "conf/pipelines.toml")):
         found = [pipeline.conf.model for pipeline in catalog.of(Conf(pipelines=file))]
-        assert found == [beside, beside, "models/a-file", "owner/name", "n" * 300]
+        assert found == [beside, beside, "models/a-file", "owner/name", "n" * 300, f"{beside[:-6]}chat.gguf"]
 
 
 def test_it_imports_no_model_library():

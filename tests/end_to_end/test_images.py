@@ -3,18 +3,22 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect
 from websockets.sync.client import connect
 
 from tests import processes
 from tests.backends.transformers.pictures import BROKEN, decoded, picture, shown
 from tests.backends.transformers.running import assert_equal, direct, plain
+from tests.browsing import assert_accessible
 from tests.conftest import CLIENT_S, client
+from tests.pages.modules import give
 from tests.processes import Web
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -263,3 +267,32 @@ def test_the_log_has_no_image_of_a_question_either(server: Web, http: httpx.Clie
         preview = server.row(reply.headers["x-request-id"])["preview"]
         assert f"(base64, {len(ENCODED)} bytes)" in preview
         assert ENCODED[:20] not in preview
+
+
+def test_images_are_dropped_into_the_playground(page: Page, server: Web) -> None:
+    page.goto(f"{server.url}/playground/masks")
+    chosen = page.get_by_role("list", name="Chosen images").get_by_role("listitem")
+    expect(chosen).to_contain_text("example.png")
+    assert give(page, "h1", "drop", ("street.png", "image/png", IMAGE))
+    expect(chosen).to_contain_text(["street.png"])
+    page.get_by_role("button", name="Run").click()
+    masks = page.get_by_role("list", name="What is where")
+    expect(masks.get_by_role("listitem").first).to_contain_text(re.compile(r"label \d+.*% of the image"))
+    width, _ = shown(IMAGE).size
+    expect(page.get_by_role("img", name="The image that was sent")).to_have_js_property("naturalWidth", width)
+    assert_accessible(page)
+
+    give(page, "h1", "drop", *((f"{number}.png", "image/png", IMAGE) for number in range(2)))
+    expect(chosen).to_have_count(2)
+    page.keyboard.press("Control+Enter")
+    expect(masks).to_have_count(2)
+
+
+def test_a_question_about_an_image_in_the_playground(page: Page, server: Web) -> None:
+    page.goto(f"{server.url}/playground/questions")
+    page.get_by_label("Question").fill("")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("alert")).to_have_text("Write a question.")
+    page.keyboard.type("What colour is it?")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("list", name="Answers and scores").get_by_role("listitem")).not_to_have_count(0)

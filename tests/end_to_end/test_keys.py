@@ -23,6 +23,7 @@ from inference.api.dialects import registry
 from inference.api.routing import MONITORING
 from inference.application import PAGES
 from inference.errors import Unauthorized
+from inference.pages.playground_page import PlaygroundPage
 from inference.serving.context import RequestContext
 from tests import processes
 from tests.conftest import CLIENT_S, client
@@ -36,6 +37,7 @@ NAMES = {"pipeline": "words", "version": "1", "owner": "acme", "model": "words"}
 CATALOG = '[chat]\ntask = "text-generation"\nmodel = "acme/chat"\n\n[words]\ntask = "fill-mask"\nmodel = "acme/words"\n'
 TEXT = "test [MASK]"
 ORIGIN = "https://page.example"
+CLOSED_PAGES = [path for path, page in PAGES.items() if page is not PlaygroundPage]
 PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
 OWN = ("x-request-id", "x-total-time", "content-length", "date")
 """Headers that two equal answers need not have in common."""
@@ -123,7 +125,7 @@ def everything() -> Iterator[tuple[str, str]]:
         for method in resource.methods:
             yield method, resource.path
             yield method, f"/pipelines/words{resource.path}"
-    for path in (*MONITORING, *PAGES):
+    for path in (*MONITORING, *CLOSED_PAGES):
         yield "GET", path
     for path in ("", "/health", "/health/live", "/health/ready", "/info", "/docs"):
         yield "GET", f"/pipelines/words{path}"
@@ -147,7 +149,7 @@ def test_without_a_key_everything_but_health_is_refused_in_the_form_of_its_diale
             assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
             dialect = registry.of_path(path.removeprefix("/pipelines/words") or "/")
             message = NO_KEY
-            if method == "GET" and path in PAGES:
+            if method == "GET" and path in CLOSED_PAGES:
                 message += " Staff may log in at /admin/ and read this page then."
             context = RequestContext(transport="http", id=reply.headers["x-request-id"])
             written = dialect.error(context, Unauthorized(message))
@@ -337,14 +339,24 @@ def test_pages_are_also_for_staff_that_is_logged_in_and_inference_is_not(deploym
         http.get("/admin/login/")
         form = {"username": "ada", "password": "a long password", "csrfmiddlewaretoken": http.cookies["csrftoken"]}
         http.post("/admin/login/", data=form, headers={"referer": deployment.web.url})
-        for path in PAGES:
+        for path in (*CLOSED_PAGES, "/playground", "/playground/words"):
             page = http.get(path)
             assert (page.status_code, page.headers["cache-control"]) == (200, "private, no-store")
         assert http.post("/", content=TEXT).status_code == 401
         assert http.get("/v1/models").status_code == 401
         del http.cookies["sessionid"]
         http.cookies.set("sessionid", "another", domain="127.0.0.1")
-        assert {http.get(path).status_code for path in PAGES} == {401}
+        assert {http.get(path).status_code for path in CLOSED_PAGES} == {401}
+
+
+def test_the_playground_asks_strangers_for_a_key_and_tells_nothing(deployment: Deployment) -> None:
+    pages = [ask(deployment.web, path) for path in ("/playground", "/playground/words", "/playground/nobody")]
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert pages[0].text == pages[1].text == pages[2].text
+    assert "words" not in pages[0].text
+    assert "fill-mask" not in pages[0].text
+    assert ask(deployment.web, "/playground/words", make().key).status_code == 401
+    assert "words" in ask(deployment.web, "/playground/words", deployment.key).text
 
 
 # Sockets

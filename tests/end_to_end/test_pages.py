@@ -1,6 +1,7 @@
 """The pages that people look at, in a browser."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -107,3 +108,40 @@ def test_every_request_is_documented_on_a_page(page: Page, server: Web) -> None:
     page.goto(server.url + "/docs")
     page.locator("summary").first.press("Enter")
     check(page)
+
+
+def test_the_front_page_leads_to_an_answer(new_page: NewPage, server: Web) -> None:
+    page = new_page()
+    page.goto(server.url)
+    expect(page.get_by_role("heading", level=1)).to_have_text("fill-mask, served over HTTP and WebSocket")
+    page.get_by_role("tab", name="curl").press("ArrowRight")
+    expect(page.get_by_role("tab", name="Python")).to_be_focused()
+    code = page.get_by_role("tabpanel").filter(visible=True)
+    expect(code).to_contain_text("import ")
+    expect(code).to_contain_text(server.url)
+    code.get_by_role("button", name="Copy").click()
+    expect(code.get_by_role("button")).not_to_have_text("Copy")
+    check(page)
+    page.get_by_role("link", name="Try it").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("region", name="Answer", exact=True)).to_contain_text("word0")
+
+
+def test_the_front_page_says_what_waits_as_it_changes(new_page: NewPage, server: Web, http: httpx.Client) -> None:
+    page = new_page()
+    page.clock.install()
+    page.goto(server.url)
+    card = page.get_by_role("article")
+    expect(card).to_contain_text("0 inputs")
+    with ThreadPoolExecutor() as threads:
+        with server.hold():
+            asked = [threads.submit(http.post, "/", content="a [MASK]") for _ in range(4)]
+            processes.wait_until(lambda: waiting(http) > 0, "some wait for those in the model")
+            page.clock.fast_forward(6000)
+            expect(card).not_to_contain_text("0 inputs")
+        assert {each.result().status_code for each in asked} == {200}
+
+
+def waiting(http: httpx.Client) -> int:
+    [pipeline] = http.get("/info").json()["pipelines"]
+    return int(pipeline["queue"])

@@ -11,12 +11,14 @@ from typing import Any
 import httpx
 import pytest
 import soundfile
+from playwright.sync_api import Page, expect
 from websockets.sync.client import connect
 
 from inference.tasks.media import EXAMPLE_IMAGE
 from tests import processes
 from tests.backends.transformers.running import assert_equal, direct, plain
 from tests.conftest import CLIENT_S, client
+from tests.pages.modules import give
 from tests.processes import Redis, Web, Worker
 from tests.tiny_recordings import TEN_HOURS, encoded, flac_with, sound, tone, wav_with
 
@@ -413,3 +415,30 @@ def test_the_log_has_type_and_size_and_never_the_bytes(server: Web, http: httpx.
     row = server.row(reply.headers["x-request-id"])
     assert (row["status"], row["preview"]) == ("ok", f'["(audio/wav, {len(RECORDING)} bytes)"]')
     assert in_base64(RECORDING)[:40] not in server.log()
+
+
+def test_recordings_are_dropped_into_the_playground(page: Page, server: Web) -> None:
+    page.goto(f"{server.url}/playground/noises")
+    chosen = page.get_by_role("list", name="Chosen recordings").get_by_role("listitem")
+    expect(chosen).to_contain_text("example.wav")
+    give(page, "h1", "drop", ("dog.wav", "audio/wav", RECORDING))
+    expect(chosen).to_contain_text(["dog.wav"])
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("list", name="Labels and scores").get_by_role("listitem")).not_to_have_count(0)
+
+
+def test_transcripts_and_speech_in_the_playground(page: Page, server: Web) -> None:
+    page.goto(f"{server.url}/playground/letters")
+    give(page, "h1", "drop", ("speech.wav", "audio/wav", RECORDING))
+    page.get_by_label("return_timestamps").select_option("word")
+    page.get_by_role("button", name="Run").click()
+    words = page.locator(".words").get_by_role("button")
+    words.first.click()
+    expect(words.first).to_have_class("now")
+
+    page.goto(f"{server.url}/playground/voice")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("region", name="Answer")).to_contain_text("s, audio/wav")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "voice.wav"

@@ -58,6 +58,13 @@ def generated(http: httpx.Client, inputs: Any = PROMPT, tokens: int = 12, **para
     return reply.json()[0]["generated_text"]
 
 
+def tokens_of(http: httpx.Client, **parameters: Any) -> list[dict[str, Any]]:
+    """The tokens, without a stream."""
+    reply = http.post("/", json=ask(parameters={"details": True, **parameters}))
+    tokens: list[dict[str, Any]] = reply.json()[0]["details"]["tokens"]
+    return tokens
+
+
 def events(reply: httpx.Response) -> Iterator[dict[str, Any]]:
     for line in reply.iter_lines():
         if line:
@@ -247,6 +254,15 @@ async def test_frames_of_a_stream(http: httpx.Client, socket: Socket) -> None:
     assert result["prompt_tokens"] > 1
     assert 0 < result["first_token_ms"] < result["total_ms"]
     assert result["token_ms"] > 0
+
+
+async def test_frames_tell_the_probabilities_that_http_tells(http: httpx.Client, socket: Socket) -> None:
+    how = {"top_n_tokens": 2}
+    await socket.infer("a", **ask(stream=True, parameters=how))
+    _, _, *tokens, _ = await socket.until("result", "error")
+    logprobs = [token["logprob"] for token in tokens_of(http, **how)]
+    assert [frame["logprob"] for frame in tokens] == pytest.approx(logprobs, abs=1e-3)
+    assert all(frame["top_tokens"][0]["logprob"] == pytest.approx(frame["logprob"], abs=1e-3) for frame in tokens)
 
 
 async def test_streams_share_a_socket(http: httpx.Client, socket: Socket) -> None:

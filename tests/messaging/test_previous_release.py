@@ -199,7 +199,7 @@ NEWS = {
     "Description": {"abilities"},
     "Job": {"arrays", "cache_scope"},
     "Generation": {"cached_tokens", "reading_ms"},
-    "Totals": {"reused_tokens", "evictions"},
+    "Totals": {"reused_tokens", "evictions", "guessed_tokens", "right_guesses"},
     "Token": {"data", "top"},
 }
 """Fields that the release before does not know."""

@@ -52,6 +52,8 @@ COLLECTED = {
     "inference_redispatched_jobs": "counter",
     "inference_prefix_cache_tokens": "counter",
     "inference_prefix_cache_evictions": "counter",
+    "inference_guessed_tokens": "counter",
+    "inference_right_guesses": "counter",
     "inference_prefix_cache_bytes": "gauge",
     "inference_request_log_pending_rows": "gauge",
     "inference_request_log_dropped_requests": "counter",

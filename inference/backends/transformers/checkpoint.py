@@ -12,8 +12,11 @@ FILES = {".json", ".jinja", ".model", ".safetensors", ".txt"}
 
 
 def identity(model: str, revision: str) -> str:
-    """Of a folder a digest of its files, whatever it is called and wherever it is; of a Hub id its commit."""
+    """Of a folder or file a digest of the content, wherever it is and whatever its name; of a Hub id its commit."""
     folder = Path(model)
+    if folder.is_file():
+        with folder.open("rb") as opened:
+            return file_digest(opened, sha256).hexdigest()
     if not folder.is_dir():
         return f"{model}@{revision}"
     total = sha256()

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from inference.conf import Conf
+from inference.conf import GGUF, Conf
 
 WHAT_IS_NEEDED = "a folder needs config.json, model.safetensors and the tokenizer's files"
 OF_ANOTHER_KIND = re.compile(r"Unrecognized configuration class <class '[\w.]+\.(\w+)'> for this kind of AutoModel")
 """What transformers says where an auto class knows no model of this kind."""
+OF_UNREAD_FAMILY = re.compile(r"architecture (\S+) is not supported")
 UNREACHABLE = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}
 
 
@@ -21,6 +22,13 @@ def explain(error: Exception, conf: Conf) -> str:
     if found := OF_ANOTHER_KIND.match(str(error)):
         kind, task = found[1].removesuffix("Config"), conf.task or "its task"
         return f"{model} is a model of kind {kind}, which is not for {task}; choose another checkpoint."
+    if Path(model).suffix == GGUF:
+        if found := OF_UNREAD_FAMILY.search(str(error)):
+            return f"{model} is a model of kind {found[1]}, which is not read from GGUF files; choose safetensors."
+        if Path(model).is_file():
+            return (
+                f"The GGUF file {model} cannot be loaded ({_first_line(error)}); fetch it again, or choose safetensors."
+            )
     if Path(model).is_dir():
         return f"The folder {model} cannot be loaded ({_first_line(error)}): {WHAT_IS_NEEDED}."
     if sentence := _of_the_hub({type(cause).__name__ for cause in _causes(error)}, model, conf.revision, at):

@@ -24,6 +24,7 @@ from inference.backends.transformers.checkpoint_task import task_of
 from inference.backends.transformers.devices import QUANTIZED, choose_device, choose_dtype
 from inference.backends.transformers.load_errors import explain
 from inference.backends.transformers.loaded import Loaded, Parts
+from inference.backends.transformers.source import Source
 from inference.backends.transformers.task import Report, TransformersTask, auto_class
 from inference.conf import BUNDLED_MODEL, Conf
 from inference.tasks.base import Task
@@ -43,7 +44,7 @@ def load_pipeline(conf: Conf, report: Report, turn: Turn = at_once) -> Loaded:
     threads = conf.threads or cores.available()
     _set_up_libraries(threads)
     name = _display_name(conf.model)
-    report(f"reading {name} from {'the folder' if Path(conf.model).is_dir() else 'the Hub'}")
+    report(f"reading {name} from {'this machine' if Path(conf.model).exists() else 'the Hub'}")
     try:
         pipe, task, spec, missing, weights = _load(conf, name, report)
     except LoadFailed:
@@ -84,16 +85,13 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, TransformersTask, tuple[str, ...], str]:
     """A transformers pipeline, the task that it serves, optional weights that the checkpoint lacks, its identity."""
-    device = choose_device(conf.device)
-    source: dict[str, Any] = {
-        "pretrained_model_name_or_path": conf.model,
-        "revision": conf.revision or None,
-        "trust_remote_code": False,
-    }
-    config = transformers.AutoConfig.from_pretrained(**source)
+    device, found = choose_device(conf.device), Source.of(conf)
+    found.check_readers()
+    source = found.arguments()
+    config = found.with_architecture(transformers.AutoConfig.from_pretrained(**source))
     task, spec = task_of(conf, config)
     dtype = choose_dtype(conf.dtype, device)
-    memory.check(conf, name, device, dtype)
+    memory.check(found, name, device, dtype)
     parts = {part: getattr(transformers, PARTS[part]).from_pretrained(**source) for part in spec.parts}
     if tokenizer := parts.get("tokenizer"):
         check_tokenizer(tokenizer, config, name, encodes=spec.encodes)
@@ -124,10 +122,10 @@ def _revision(conf: Conf, config: Any) -> str:
 
 
 def _display_name(model: str) -> str:
-    """What clients may know: a Hub id, or the last part of a folder's path."""
+    """What clients may know: a Hub id, or the last part of a path on this machine."""
     if model == BUNDLED_MODEL:
         return "bundled-model"
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    return Path(model).resolve().name if Path(model).exists() else model
 
 
 class _Discard(io.StringIO):

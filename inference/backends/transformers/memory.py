@@ -15,7 +15,8 @@ from transformers.utils.hub import get_checkpoint_shard_files
 
 from inference.backends.base import LoadFailed
 from inference.backends.transformers.cores import CGROUPS, OWN, groups
-from inference.conf import Conf
+from inference.backends.transformers.source import Source
+from inference.conf import GGUF
 
 RESERVE = 1.3
 """Times the weights: activations, tokenizer and what the allocator cannot use."""
@@ -28,9 +29,9 @@ class Free(NamedTuple):
     where: str
 
 
-def check(conf: Conf, name: str, device: str, dtype: Any) -> None:
+def check(source: Source, name: str, device: str, dtype: Any) -> None:
     """Raises ``LoadFailed`` with the figures if the model would not fit. Nothing is known before it is downloaded."""
-    weights_mb = sum(map(_parameters, _files(conf))) * _bytes_each(dtype) / 1e6
+    weights_mb = sum(map(_parameters, _files(source))) * _bytes_each(dtype) / 1e6
     # Layers in oneDNN's order are made beside the original ones (``packed_linear``).
     copies = 2 if device == "cpu" and torch.backends.mkldnn.is_available() else 1  # type: ignore[no-untyped-call]
     needed_mb = RESERVE * copies * weights_mb
@@ -73,22 +74,26 @@ def in_control_groups(root: Path = CGROUPS, own: Path = OWN) -> Iterator[Free]:
             yield Free((int(limit) - int(used) + sum(kept)) / 1e6, "its control group")
 
 
-def _files(conf: Conf) -> list[Path]:
+def _files(source: Source) -> list[Path]:
     """The files with the weights, where they are on this machine."""
-    revision = conf.revision or None
-    source = {"path_or_repo_id": conf.model, "revision": revision}
+    revision = source.revision or None
+    place = {"path_or_repo_id": source.model, "revision": revision}
     quiet = {"local_files_only": True, "_raise_exceptions_for_missing_entries": False}
     with suppress(OSError, ValueError):  # loading says what is wrong
-        if whole := cached_file(filename=WEIGHTS, **source, **quiet):
+        if whole := cached_file(filename=source.gguf or WEIGHTS, **place, **quiet):
             return [Path(whole)]
-        if index := cached_file(filename=INDEX, **source, **quiet):
-            shards, _ = get_checkpoint_shard_files(conf.model, index, revision=revision, local_files_only=True)
+        if index := cached_file(filename=INDEX, **place, **quiet):
+            shards, _ = get_checkpoint_shard_files(source.model, index, revision=revision, local_files_only=True)
             return list(map(Path, shards))
     return []
 
 
 def _parameters(path: Path) -> int:
-    """How many numbers a safetensors file has; its weights are not read."""
+    """How many numbers a file has; its weights are not read."""
+    if path.suffix == GGUF:
+        import gguf  # noqa: PLC0415 - not everybody has it
+
+        return sum(int(tensor.n_elements) for tensor in gguf.GGUFReader(path).tensors)
     try:
         with safe_open(path, framework="pt") as opened:
             return sum(math.prod(opened.get_slice(key).get_shape()) for key in opened.keys())  # noqa: SIM118 - no mapping

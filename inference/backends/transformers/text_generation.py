@@ -1,6 +1,7 @@
 """text-generation: token by token for many texts at once, or else one text after the other."""
 
 from inference.backends.base import BatchedPipeline
+from inference.backends.transformers.generation.draft_model import load_draft_model
 from inference.backends.transformers.generation.self_check import continuous
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.task import Report, TransformersTask
@@ -9,7 +10,12 @@ from inference.conf import Conf
 
 
 def build(loaded: Loaded, conf: Conf, report: Report) -> BatchedPipeline:
-    return continuous(loaded, conf, report) or UnbatchedTextGeneration(loaded)
+    generator = continuous(loaded, conf, report)
+    if generator is None:
+        return UnbatchedTextGeneration(loaded)
+    if conf.draft_model and conf.speculation == "on":
+        generator.draft_model = load_draft_model(generator, loaded, conf, report)
+    return generator
 
 
 TASK = TransformersTask(

@@ -1,6 +1,7 @@
 """``manage.py inference_worker``: a worker in a process of its own."""
 
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer
@@ -28,6 +29,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--layer", help="alias in CHANNEL_LAYERS; default: INFERENCE_CHANNEL_LAYER")
         add_pipelines(parser)
+        parser.add_argument(
+            "--ready-file", type=Path, metavar="PATH", help="a file that is there while it can serve, for probes"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         shared = layer.configured(options["layer"])
@@ -40,6 +44,6 @@ class Command(BaseCommand):
             pipelines = catalog.current()
             if options["pipeline"]:
                 pipelines = pipelines.select(options["pipeline"])
-            worker.run(shared, pipelines)
+            worker.run(shared, pipelines, options.get("ready_file"))
         except (LoadFailed, ImproperlyConfigured) as error:
             raise CommandError(f"Cannot serve: {error}") from error

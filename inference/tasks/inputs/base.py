@@ -28,6 +28,8 @@ class Model(Protocol):
 class InputForm(ABC):
     """What one input of a task looks like in JSON."""
 
+    form = "json"
+    """What pages have a form for; any other input is written as JSON."""
     plain = True
     """A body of plain text can be an input."""
     masked = False

@@ -37,6 +37,7 @@ class ChatOrTextInput(InputForm):
     Of token ids, the model reads just these, without special ones before them. The prompt in an answer is their text.
     """
 
+    form = "chat"
     chats = True
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

@@ -23,6 +23,7 @@ class DecisionInput(InputForm):
     Source: the System One API, as ``transformers.decision`` has it.
     """
 
+    form = "decision"
     plain = False
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

@@ -19,6 +19,7 @@ FIELDS = ("question", "word_boxes", "image")
 class DocumentInput(InputForm):
     """Such as ``DOCUMENT``; words may be in the parameters instead. Models read the words, so workers get no image."""
 
+    form = "document"
     plain = False
     media = True
 

@@ -25,6 +25,7 @@ class ImageChatInput(InputForm):
     it, is understood as well.
     """
 
+    form = "image_chat"
     plain = False
     media = True
 

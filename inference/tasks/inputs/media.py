@@ -22,6 +22,7 @@ NAMES = {"image": "an image", "audio": "a recording"}
 class MediaInput(InputForm):
     """Workers get the bytes."""
 
+    form = "media"
     kind: Kind
     plain = False
     media = True
@@ -46,6 +47,7 @@ class MediaInput(InputForm):
 class MediaQuestionInput(InputForm):
     """``{"image": "…base64…", "question": "a text"}``. Workers get bytes in the place of base64."""
 
+    form = "media_question"
     kind: Kind
     plain = False
     media = True

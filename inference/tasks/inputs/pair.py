@@ -16,6 +16,8 @@ FIELDS = ("text", "text_pair")
 class TextOrPairInput(InputForm):
     """A text, or a pair such as ``PAIR``."""
 
+    form = "pair"
+
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:
         if not isinstance(value, dict):
             return TextInput().checked(where, value, model, cut=cut)

@@ -18,6 +18,7 @@ LONGEST_CONTEXT = 1_000_000
 class QuestionInput(InputForm):
     """Such as ``QUESTION``."""
 
+    form = "question"
     plain = False
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

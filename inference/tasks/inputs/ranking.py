@@ -17,6 +17,7 @@ MOST_TEXTS = 256
 class RankingInput(InputForm):
     """Such as ``RANKING``."""
 
+    form = "ranking"
     plain = False
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

@@ -17,6 +17,7 @@ MOST_SENTENCES = 64
 class SentencesInput(InputForm):
     """Such as ``SENTENCES``. Each may be as long as a text."""
 
+    form = "sentences"
     plain = False
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

@@ -18,6 +18,7 @@ MOST_CELLS = 10_000
 class TableInput(InputForm):
     """Such as ``TABLE``: columns of equal length, by their names. All cells are texts."""
 
+    form = "table"
     plain = False
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

@@ -12,6 +12,7 @@ from inference.tasks.schemas import TEXT, Schema
 
 @dataclass(frozen=True)
 class TextInput(InputForm):
+    form = "text"
     masked: bool = False
 
     def checked(self, where: str, value: Any, model: Model, *, cut: bool = False) -> Any:

@@ -91,7 +91,7 @@ class ContinuousBatcher(JobRunner):
 
     @property
     def prefix_bytes(self) -> int:
-        return self._reader.prefix_figures.bytes if self._reader else 0
+        return self._reader.figures.bytes if self._reader else 0
 
     @property
     def reading_ms(self) -> float:
@@ -272,9 +272,9 @@ class ContinuousBatcher(JobRunner):
             self._progress[item.key].model_ms += milliseconds / len(items)
         if self._pace:
             self._note_reading(self._pace, items, tokens, milliseconds)
-        reused, evictions = self._reader.prefix_figures[1:] if self._reader else (0, 0)
+        of_texts = self._reader.figures[1:] if self._reader else ()
         t = self.totals
-        self.totals = Totals(t.batches + 1, t.jobs, t.tokens, t.padded_tokens, reused, evictions)
+        self.totals = Totals(t.batches + 1, t.jobs, t.tokens, t.padded_tokens, *of_texts)
 
     def _note_reading(self, pace: PromptPace, items: Sequence[Item], tokens: int, milliseconds: float) -> None:
         """Whoever has not been read shares what it took: one of them may have read for the others."""

@@ -8,7 +8,8 @@ from inference.backends.base import LoadFailed
 from inference.backends.transformers import memory
 from inference.backends.transformers.description import resident_mb
 from inference.backends.transformers.memory import Free
-from inference.conf import BUNDLED_MODEL, Conf
+from inference.backends.transformers.source import Source
+from inference.conf import BUNDLED_MODEL
 from tests.backends.transformers.running import load
 
 
@@ -42,14 +43,14 @@ def test_a_model_that_does_not_fit_is_refused_with_the_figures_before_its_weight
         LoadFailed, match="and its control group has 100 MB free; free some, choose a smaller"
     ) as raised:
         load(BUNDLED_MODEL)
-    weights_mb = 4 * sum(map(memory._parameters, memory._files(Conf()))) / 1e6
+    weights_mb = 4 * sum(map(memory._parameters, memory._files(Source(BUNDLED_MODEL)))) / 1e6
     assert f"({weights_mb:,.0f} MB of weights" in str(raised.value)
     assert weights_mb > 50
 
 
 def test_one_that_fits_is_not(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memory, "available", lambda device: [Free(1_000.0, "the machine")])
-    memory.check(Conf(), "bundled-model", "cpu", torch.float32)
+    memory.check(Source(BUNDLED_MODEL), "bundled-model", "cpu", torch.float32)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not safetensors at all"], ids=["none", "empty", "damaged"])
@@ -59,7 +60,7 @@ def test_what_is_wrong_with_the_weights_is_left_to_loading(
     monkeypatch.setattr(memory, "available", lambda device: [Free(0.0, "the machine")])
     if content is not None:
         (tmp_path / memory.WEIGHTS).write_bytes(content)
-    memory.check(Conf(model=str(tmp_path)), "torn", "cpu", torch.float32)
+    memory.check(Source(str(tmp_path)), "torn", "cpu", torch.float32)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps what others give back by themselves")

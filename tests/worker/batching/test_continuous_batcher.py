@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inference.backends.base import FAILED, Generated, PrefixFigures
+from inference.backends.base import FAILED, Generated, TextFigures
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Cleared, Closing, Error, Event, Job, Result, Returned, Started, Token
 from inference.worker.batching.continuous_batcher import (
@@ -616,7 +616,7 @@ class ReadingPipeline(CountingPipeline):
 
     thread: VirtualThread | None = None
     read: dict[int, int] = field(default_factory=dict)
-    prefix_figures: PrefixFigures = field(default_factory=lambda: PrefixFigures(320, 64, 2))
+    figures: TextFigures = field(default_factory=lambda: TextFigures(320, 64, 2))
 
     def _parts(self, prepared: Sequence[Count], prompt_tokens: int | None) -> dict[int, int]:
         left, parts = prompt_tokens or 128, {}

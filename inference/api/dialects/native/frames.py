@@ -1,11 +1,12 @@
 """The frames of ``/ws/``: one JSON object each, many requests at once under the client's own ids."""
 
+from math import isnan
 from typing import Any
 
 import msgspec
 
 from inference.api.dialects.base import Cancel, Rejected, Say, Start
-from inference.api.dialects.native.answers import write_outcomes
+from inference.api.dialects.native.answers import top_fields, write_outcomes
 from inference.api.dialects.native.requests import read_query
 from inference.api.dialects.reading import decode_object, read_deadline
 from inference.errors import Cancelled, InferenceError, Invalid
@@ -69,7 +70,15 @@ class FrameWriter:
         return [self._token(token)]
 
     def _token(self, token: Token) -> str:
-        return write("token", self._id, index=token.index, token=token.token, text=token.text)
+        return write(
+            "token",
+            self._id,
+            index=token.index,
+            token=token.token,
+            text=token.text,
+            logprob=None if isnan(token.logprob) else token.logprob,
+            top_tokens=top_fields(token) or None,
+        )
 
     def end(self, result: RequestResult) -> list[str]:
         """The result; of a stream, the last token comes before it."""

@@ -16,28 +16,16 @@ PAUSE = 32
 """Tokens after which a text whose guesses were wrong is guessed again."""
 
 
-class Drafts:
-    """Of one text."""
+class GuessLength:
+    """How many tokens the next guess of one text has: more while guesses are right."""
 
     def __init__(self) -> None:
-        self._after: dict[tuple[int, ...], int] = {}
-        """By tokens, where the ones after their last occurrence begin."""
-        self._indexed = 0
         self._most = 2
-        """Tokens of the next guess: more while guesses are right."""
         self._resumes_at = 0
 
-    def next(self, ids: Sequence[int], most: int) -> list[int]:
-        """At most so many tokens that may follow; none where nothing suggests any."""
-        self._index(ids)
-        length = min(self._most, most)
-        if length <= 0 or len(ids) < self._resumes_at:
-            return []
-        for size in range(LONGEST, SHORTEST - 1, -1):
-            place = self._after.get(tuple(ids[-size:]))
-            if place is not None:
-                return list(ids[place : place + length])
-        return []
+    def of(self, length: int, most: int) -> int:
+        """At most ``most``, for a text that has ``length`` tokens; 0 while it is not guessed."""
+        return max(0, min(self._most, most)) if length >= self._resumes_at else 0
 
     def note(self, length: int, guessed: int, right: int) -> None:
         """So many of the guessed tokens were right, for a text that has ``length`` tokens now."""
@@ -49,6 +37,31 @@ class Drafts:
             self._most //= 2
         if not self._most:
             self._most, self._resumes_at = 2, length + PAUSE
+
+
+class Drafts:
+    """Of one text."""
+
+    def __init__(self) -> None:
+        self._after: dict[tuple[int, ...], int] = {}
+        """By tokens, where the ones after their last occurrence begin."""
+        self._indexed = 0
+        self._looked_up, self.of_model = GuessLength(), GuessLength()
+        """Of guesses from the text itself, and from a draft model."""
+        self.source = self._looked_up
+        """That of the guess which is checked now."""
+
+    def next(self, ids: Sequence[int], most: int) -> list[int]:
+        """At most so many tokens that may follow; none where nothing suggests any."""
+        self._index(ids)
+        self.source = self._looked_up
+        if not (length := self._looked_up.of(len(ids), most)):
+            return []
+        for size in range(LONGEST, SHORTEST - 1, -1):
+            place = self._after.get(tuple(ids[-size:]))
+            if place is not None:
+                return list(ids[place : place + length])
+        return []
 
     def _index(self, ids: Sequence[int]) -> None:
         """What ends before the last token: what ends with it is what is looked for."""

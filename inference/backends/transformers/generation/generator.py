@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inference.backends.base import Generated, Outcome, PrefixFigures, Stepped
+from inference.backends.base import Generated, Outcome, Stepped, TextFigures
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
@@ -14,7 +14,14 @@ from inference.backends.transformers.generation.attention import NAME, PromptPar
 from inference.backends.transformers.generation.fused_decoder import FusedDecoder
 from inference.backends.transformers.generation.fusing import fused_decoder
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
-from inference.backends.transformers.generation.plan import Plan, plan, planned_tokens
+from inference.backends.transformers.generation.plan import (
+    PROMPT_TOKENS,
+    Plan,
+    are_guessed,
+    guesses,
+    plan,
+    planned_tokens,
+)
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
 from inference.backends.transformers.generation.step_threads import StepThreads
@@ -25,6 +32,9 @@ from inference.backends.transformers.loaded import Loaded
 from inference.conf import Conf
 from inference.errors import InferenceError, Invalid
 from inference.messaging.messages import Job
+
+if TYPE_CHECKING:
+    from inference.backends.transformers.generation.draft_model import DraftModel
 
 LAYERS = {"full_attention", "sliding_attention"}
 STRETCHED = ("dynamic", "longrope")
@@ -53,6 +63,8 @@ class Generator:
             raise ValueError("its attention cannot be exchanged")
         self.fused: FusedDecoder | None = None
         """Runs instead of the model, if it is there."""
+        self.draft_model: DraftModel | None = None
+        self._guessed, self._right = 0, 0
         self.threads = StepThreads()
         self.description = describe(loaded, streams=True)
         longest = min(self.description.longest_input, conf.max_batch_tokens)
@@ -77,9 +89,12 @@ class Generator:
         """Free the rows of all other texts in the cache."""
         for text in self.cache.texts.difference(prepared):
             self.cache.remove(text)
+        if self.draft_model is not None:
+            self.draft_model.retain(prepared)
 
     def step_tokens(self, prepared: Sequence[Text], prompt_tokens: int | None = None) -> int:
-        return planned_tokens(prepared, self.cache, prompt_tokens)
+        drafted = self.draft_model.tokens(prepared) if self.draft_model is not None else 0
+        return planned_tokens(prepared, self.cache, prompt_tokens) + drafted
 
     @torch.inference_mode()
     def step(self, prepared: Sequence[Text], prompt_tokens: int | None = None) -> list[Stepped]:
@@ -87,7 +102,7 @@ class Generator:
 
         If it raises, nothing has changed for any of them: the step can be repeated with fewer.
         """
-        this = plan(prepared, self.cache, prompt_tokens)
+        this = plan(prepared, self.cache, prompt_tokens, self._guesses(prepared))
         inputs = [
             SamplingInput(text.sampling, [*text.ids, *guess[:n]], text.index + n)
             for text, guess in this.guesses
@@ -96,20 +111,33 @@ class Generator:
         with self.threads.of(len(this.ids)):
             logits = self._logits(this)
         sampled = iter(sample(logits, inputs))
-        for span in this.spans:
-            if type(span) is PromptPart:
-                self.cache.note_read(span.text, span.end)
+        self._note_read(this)
         outcomes = {text: self._take(text, guess, [*islice(sampled, len(guess) + 1)]) for text, guess in this.guesses}
         return [outcomes.get(text) for text in prepared]
 
     @torch.inference_mode()
     def logits(self, prepared: Sequence[Text]) -> torch.Tensor:
         """Scores of the next token of each, ``[text, vocabulary]``; no text changes."""
-        return self._logits(plan(prepared, self.cache, guessing=False))
+        return self._logits(plan(prepared, self.cache))
+
+    @torch.inference_mode()
+    def extend(self, text: Text) -> int | None:
+        """Append the likeliest next token, whatever it is, or ``None`` where more of the text must be read first."""
+        this = plan([text], self.cache, PROMPT_TOKENS)
+        with self.threads.of(len(this.ids)):
+            logits = self._logits(this)
+        self._note_read(this)
+        if not this.chosen:
+            return None
+        token = int(logits[0].argmax())
+        text.decoding, text.cached = True, len(text.ids)
+        text.ids.append(token)
+        return token
 
     @property
-    def prefix_figures(self) -> PrefixFigures:
-        return self.cache.prefixes.figures
+    def figures(self) -> TextFigures:
+        figures = self.cache.prefixes.figures
+        return figures._replace(guessed_tokens=self._guessed, right_guesses=self._right)
 
     def run(self, prepared: Sequence[Text]) -> list[Outcome]:
         """Generate these to their ends, and nothing else meanwhile."""
@@ -121,8 +149,21 @@ class Generator:
     def close(self) -> None:
         device = self.description.device
         self.retain(())
+        if self.draft_model is not None:
+            self.draft_model.close()
         vars(self).clear()
         release_memory(device)
+
+    def _guesses(self, texts: Sequence[Text]) -> dict[Text, list[int]]:
+        found = guesses(texts)
+        if self.draft_model is not None and are_guessed(texts):
+            found |= self.draft_model.guesses([text for text in texts if text not in found])
+        return found
+
+    def _note_read(self, this: Plan) -> None:
+        for span in this.spans:
+            if type(span) is PromptPart:
+                self.cache.note_read(span.text, span.end)
 
     def _logits(self, this: Plan, spans: Any = None) -> torch.Tensor:
         device = self._pipe.device
@@ -153,7 +194,9 @@ class Generator:
                 break
         if not (guess and text.drafts):
             return made[0]
-        text.drafts.note(len(text.ids), len(guess), len(made) - 1)
+        text.drafts.source.note(len(text.ids), len(guess), len(made) - 1)
+        self._guessed += len(guess)
+        self._right += len(made) - 1
         return made
 
     def _generated(self, text: Text, token: SampledToken) -> Generated:

@@ -1,7 +1,8 @@
 """What goes into the model in one step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from inference.backends.transformers.generation.attention import Guess, NextTokens, PromptPart, Span
 from inference.backends.transformers.generation.kv_cache import Block, KVCache
@@ -67,7 +68,7 @@ class Plan:
 
 
 def planned_tokens(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None) -> int:
-    """How many tokens are in the ``plan`` of these."""
+    """How many tokens are in the ``plan`` of these, with what their own tokens suggest."""
     decoding = sum(text.decoding for text in texts)
     parts = reading(texts, cache.prefixes, _most(decoding, prompt_tokens))
     guessed = sum(map(len, guesses(texts).values()))
@@ -80,23 +81,31 @@ def _most(decoding: int, prompt_tokens: int | None) -> int:
     return PROMPT_TOKENS if decoding else ALONE_TOKENS
 
 
+def are_guessed(texts: Sequence[Text]) -> bool:
+    """Whether texts that run together may get several tokens in a step: few, and no prompt is read."""
+    return len(texts) <= FEW and all(text.decoding for text in texts)
+
+
 def guesses(texts: Sequence[Text]) -> dict[Text, list[int]]:
     """What may follow in the texts of a step. Pure, but for what drafts remember of texts."""
-    if len(texts) > FEW or not all(text.decoding for text in texts):
-        return {}
-    found = {text: text.guess() for text in texts}
+    found = {text: text.guess() for text in texts} if are_guessed(texts) else {}
     return {text: guess for text, guess in found.items() if guess}
 
 
-def plan(texts: Sequence[Text], cache: KVCache, prompt_tokens: int | None = None, *, guessing: bool = True) -> Plan:
+def plan(
+    texts: Sequence[Text],
+    cache: KVCache,
+    prompt_tokens: int | None = None,
+    guessed: Mapping[Text, list[int]] = MappingProxyType({}),
+) -> Plan:
     """A token for each text whose prompt has been read, and a bounded number of tokens of other prompts.
 
-    Where few texts run, and no prompt is read, a text may get several tokens, if they are guessed right.
+    Args:
+        guessed: what may follow in texts whose prompts have been read; they get several tokens as far as it is right.
     """
     step = Plan()
     decoding = [text for text in texts if text.decoding]
     by_block: dict[Block, list[Text]] = {}
-    guessed = guesses(texts) if guessing else {}
     for text, guess in guessed.items():
         step.add_guess(text, guess)
     for text in decoding:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inference.backends.base import PrefixFigures
+from inference.backends.base import TextFigures
 from inference.backends.transformers.generation.zeros import zeros
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class PrefixCache:
         return self._most * CHUNK
 
     @property
-    def figures(self) -> PrefixFigures:
-        return PrefixFigures(len(self._used) * self.chunk_bytes, self._reused_tokens, self._evicted)
+    def figures(self) -> TextFigures:
+        return TextFigures(len(self._used) * self.chunk_bytes, self._reused_tokens, self._evicted)
 
     def known(self, scope: str, ids: Sequence[int]) -> int:
         """How many of the first ids are kept, apart from the last one, which is read in any case. Pure."""

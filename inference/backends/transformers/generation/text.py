@@ -100,12 +100,14 @@ class Text(GrowingText):
         """Of the prompt, for its client."""
         return min(self.reused, self.prompt_tokens)
 
+    @property
+    def most_guessed(self) -> int:
+        """Tokens that may be guessed, within its last one and its row."""
+        return min(self.stop_conditions.new_tokens - self.index, self.capacity - self.cached) - 1
+
     def guess(self) -> list[int]:
-        """What may follow, within its last token and its row."""
-        if self.drafts is None:
-            return []
-        most = min(self.stop_conditions.new_tokens - self.index, self.capacity - self.cached) - 1
-        return self.drafts.next(self.ids, most)
+        """What may follow, by what it says already."""
+        return [] if self.drafts is None else self.drafts.next(self.ids, self.most_guessed)
 
     @property
     def tokens(self) -> int:

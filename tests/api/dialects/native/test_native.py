@@ -527,7 +527,17 @@ def test_the_outputs_of_a_list_are_joined_in_a_frame():
 
 def test_a_token_frame():
     [written] = WRITER.token(token(2, "é"), make_generation())
-    assert json.loads(written) == {"type": "token", "id": "a", "index": 2, "token": 102, "text": "é"}
+    assert json.loads(written) == {"type": "token", "id": "a", "index": 2, "token": 102, "text": "é", "logprob": -0.5}
+
+
+def test_a_probability_that_is_not_known_is_left_out_of_a_token_frame():
+    [written] = WRITER.token(msgspec.structs.replace(token(0, "a"), logprob=float("nan")), make_generation())
+    assert "logprob" not in json.loads(written)
+
+
+def test_a_token_frame_tells_the_likeliest_tokens_if_there_are_any():
+    [written] = WRITER.token(msgspec.structs.replace(token(0, "a"), top=((7, "b", -0.25),)), make_generation())
+    assert json.loads(written)["top_tokens"] == [{"id": 7, "text": "b", "logprob": -0.25}]
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,10 @@ def test_guesses_become_longer_while_they_are_right_and_pause_when_they_are_wron
     lengths = []
     for _ in range(4):
         lengths.append(len(drafts.next(ids, 99)))
-        drafts.note(len(ids), lengths[-1], lengths[-1])
+        drafts.source.note(len(ids), lengths[-1], lengths[-1])
     assert lengths == [2, 4, MOST, MOST]
     while guess := drafts.next(ids, 99):
-        drafts.note(len(ids), len(guess), 0)
+        drafts.source.note(len(ids), len(guess), 0)
     assert not drafts.next(ids * (1 + PAUSE // len(ids)), 99)
     assert drafts.next(ids * (2 + PAUSE // len(ids)), 99)
 

@@ -250,7 +250,7 @@ def test_texts_that_begin_equally_are_read_once_and_are_those_of_generate(llama:
     (course,) = finish(llama, [foreign])
     assert (course.tokens, foreign.reused) == (courses[0].tokens, 0)
 
-    held = llama.prefix_figures.bytes
+    held = llama.figures.bytes
     assert 0 < held == len(llama.cache.prefixes._used) * llama.cache.prefixes.chunk_bytes
 
 
@@ -259,7 +259,7 @@ def test_what_is_kept_of_prompts_is_a_setting(
     folder_of: Callable[[str], Path], settings: dict[str, Any], reused: bool
 ) -> None:
     made = generator(folder_of("llama"), **settings)
-    assert made.prefix_figures == (0, 0, 0), "nothing of what the check generated"
+    assert made.figures == (0, 0, 0, 0, 0), "nothing of what the check generated"
     texts = [one(made, msgspec.structs.replace(job(LONG), cache_scope=scope)) for scope in ("one", "two")]
     finish(made, texts)
     assert [text.reused > 0 for text in texts] == [False, reused]
