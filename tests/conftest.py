@@ -29,13 +29,27 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+FOLDER = Path(__file__).parent
+SHARING = {
+    "those that fill in": (
+        *("end_to_end/test_answers.py", "end_to_end/test_fuzz.py", "end_to_end/test_http.py"),
+        *("end_to_end/test_logs.py", "end_to_end/test_open_inference.py", "end_to_end/test_pipelines.py"),
+        *("end_to_end/test_request_log.py", "end_to_end/test_request_log_faults.py", "end_to_end/test_security.py"),
+        *("end_to_end/test_websocket.py", "server/test_websocket.py", "test_python_api.py"),
+        "end_to_end/test_playground.py",
+    ),
+    "those that generate too": (
+        *("end_to_end/test_modes.py", "end_to_end/test_openai.py", "end_to_end/test_responses.py"),
+        *("end_to_end/test_streaming.py", "test_docs.py"),
+    ),
+}
+"""Files that use servers of this module, each of which takes some seconds of two cores to start."""
+SLOW = ("end_to_end", "backends", "host")
 MOUNTED = "tests.server.mounted:application"
 CLIENT_S = 90.0
 """How long a client waits for an answer: longer than a server may, which has a deadline."""
 CLOSE = 1e-4
 """Scores of the same input in different batches differ by less."""
-MANY = 4000
-"""Tests, of which some need every server."""
 STORY = (
     "the old river runs under a stone bridge while small boats carry bread salt and letters to every quiet town near "
     "our northern coast where people speak of weather music history science and of long winters that end too late"
@@ -48,7 +62,32 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """What takes long comes first: users of shared servers, then what starts processes and loads models of its own."""
+    order = [*SHARING, None]
+
+    def turn(item: pytest.Item) -> tuple[bool, int, bool]:
+        file = item.path.relative_to(FOLDER)
+        waits = item.get_closest_marker("last") is not None
+        return waits, order.index(_sharing(file.as_posix())), file.parts[0] not in SLOW
+
+    items.sort(key=turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of a file are in one process, and so are those of files that share servers, which start once."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where there are several processes
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return _sharing(file.removeprefix("tests/")) or file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _sharing(file: str) -> str | None:
+    return next((name for name, files in SHARING.items() if file in files), None)
 
 
 class Reference:
@@ -185,14 +224,6 @@ def _side_by_side(redis: Redis, env: dict[str, str]) -> Iterator[tuple[Web, Work
 def _filling(redis: Redis) -> Iterator[tuple[Web, Worker]]:
     with _side_by_side(redis, {}) as both:
         yield both
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _load_early(request: pytest.FixtureRequest) -> None:
-    """Where many tests run, the servers that many share load while others run."""
-    if len(request.session.items) > MANY:
-        for servers in ("_filling", "_generating"):
-            request.getfixturevalue(servers)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.admins import DASHBOARD, KEYS, LOG, USAGE
+from tests.real import models
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,6 +27,37 @@ def make_a_key(page: "Page") -> None:
     page.locator("#key").wait_for()
 
 
+def run(page: "Page") -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator(".pg-figures").wait_for()
+
+
+def example(name: str) -> Callable[["Page"], None]:
+    def act(page: "Page") -> None:
+        page.get_by_role("button", name=name, exact=True).click()
+        run(page)
+
+    return act
+
+
+def give(recording_or_image: Callable[[], Path]) -> Callable[["Page"], None]:
+    def act(page: "Page") -> None:
+        page.locator("input[type=file]").first.set_input_files(recording_or_image())
+        run(page)
+
+    return act
+
+
+def chat(page: "Page") -> None:
+    page.get_by_label("Message", exact=True).fill("What is the capital of France?")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("button", name="Regenerate", exact=True).wait_for()
+
+
+def photograph() -> Path:
+    return next(file for file in sorted(models.folder("photographs").iterdir()) if file.suffix in (".jpg", ".png"))
+
+
 @dataclass(frozen=True)
 class Shot:
     name: str
@@ -42,6 +75,13 @@ SHOTS = (
     Shot("front", "used", "/", docs=True),
     Shot("front-loading", "loading", "/"),
     Shot("front-real", "real", "/"),
+    Shot("playground", "new", "/playground/words"),
+    Shot("playground-answer", "new", "/playground/words", run),
+    Shot("playground-loading", "loading", "/playground/words"),
+    Shot("playground-failed", "new", "/playground/translator"),
+    Shot("playground-chat", "real", "/playground/chat", chat, docs=True),
+    Shot("playground-vectors", "real", "/playground/vectors", example("Which are alike")),
+    Shot("playground-picture", "real", "/playground/pictures", give(photograph), docs=True),
     Shot("docs", "used", "/docs"),
     Shot("docs-open", "used", "/docs", click("summary")),
     Shot("login", "new", "/admin/login/", logged_in=False),
