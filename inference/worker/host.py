@@ -67,7 +67,9 @@ class WorkerHost(Worker):
         self._intake = Intake(channel_layer, self.id, self.job_channel, self._on_hello, figures)
         self._placement = Placement(catalog, self._intake, self._spawn, self._on_ready)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[
+            asyncio.Task[None], None
+        ] = {}  # in order: what is cancelled first does not depend on addresses
 
     async def arun(self) -> None:
         """Load, serve until drained.
@@ -197,12 +199,12 @@ class WorkerHost(Worker):
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a task of the host; one that fails ends the host with its error."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._on_end)
         return task
 
     def _on_end(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) and not self._failed.done():
             self._failed.set_exception(error)
 
