@@ -65,6 +65,9 @@ document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`${effectiveDirective} forbids ${blockedURI} ${sample} at ${sourceFile}:${lineNumber}`);
 });
 """
+AT_REST = """() => Promise.allSettled(
+  document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished))"""
+"""Colours that are on their way to others, as after a change of the scheme, would be judged half way."""
 
 NewPage = Callable[..., "Page"]
 
@@ -134,8 +137,7 @@ def assert_accessible(page: "Page") -> None:
     """Nothing serious for axe-core, and nothing to scroll sideways."""
     from axe_playwright_python.base import AXE_SCRIPT  # noqa: PLC0415 - half a megabyte
 
-    # Colours that fade, as those of the admin do when a scheme changes, are measured when they have.
-    page.evaluate("async () => { await Promise.allSettled(document.getAnimations().map((one) => one.finished)); }")
+    page.evaluate(AT_REST)
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     # Preloading would read stylesheets again, against the policy of the page, for rules that are not used.

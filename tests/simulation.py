@@ -61,6 +61,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("inference.jobs"), "disabled", True)
     for module in ("host", "loading"):
         monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", SimulatedExecutor)
+    monkeypatch.setattr("inference.worker.process_figures.ProcessFigures.read", lambda self: None)
     monkeypatch.setattr("secrets.token_hex", lambda size: _ids.randbytes(size).hex())
     monkeypatch.setattr("inference.worker.batching.batcher.compute_clock", lambda description: lambda: 0.0)
 
@@ -340,7 +341,7 @@ class World:
         names_by_model = {spec.conf.model: spec.name for spec in pipelines}
         worker = WorkerHost(cast("ChannelLayer", connection), self.conf, pipelines, load)
         self._connections[worker] = connection
-        worker._intake.add = add  # type: ignore[method-assign]
+        worker._intake.add = add  # type: ignore[assignment,method-assign]
         self.versions |= dict.fromkeys((worker.id, *(part.id for part in worker.workers)), version)
         self.workers[worker] = asyncio.get_running_loop().create_task(self._supervise(worker))
         return worker
@@ -348,7 +349,8 @@ class World:
     async def _supervise(self, worker: WorkerHost) -> None:
         try:
             await worker.arun()
-            if worker.is_replaced and self.workers.pop(worker, None):
+            if worker.is_replaced and worker in self.workers:
+                del self.workers[worker]
                 asyncio.get_running_loop().call_later(1.0, self.start_worker)
         except ModelHangs:
             self.hangs += 1

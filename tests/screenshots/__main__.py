@@ -56,11 +56,11 @@ def _take(browser: "Browser", site: Site, shot: Shot) -> list[str]:
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             file = FOLDER / f"{shot.name}-{viewport['width']}-{scheme}.png"
-            page.screenshot(path=file, full_page=True)
+            page.screenshot(path=file, full_page=True, animations="disabled")
             if (viewport, scheme) in JUDGED:
                 trouble += _judge(page, file.name)
             if shot.docs:
-                page.screenshot(path=DOCS / file.name)
+                page.screenshot(path=DOCS / file.name, animations="disabled")
                 _compress(DOCS / file.name)
         trouble += [f"{shot.name}: {line}" for line in watch.end()]
         print(shot.name, viewport["width"], flush=True)
