@@ -26,7 +26,7 @@ from inference.control.desired import Desired, Wish
 from inference.errors import Invalid
 from inference.messaging.codec import decode, encode
 from inference.messaging.layer import ChannelLayer
-from inference.messaging.messages import Description, Facts, Hello, HostStatus, Job, Submit, Want
+from inference.messaging.messages import Description, Facts, Hello, HostProcess, HostStatus, Job, Submit, Want
 from inference.scheduling.calls import Answer, Superseded, Work
 from inference.scheduling.dispatcher import Dispatcher
 from inference.worker.executors import ThreadExecutor
@@ -61,7 +61,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("inference.jobs"), "disabled", True)
     for module in ("host", "loading"):
         monkeypatch.setattr(f"inference.worker.{module}.ThreadExecutor", SimulatedExecutor)
-    monkeypatch.setattr("inference.worker.process_figures.ProcessFigures.read", lambda self: None)
+    monkeypatch.setattr("inference.worker.process_figures.ProcessFigures.read", lambda self: HostProcess())
     monkeypatch.setattr("secrets.token_hex", lambda size: _ids.randbytes(size).hex())
     monkeypatch.setattr("inference.worker.batching.batcher.compute_clock", lambda description: lambda: 0.0)
 
