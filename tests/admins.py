@@ -18,6 +18,7 @@ LOG = "/admin/inference/inferencerequest/"
 KEYS = "/admin/inference/apikey/"
 USAGE = "/admin/inference/usage/"
 DASHBOARD = "/admin/inference/rollup/"
+LIVE = "/admin/inference/live/"
 
 
 def add(server: Web) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.admins import DASHBOARD, KEYS, LOG, USAGE
+from tests.admins import DASHBOARD, KEYS, LIVE, LOG, USAGE
 from tests.real import models
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def give(recording_or_image: Callable[[], Path]) -> Callable[["Page"], None]:
 
 
 def chat(page: "Page") -> None:
-    page.get_by_label("Message", exact=True).fill("What is the capital of France?")
+    page.get_by_label("Message", exact=True).fill("Write two sentences about the sea.")
     page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_role("button", name="Regenerate", exact=True).wait_for()
 
@@ -97,6 +97,8 @@ SHOTS = (
     Shot("usage-empty", "new", USAGE),
     Shot("usage", "used", USAGE),
     Shot("dashboard-empty", "new", DASHBOARD),
-    Shot("dashboard", "used", f"{DASHBOARD}?period=1h"),
+    Shot("dashboard", "used", f"{DASHBOARD}?period=1h", docs=True),
+    Shot("live-empty", "loading", LIVE),
+    Shot("live", "used", LIVE, docs=True),
     Shot("dashboard-of-one", "used", f"{DASHBOARD}?period=1h&pipeline=words"),
 )
