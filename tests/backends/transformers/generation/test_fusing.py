@@ -94,7 +94,12 @@ def packed(made: Generator, monkeypatch: pytest.MonkeyPatch, faster: type[Any]) 
         lambda _, layers: 0.5 + (type(layers[0]) is not faster),
     )
     fused: Any = made.fused
-    assert pack_in_place(fused, fused.layers[0], lambda: made.logits(texts))
+    torch.set_num_threads(2)  # layers are packed side by side
+    try:
+        assert pack_in_place(fused, fused.layers[0], lambda: made.logits(texts))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
     torch.testing.assert_close(made.logits(texts), before, rtol=1e-4, atol=1e-4)
     return fused
 
@@ -121,6 +126,7 @@ def test_other_weights_keep_all_their_bits(llama: Path, monkeypatch: pytest.Monk
     assert fused.head.weight is fused.embedding.weight
     assert fits(torch.tensor([[1.0, 1e-9]]), torch.float16), "less than float32 rounds"
     assert not fits(torch.tensor([[1.0001]]), torch.float16)
+    assert not fits(torch.tensor([[1.0]] * 500 + [[1.0001]]), torch.float16), "the last row alone"
     assert not fits(torch.tensor([[1e5]]), torch.float16)
 
 
