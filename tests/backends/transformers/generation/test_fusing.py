@@ -66,6 +66,24 @@ def test_scores_are_those_of_the_stock_layers(family: str, tmp_path: Path) -> No
         torch.testing.assert_close(fused, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["Llama", "Mistral"])
+def test_a_prompt_that_is_read_few_tokens_at_a_time_is_read_as_a_whole_one(family: str, tmp_path: Path) -> None:
+    """Heads that share keys are tokens of one head then; with Mistral, with a window shorter than the text."""
+    made = stepped(tiny_models.decoder(tmp_path, family, uneven=True, **FAMILIES[family]))
+    scores = []
+    for tokens in (512, 9):
+        made.cache.forget()
+        text = one(made, job(" ".join([WORDS] * 6), 3))
+        steps = 0
+        while not text.decoding:
+            made.step([text], tokens)
+            steps += 1
+        scores.append(made.logits([text]))
+        made.retain(())
+    assert steps > 2
+    torch.testing.assert_close(scores[1], scores[0], rtol=1e-4, atol=1e-4)
+
+
 def test_texts_are_those_of_generate_and_weights_are_in_memory_once(llama: Path) -> None:
     counted = generating.compare(llama, prompts=20, seed=2)
     assert (counted["wrong"], counted["near tie"]) == (0, 0)
