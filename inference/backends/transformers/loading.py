@@ -91,7 +91,8 @@ def _load(conf: Conf, name: str, report: Report) -> tuple[Any, Task, Transformer
     config = found.with_architecture(transformers.AutoConfig.from_pretrained(**source))
     task, spec = task_of(conf, config)
     dtype = choose_dtype(conf.dtype, device)
-    memory.check(found, name, device, dtype)
+    in_place = conf.dtype != QUANTIZED and getattr(config, "model_type", "") in spec.in_place
+    memory.check(found, name, device, dtype, in_place=in_place)
     parts = {part: getattr(transformers, PARTS[part]).from_pretrained(**source) for part in spec.parts}
     if tokenizer := parts.get("tokenizer"):
         check_tokenizer(tokenizer, config, name, encodes=spec.encodes)

@@ -29,11 +29,14 @@ class Free(NamedTuple):
     where: str
 
 
-def check(source: Source, name: str, device: str, dtype: Any) -> None:
-    """Raises ``LoadFailed`` with the figures if the model would not fit. Nothing is known before it is downloaded."""
+def check(source: Source, name: str, device: str, dtype: Any, *, in_place: bool = False) -> None:
+    """Raises ``LoadFailed`` with the figures if the model would not fit. Nothing is known before it is downloaded.
+
+    ``in_place``: its layers are packed one after the other, and not all beside the original ones.
+    """
     weights_mb = sum(map(_parameters, _files(source))) * _bytes_each(dtype) / 1e6
-    # Layers in oneDNN's order are made beside the original ones (``packed_linear``).
-    copies = 2 if device == "cpu" and torch.backends.mkldnn.is_available() else 1  # type: ignore[no-untyped-call]
+    packed = device == "cpu" and not in_place and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    copies = 2 if packed else 1  # see ``packed_linear``
     needed_mb = RESERVE * copies * weights_mb
     free = min(available(device), default=None)
     if free is not None and free.megabytes < needed_mb:

@@ -6,6 +6,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,8 @@ KINDS: dict[type[Any], tuple[str, str]] = {
 """What may replace a linear layer, the best first, with the names that it needs, and what is said of it."""
 ROWS = 8
 """Of the inputs that are measured."""
+PACKERS = 2
+"""Threads that pack, each a layer at a time: it is one core's work, and its layers are in memory twice meanwhile."""
 SECOND_COPY = 0.25
 """The head of tied embeddings is packed if what is kept of them beside it is at most this part of the weights."""
 
@@ -42,7 +45,8 @@ def pack_in_place(
     if kind is not None:
         plain = turn(example)
         _exchange(model, nn.Embedding, lambda each: HalfEmbedding(each) if HalfEmbedding.holds(each) else each)
-        _exchange(model, nn.Linear, lambda each: each if _is_tied(each, model) else _packed(each, kind))
+        tied = {linear for linear in _linears(model) if _is_tied(linear, model)}
+        _exchange(model, nn.Linear, lambda each: each if each in tied else _packed(each, kind))
         tolerance = 1e-3 if plain.dtype == torch.float32 else 0.3
         if torch.allclose(turn(example).float(), plain.float(), rtol=tolerance, atol=tolerance):
             return KINDS[kind][1]
@@ -96,12 +100,21 @@ def _packed(linear: nn.Linear, kind: type[Any]) -> nn.Module:
 
 
 def _exchange(model: nn.Module, kind: type[nn.Module], new: Callable[[Any], nn.Module]) -> None:
-    """One after the other, so that each old layer is freed before the next new one is made."""
-    for parent in list(model.modules()):
-        if names := [name for name, child in parent.named_children() if isinstance(child, kind)]:
-            for name in names:
-                setattr(parent, name, new(getattr(parent, name)))
-            release_memory("cpu")
+    """A few at once, so that old layers are freed before the next new ones are made."""
+
+    def exchange(place: tuple[nn.Module, str]) -> None:
+        parent, name = place
+        setattr(parent, name, new(getattr(parent, name)))
+        release_memory("cpu")
+
+    places = [(m, name) for m in model.modules() for name, child in m.named_children() if isinstance(child, kind)]
+    threads = torch.get_num_threads()
+    alone = partial(torch.set_num_threads, 1)
+    try:
+        with ThreadPoolExecutor(min(PACKERS, threads), "packing", initializer=alone) as packers:
+            list(packers.map(exchange, places))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _is_tied(linear: nn.Linear, model: nn.Module) -> bool:

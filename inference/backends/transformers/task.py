@@ -1,6 +1,6 @@
 """What a task needs of transformers, declared in one module per task."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,8 @@ class TransformersTask:
     have tokens that the model has not."""
     stacked: "Callable[[Loaded, Conf], Stacked] | None" = None
     build: "Callable[[Loaded, Conf, Report], BatchedPipeline] | None" = None
+    in_place: Collection[str] = ()
+    """Types of models whose layers are packed one after the other, so that their weights are in memory once."""
     warm_up_parameters: Mapping[str, Any] = field(default_factory=dict)
     """Beside those of the task's example."""
     call_parameters: Sequence[Mapping[str, Any]] = ()

@@ -2,6 +2,7 @@
 
 from inference.backends.base import BatchedPipeline
 from inference.backends.transformers.generation.draft_model import load_draft_model
+from inference.backends.transformers.generation.fusing import FAMILIES
 from inference.backends.transformers.generation.self_check import continuous
 from inference.backends.transformers.loaded import Loaded
 from inference.backends.transformers.task import Report, TransformersTask
@@ -23,6 +24,7 @@ TASK = TransformersTask(
     architectures=("ForCausalLM", "LMHeadModel"),
     exclusive=True,
     build=build,
+    in_place=FAMILIES,
     warm_up_parameters={"max_new_tokens": 2, "seed": 0},
     # Texts that end after exactly so many tokens: what a step of the model costs shows in the difference.
     call_parameters=[{"max_new_tokens": tokens, "min_new_tokens": tokens} for tokens in (2, 16)],

@@ -10,6 +10,7 @@ from inference.backends.transformers.description import resident_mb
 from inference.backends.transformers.memory import Free
 from inference.backends.transformers.source import Source
 from inference.conf import BUNDLED_MODEL
+from tests import tiny_models
 from tests.backends.transformers.running import load
 
 
@@ -46,6 +47,19 @@ def test_a_model_that_does_not_fit_is_refused_with_the_figures_before_its_weight
     weights_mb = 4 * sum(map(memory._parameters, memory._files(Source(BUNDLED_MODEL)))) / 1e6
     assert f"({weights_mb:,.0f} MB of weights" in str(raised.value)
     assert weights_mb > 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "twice"), [("Llama", "auto", False), ("Llama", "int8", True), ("GPTNeoX", "auto", True)]
+)
+def test_weights_count_once_where_layers_are_packed_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, dtype: str, twice: bool
+) -> None:
+    folder = tiny_models.decoder(tmp_path, kind)
+    monkeypatch.setattr(memory, "available", lambda device: [Free(0.0, "the machine")])
+    with pytest.raises(LoadFailed, match="MB while it is loaded") as raised:
+        load(folder, dtype=dtype)
+    assert ("twice while layers are packed" in str(raised.value)) is twice
 
 
 def test_one_that_fits_is_not(monkeypatch: pytest.MonkeyPatch):

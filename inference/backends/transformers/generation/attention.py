@@ -21,6 +21,9 @@ NAME = "inference_generation"
 Attention = Callable[..., tuple[torch.Tensor, None]]
 UNKNOWN = ("softcap", "s_aux", "position_bias", "sinks")
 """Arguments of attention that change the result and are not implemented here."""
+FEW = 16
+"""Tokens of a prompt up to which heads that share keys are laid out as tokens of one head: most of the time is that of
+reading keys, which are read once then. With more tokens it is no faster."""
 
 
 class AttentionInputs(NamedTuple):
@@ -102,20 +105,26 @@ class PromptPart:
 
     def attend(self, inputs: AttentionInputs) -> torch.Tensor:
         q, end = inputs.q, self.end
-        kept = self.text.placed.kv[inputs.layer, :, self.text.row, :, None, :end]
-        kept[:, :, 0, self.before :] = inputs.kv.permute(1, 2, 0, 3)
+        kept = self.text.placed.kv[inputs.layer, :, self.text.row, :, :end]
+        kept[:, :, self.before :] = inputs.kv.permute(1, 2, 0, 3)
         heads, shared = kept.shape[1], q.shape[1] // kept.shape[1]
-        keys, values = kept.expand(-1, -1, shared, -1, -1)
         grouped = q.view(len(q), heads, shared, q.shape[-1]).permute(1, 2, 0, 3)
         causal = not self.before and (inputs.window is None or end <= inputs.window)
-        mask = None if causal else self._mask(inputs.window, q)
-        result = attend(grouped, keys, values, attn_mask=mask, is_causal=causal, scale=inputs.scale)
+        if causal or len(q) > FEW:
+            keys, values = kept[:, :, None].expand(-1, -1, shared, -1, -1)
+            mask = None if causal else self._mask(inputs.window, q)
+            result = attend(grouped, keys, values, attn_mask=mask, is_causal=causal, scale=inputs.scale)
+        else:
+            keys, values = kept[:, None]
+            as_tokens = grouped.reshape(1, heads, shared * len(q), q.shape[-1])
+            mask = self._mask(inputs.window, q, shared)
+            result = attend(as_tokens, keys, values, attn_mask=mask, scale=inputs.scale).view(grouped.shape)
         return result.permute(2, 0, 1, 3).reshape(q.shape)
 
-    def _mask(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
+    def _mask(self, window: int | None, like: torch.Tensor, times: int = 1) -> torch.Tensor:
         if window not in self._masks:
             positions = torch.arange(self.before, self.end, device=like.device)
-            self._masks[window] = _mask(positions, self.end, window, like.dtype)
+            self._masks[window] = _mask(positions, self.end, window, like.dtype).repeat(times, 1)
         return self._masks[window]
 
 

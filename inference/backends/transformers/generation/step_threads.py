@@ -7,6 +7,7 @@ thread is faster; with more tokens, larger models or more cores it is not. So it
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -42,10 +43,15 @@ class StepThreads:
     def measure(self, step: Callable[[int], object], most: int, turn: Turn) -> None:
         """Find ``alone``. ``step`` computes a step with that many texts, of at most ``most``, in a ``turn``."""
         self.alone = 0
-        for size in SIZES:
-            if size > most or turn(lambda size=size: self._ratio(step, size)) > WORTH_IT:  # type: ignore[misc]
-                return
-            self.alone = size
+        sizes = [size for size in SIZES if size <= most]
+        while sizes:  # halved: one thread that is faster with some texts is so with fewer
+            middle = len(sizes) // 2
+            size = sizes[middle]
+            if turn(partial(self._ratio, step, size)) > WORTH_IT:
+                del sizes[middle:]
+            else:
+                self.alone = size
+                del sizes[: middle + 1]
 
     def _ratio(self, step: Callable[[int], object], size: int) -> float:
         """What it takes on one thread, as a part of what it takes on all: the best of several rounds, by turns."""

@@ -66,6 +66,24 @@ def test_scores_are_those_of_the_stock_layers(family: str, tmp_path: Path) -> No
         torch.testing.assert_close(fused, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["Llama", "Mistral"])
+def test_a_prompt_that_is_read_few_tokens_at_a_time_is_read_as_a_whole_one(family: str, tmp_path: Path) -> None:
+    """Heads that share keys are tokens of one head then; with Mistral, with a window shorter than the text."""
+    made = stepped(tiny_models.decoder(tmp_path, family, uneven=True, **FAMILIES[family]))
+    scores = []
+    for tokens in (512, 9):
+        made.cache.forget()
+        text = one(made, job(" ".join([WORDS] * 6), 3))
+        steps = 0
+        while not text.decoding:
+            made.step([text], tokens)
+            steps += 1
+        scores.append(made.logits([text]))
+        made.retain(())
+    assert steps > 2
+    torch.testing.assert_close(scores[1], scores[0], rtol=1e-4, atol=1e-4)
+
+
 def test_texts_are_those_of_generate_and_weights_are_in_memory_once(llama: Path) -> None:
     counted = generating.compare(llama, prompts=20, seed=2)
     assert (counted["wrong"], counted["near tie"]) == (0, 0)
@@ -94,7 +112,12 @@ def packed(made: Generator, monkeypatch: pytest.MonkeyPatch, faster: type[Any]) 
         lambda _, layers: 0.5 + (type(layers[0]) is not faster),
     )
     fused: Any = made.fused
-    assert pack_in_place(fused, fused.layers[0], lambda: made.logits(texts))
+    torch.set_num_threads(2)  # layers are packed side by side
+    try:
+        assert pack_in_place(fused, fused.layers[0], lambda: made.logits(texts))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
     torch.testing.assert_close(made.logits(texts), before, rtol=1e-4, atol=1e-4)
     return fused
 
@@ -121,6 +144,7 @@ def test_other_weights_keep_all_their_bits(llama: Path, monkeypatch: pytest.Monk
     assert fused.head.weight is fused.embedding.weight
     assert fits(torch.tensor([[1.0, 1e-9]]), torch.float16), "less than float32 rounds"
     assert not fits(torch.tensor([[1.0001]]), torch.float16)
+    assert not fits(torch.tensor([[1.0]] * 500 + [[1.0001]]), torch.float16), "the last row alone"
     assert not fits(torch.tensor([[1e5]]), torch.float16)
 
 

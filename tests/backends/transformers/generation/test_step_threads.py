@@ -38,6 +38,7 @@ def test_it_is_measured(monkeypatch: pytest.MonkeyPatch, faster_alone_up_to: int
     threads.measure(machine.step, 16, at_once)
     assert threads.alone == alone
     assert {1, 4} == {number for _, number in machine.seen}
+    assert len({texts for texts, _ in machine.seen}) == 2, "not each of the three"
     assert torch.get_num_threads() == 4
 
 
