@@ -100,3 +100,7 @@ def test_it_streams_a_page_at_a_time_off_the_event_loop(monkeypatch: pytest.Monk
 
     user = staff("view_inferencerequest")
     assert async_to_sync(pieces)() == [1, 2, 2, 1]
+
+
+def test_an_address_that_filters_by_no_value_is_refused(client: Client):
+    assert client.get(address("csv"), {"received_at__gte": "noon"}).status_code == 400
