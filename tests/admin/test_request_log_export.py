@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from inference.models import InferenceRequest
 from inference.request_log import export
-from inference.request_log.export import COLUMNS, TEXTS
+from inference.request_log.export import COLUMNS, TEXTS, Export
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -100,6 +100,16 @@ def test_it_streams_a_page_at_a_time_off_the_event_loop(monkeypatch: pytest.Monk
 
     user = staff("view_inferencerequest")
     assert async_to_sync(pieces)() == [1, 2, 2, 1]
+
+
+def test_a_page_ends_where_it_is_large(monkeypatch: pytest.MonkeyPatch):
+    """Rows may have whole request bodies, of which thousands do not fit in memory."""
+    for number in range(5):
+        store(number, preview="x" * 600)
+    monkeypatch.setattr(export, "PAGE_CHARS", 2_000)
+    pages = list(Export(InferenceRequest.objects.all(), "jsonl").pages())
+    assert [page.count("\n") for page in pages] == [2, 2, 1]
+    assert [json.loads(line)["request_id"] for line in "".join(pages).splitlines()] == [f"r{n}" for n in range(5)]
 
 
 def test_an_address_that_filters_by_no_value_is_refused(client: Client):
