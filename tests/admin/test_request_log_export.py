@@ -59,10 +59,10 @@ def test_it_has_the_rows_of_the_list_oldest_first(client: Client):
 
 
 def test_no_cell_of_csv_is_a_formula(client: Client):
-    store(1, answer="@SUM(A1)")
+    store(1, answer="@SUM(A1)", message="＝1+1")
     [row] = csv.DictReader(io.StringIO("\n".join(lines(client, "csv"))))
     assert tuple(row) == COLUMNS
-    assert (row["preview"], row["answer"]) == ("'=1+1", "'@SUM(A1)")
+    assert (row["preview"], row["answer"], row["message"]) == ("'=1+1", "'@SUM(A1)", "'＝1+1")
 
 
 def test_without_the_permission_there_are_no_texts():
