@@ -19,8 +19,8 @@ CHUNK_ROWS = 50
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 """With their media types."""
 COLUMNS = tuple(field.attname for field in InferenceRequest._meta.concrete_fields)
-TEXTS = ("preview", "parameters", "message", "answer")
-"""Those that have, or may quote, what was sent and answered."""
+TEXTS = ("preview", "parameters", "message", "answer", "audit_salt")
+"""Those that have, or may quote, what was sent and answered; with the salt, texts that were erased can be guessed."""
 
 Rows = QuerySet[InferenceRequest]
 

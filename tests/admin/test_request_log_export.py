@@ -66,12 +66,13 @@ def test_no_cell_of_csv_is_a_formula(client: Client):
 
 
 def test_without_the_permission_there_are_no_texts():
-    store(1, answer="secret", message="secret", parameters="secret")
+    store(1, answer="secret", message="secret", parameters="secret", audit_salt="secret")
     client = Client()
     client.force_login(staff("view_inferencerequest"))
     assert lines(client, "csv")[0].split(",") == [name for name in COLUMNS if name not in TEXTS]
     [row] = map(json.loads, lines(client))
     assert not set(TEXTS) & set(row)
+    assert "secret" not in row.values()
 
 
 def test_whoever_may_not_see_the_log_cannot_export_it():
