@@ -8,7 +8,7 @@ from channels.db import database_sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, parse_cookie
 
 from inference.api.scope import header
@@ -24,7 +24,7 @@ async def is_staff(scope: dict[str, Any]) -> bool:
         return False
     try:
         return (await permissions_of([key], ()))[key] is not None
-    except DatabaseError:
+    except Error:  # not only of the database: a connection that was closed is an ``InterfaceError``
         return False
 
 
@@ -37,7 +37,7 @@ def session_key(scope: dict[str, Any]) -> str:
 
 
 async def permissions_of(session_keys: Collection[str], names: Collection[str]) -> dict[str, Permissions]:
-    """Which of the permissions with these names each session has now. Raises ``DatabaseError``."""
+    """Which of the permissions with these names each session has now. Raises ``django.db.Error``."""
     found: dict[str, Permissions] = await database_sync_to_async(_permissions_of)(session_keys, names)
     return found
 
@@ -48,8 +48,16 @@ def _permissions_of(session_keys: Collection[str], names: Collection[str]) -> di
 
 def _permissions(session_key: str, names: Collection[str]) -> Permissions:
     request: Any = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    request.session = _session(session_key)
     user = get_user(request)
     if not (user.is_active and getattr(user, "is_staff", False)):
         return None
     return frozenset(name for name in names if user.has_perm(name))
+
+
+def _session(key: str) -> Any:
+    """Only read: Django renews the key of one that was signed with a fallback of ``SECRET_KEY``, and who has the cookie
+    would not be told."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    session.cycle_key = session.flush = lambda: None
+    return session

@@ -12,12 +12,15 @@ from django.db.models import Q, QuerySet
 from inference.models import InferenceRequest
 from inference.request_log.usage_table import csv_cells
 
-PAGE_ROWS = 2_000
+PAGE_ROWS, PAGE_CHARS = 2_000, 4_000_000
+"""Of a page, which ends with the first row that fills it: a row may have a whole request body."""
+CHUNK_ROWS = 50
+"""That are in memory besides."""
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 """With their media types."""
 COLUMNS = tuple(field.attname for field in InferenceRequest._meta.concrete_fields)
-TEXTS = ("preview", "parameters", "message", "answer")
-"""Those that have, or may quote, what was sent and answered."""
+TEXTS = ("preview", "parameters", "message", "answer", "audit_salt")
+"""Those that have, or may quote, what was sent and answered; with the salt, texts that were erased can be guessed."""
 
 Rows = QuerySet[InferenceRequest]
 
@@ -44,17 +47,22 @@ class Export:
     def page(self, after: tuple[datetime, int] | None = None) -> tuple[str, tuple[datetime, int]]:
         """The lines after a row, and the last one's place; no line if there is no row.
 
-        By the index of times; no query is held open while a page is written.
+        By the index of times; no query is held open while a page is sent.
         """
         rows = self._ordered
         if after is not None:
             moment, pk = after
             rows = rows.filter(received_at__gte=moment).filter(Q(received_at__gt=moment) | Q(id__gt=pk))
-        page = list(rows[:PAGE_ROWS])
-        if not page:
+        lines, chars, row = list[str](), 0, None
+        for row in rows[:PAGE_ROWS].iterator(chunk_size=CHUNK_ROWS):
+            lines.append(self._line(row))
+            chars += len(lines[-1])
+            if chars >= PAGE_CHARS:
+                break
+        if row is None:
             return "", (datetime.max, 0)
-        last = dict(zip(self.columns, page[-1], strict=True))
-        return "".join(map(self._line, page)), (last["received_at"], last["id"])
+        last = dict(zip(self.columns, row, strict=True))
+        return "".join(lines), (last["received_at"], last["id"])
 
     @property
     def _line(self) -> Callable[[Sequence[Any]], str]:

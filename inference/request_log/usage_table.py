@@ -16,7 +16,8 @@ LABELS = ("name", "owner")
 COLUMNS = (*IDENTITY, *LABELS, *FIGURES)
 ROWS_PER_STATEMENT = 50
 """SQLite takes 999 parameters, by Django's count."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Some take the wide signs for the others."""
 TOTAL = "total_"
 """Sums cannot have the names of columns in a query."""
 

@@ -24,7 +24,7 @@ from inference.request_log.batch import ROW_ERRORS, Batch
 from inference.request_log.counters import Counters
 from inference.request_log.entry import Entry
 from inference.request_log.outage import FIRST_RETRY_S, DatabaseOutage
-from inference.request_log.rollup.merging import Merger
+from inference.request_log.rollup.merging import RUN_S, Merger
 
 logger = logging.getLogger(__name__)
 
@@ -191,12 +191,12 @@ class RequestLog:
                     self._merge()
         if self._chain:
             self._chain.close()
-        self._merge(outage)
+        self._merge(outage, most_s=math.inf)
         connections.close_all()
 
-    def _merge(self, outage: DatabaseOutage | None = None) -> None:
+    def _merge(self, outage: DatabaseOutage | None = None, most_s: float = RUN_S) -> None:
         if not outage and _database() == self._database:
-            self._merger.run()
+            self._merger.run(most_s)
 
     def _next_batch(self) -> Batch | None:
         """Wait for the next batch; its entries stay in the buffer. ``None``: the log is stopped and all is written."""

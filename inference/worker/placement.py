@@ -171,7 +171,9 @@ class Placement:
         place.worker, place.pause_s = worker, RETRY_FIRST_S
         self._on_ready()
         self._intake.changed()
-        if old is not None:
+        if old is not None and old.state == "unloaded":  # by orders that came meanwhile
+            self._intake.remove(old)
+        elif old is not None:
             self._spawn(self._hand_over(place, old, worker))
 
     def _not_loaded(self, place: Place, worker: PipelineWorker, old: PipelineWorker | None, error: Exception) -> None:

@@ -65,6 +65,12 @@ def everything(client: Client, key: ApiKey) -> str:
     return "\n".join([*texts, *entries, *sessions, repr(client.cookies)])
 
 
+def test_the_list_filters_by_no_digest(root: Client):
+    key = made()
+    assert root.get(LIST, {"digest__startswith": key.digest[0]}).status_code == 400
+    assert root.get(LIST, {"owner": "acme"}).status_code == 200
+
+
 # Making
 
 

@@ -108,6 +108,17 @@ def test_tiles_sum_up_the_period(viewer: Client, period: str):
     assert tile(html, "units")[0] == "432"
 
 
+@pytest.mark.parametrize("period", PERIODS)
+def test_what_was_written_with_a_clock_that_was_ahead_is_shown_when_it_is_time(period: str):
+    write(answered(NOON - 60), answered(NOON + 2 * DAY, pipeline="later", key="later"))
+    chosen = PERIODS[period]
+    assert total(step.figures for step in reading.steps(chosen, {}, NOON)).requests == 1
+    for dimension in reading.DIMENSIONS:
+        [part], left_out = reading.parts(chosen, dimension, {}, NOON)
+        assert (part.figures.requests, left_out) == (1, 0)
+        assert "later" not in reading.choices(dimension, NOON)
+
+
 @pytest.mark.usefixtures("_asked")
 def test_break_downs_and_errors(viewer: Client):
     html = page(viewer, period="1h")

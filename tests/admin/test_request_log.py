@@ -302,6 +302,16 @@ def test_inputs_have_a_permission_of_their_own(client: Client):
     assert numbers(pages[2].content.decode()) == [1]
 
 
+@pytest.mark.parametrize(
+    "lookup", ["preview__startswith", "answer__contains", "message__regex", "parameters", "beginning__lt"]
+)
+def test_an_address_filters_by_no_text(superuser: Client, lookup: str):
+    """One letter after the other, it would tell what an input says."""
+    store(row(1, preview="my secret"))
+    for address in (LIST, reverse("admin:inference_inferencerequest_export", args=["csv"])):
+        assert superuser.get(address, {lookup: "my"}).status_code == 400
+
+
 def test_visitors_must_log_in(client: Client):
     response = client.get(LIST)
     assert response.status_code == 302

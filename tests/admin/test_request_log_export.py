@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from inference.models import InferenceRequest
 from inference.request_log import export
-from inference.request_log.export import COLUMNS, TEXTS
+from inference.request_log.export import COLUMNS, TEXTS, Export
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -59,19 +59,20 @@ def test_it_has_the_rows_of_the_list_oldest_first(client: Client):
 
 
 def test_no_cell_of_csv_is_a_formula(client: Client):
-    store(1, answer="@SUM(A1)")
+    store(1, answer="@SUM(A1)", message="＝1+1")
     [row] = csv.DictReader(io.StringIO("\n".join(lines(client, "csv"))))
     assert tuple(row) == COLUMNS
-    assert (row["preview"], row["answer"]) == ("'=1+1", "'@SUM(A1)")
+    assert (row["preview"], row["answer"], row["message"]) == ("'=1+1", "'@SUM(A1)", "'＝1+1")
 
 
 def test_without_the_permission_there_are_no_texts():
-    store(1, answer="secret", message="secret", parameters="secret")
+    store(1, answer="secret", message="secret", parameters="secret", audit_salt="secret")
     client = Client()
     client.force_login(staff("view_inferencerequest"))
     assert lines(client, "csv")[0].split(",") == [name for name in COLUMNS if name not in TEXTS]
     [row] = map(json.loads, lines(client))
     assert not set(TEXTS) & set(row)
+    assert "secret" not in row.values()
 
 
 def test_whoever_may_not_see_the_log_cannot_export_it():
@@ -100,3 +101,17 @@ def test_it_streams_a_page_at_a_time_off_the_event_loop(monkeypatch: pytest.Monk
 
     user = staff("view_inferencerequest")
     assert async_to_sync(pieces)() == [1, 2, 2, 1]
+
+
+def test_a_page_ends_where_it_is_large(monkeypatch: pytest.MonkeyPatch):
+    """Rows may have whole request bodies, of which thousands do not fit in memory."""
+    for number in range(5):
+        store(number, preview="x" * 600)
+    monkeypatch.setattr(export, "PAGE_CHARS", 2_000)
+    pages = list(Export(InferenceRequest.objects.all(), "jsonl").pages())
+    assert [page.count("\n") for page in pages] == [2, 2, 1]
+    assert [json.loads(line)["request_id"] for line in "".join(pages).splitlines()] == [f"r{n}" for n in range(5)]
+
+
+def test_an_address_that_filters_by_no_value_is_refused(client: Client):
+    assert client.get(address("csv"), {"received_at__gte": "noon"}).status_code == 400

@@ -5,6 +5,7 @@ The rules by number are those of docs/architecture.md, section "The protocol bet
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -280,6 +281,37 @@ def test_orders_and_processes_of_the_release_before():
         await asyncio.sleep(3)
         assert await outcome_of(world, "t", deadline_s=5, web=1) == "t"
         await asyncio.sleep(1)
+        assert world.leftovers() == []
+
+    virtual_time.run(scenario())
+
+
+def test_orders_that_change_while_a_model_is_read(monkeypatch: pytest.MonkeyPatch):
+    """Unloaded and loaded again during a reload: nothing is left of the worker that was there before, or the host
+    whose turn it is would be the same for ever."""
+    run, read_s = SimulatedExecutor.run, 5.0
+
+    async def slow(executor: SimulatedExecutor, call: Callable[[], Any], *args: Any, **options: Any) -> Any:
+        if executor._name.startswith("loader"):
+            await asyncio.sleep(read_s)
+        return await run(executor, call, *args, **options)
+
+    async def scenario():
+        world = World(1, workers=2, pipelines=PIPELINES)
+        await world.settle(3 + 4 * read_s)
+        monkeypatch.setattr(SimulatedExecutor, "run", slow)
+        world.order("default", "reload")
+        await asyncio.sleep(TOLD_S)
+        world.order("default", "unload")
+        await asyncio.sleep(TOLD_S)
+        world.order("default", "load")
+        await asyncio.sleep(4 * read_s)
+        assert [(view.state, view.reason) for view in views(world)] == [("ready", "")] * 2
+        before = loads(world)
+        world.order("default", "reload")
+        await asyncio.sleep(4 * read_s)
+        assert [view.state for view in views(world)] == ["ready"] * 2
+        assert loads(world) - before == dict.fromkeys(world.workers, 1)
         assert world.leftovers() == []
 
     virtual_time.run(scenario())

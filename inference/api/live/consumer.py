@@ -6,7 +6,7 @@ from typing import Any
 
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
-from django.db import DatabaseError
+from django.db import Error
 
 from inference.access import credentials
 from inference.api.handshake import Event, refused_handshake
@@ -86,7 +86,7 @@ class LiveConsumer(AsyncConsumer):
             raise Forbidden(NOT_STAFF)
         try:
             permissions = (await permissions_of([key], PERMISSIONS))[key]
-        except DatabaseError:
+        except Error:
             raise Overloaded(NO_DATABASE, retry_after_s=1) from None
         if permissions is None or VIEW not in permissions:
             raise Forbidden(NOT_STAFF)

@@ -5,7 +5,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Protocol
 from weakref import WeakKeyDictionary, proxy
 
@@ -161,8 +160,12 @@ class LiveFeed:
     async def _keep_checking(self) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
-            with suppress(DatabaseError):  # while it is away, nobody can log out or lose a permission
+            try:
                 await self._check()
+            except DatabaseError:
+                pass  # while it is away, nobody can log out or lose a permission
+            except Exception:  # of a driver or of another store of sessions; who loses a permission is found next time
+                logger.exception("Permissions of the live pages could not be looked up")
 
     async def _check(self) -> None:
         found = await permissions_of({page.session_key for page in self._pages}, PERMISSIONS)

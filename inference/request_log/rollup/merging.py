@@ -20,6 +20,10 @@ INTERVAL_S = 10.0
 """So much are the pages behind the log."""
 SHARE = 0.02
 """Of a core, at most, that merging takes: after a long merge the next one waits longer."""
+SHARE_BEHIND = 0.2
+"""The same while it does not keep up, so that deltas do not grow without end."""
+RUN_S = 1.0
+"""After which it goes on later: meanwhile the log is not written, and its buffer is bounded."""
 PRUNE_S = 600.0
 KEPT = {MINUTE: timedelta(hours=26), HOUR: timedelta(days=32), DAY: timedelta(days=32)}
 """A little longer than the longest period that is shown in rows of this span."""
@@ -46,12 +50,12 @@ class Merger:
     def due(self) -> bool:
         return time.monotonic() >= self._due_at
 
-    def run(self) -> None:
-        """Merge everything. An error is logged, once until it works again; the deltas stay for the next time."""
-        began = time.monotonic()
+    def run(self, most_s: float = RUN_S) -> None:
+        """Merge for about so long. An error is logged, once until it works again; the deltas stay for the next time."""
+        began, is_behind = time.monotonic(), False
         try:
             database = router.db_for_write(RollUp)
-            while merge(database):
+            while (is_behind := merge(database)) and time.monotonic() < began + most_s:
                 time.sleep(BREATH_S)
             if began >= self._prune_at:
                 prune(time.time(), database)
@@ -60,10 +64,11 @@ class Merger:
         except Exception as error:  # the thread must survive any error
             if not self._failed:
                 logger.warning("Roll-ups of the request log are behind (%s: %s).", type(error).__name__, error)
-            self._failed = True
+            self._failed, is_behind = True, False
             connections.close_all()  # of this thread; a failed one is not used again
         ended = time.monotonic()
-        self._due_at = ended + max(self._interval_s, (ended - began) / SHARE)
+        took_s = ended - began
+        self._due_at = ended + (took_s / SHARE_BEHIND if is_behind else max(self._interval_s, took_s / SHARE))
 
 
 def merge(database: str) -> bool:

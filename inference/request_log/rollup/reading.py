@@ -59,9 +59,8 @@ def steps(period: Period, chosen: Chosen, now: float) -> list[Step]:
     """Without gaps, in order."""
     first, length = period.start(now), period.step_s
     sums = [Figures() for _ in range(first, int(now) + 1, length)]
-    for start, data in _rows(period.rows, first, chosen).values_list("start", "figures").iterator():
-        if (number := (start - first) // length) < len(sums):
-            sums[number].update(decode(data))
+    for start, data in _rows(period.rows, first, now, chosen).values_list("start", "figures").iterator():
+        sums[(start - first) // length].update(decode(data))
     starts = [first + number * length for number in range(len(sums))]
     return [Step(at, max(1.0, min(length, now - at)), figures) for at, figures in zip(starts, sums, strict=True)]
 
@@ -76,7 +75,7 @@ class Part:
 
 def parts(period: Period, dimension: str, chosen: Chosen, now: float) -> tuple[list[Part], int]:
     """Those with the most requests first, and how many are not among them. What is chosen of it does not count."""
-    rows = _rows(period.parts, period.start(now), chosen, but=dimension).exclude(**{dimension: RollUp.ALL})
+    rows = _rows(period.parts, period.start(now), now, chosen, but=dimension).exclude(**{dimension: RollUp.ALL})
     by_requests = rows.order_by().values_list(dimension).annotate(number=Sum("requests")).order_by("-number", dimension)
     names = [name for name, _ in by_requests]
     found: dict[str, list[Figures]] = {name: [] for name in names[:MOST_PARTS]}
@@ -87,11 +86,11 @@ def parts(period: Period, dimension: str, chosen: Chosen, now: float) -> tuple[l
 
 def choices(dimension: str, now: float) -> Sequence[str]:
     """Values that any request of the last 30 days had."""
-    rows = _rows(DAY, PERIODS["30d"].start(now), {}, but=dimension).exclude(**{dimension: RollUp.ALL})
+    rows = _rows(DAY, PERIODS["30d"].start(now), now, {}, but=dimension).exclude(**{dimension: RollUp.ALL})
     return list(rows.order_by(dimension).values_list(dimension, flat=True).distinct()[:MOST_CHOICES])
 
 
-def _rows(span: int, first: int, chosen: Chosen, but: str = "") -> "QuerySet[RollUp]":
-    """From a moment on; of all values of one dimension."""
+def _rows(span: int, first: int, now: float, chosen: Chosen, but: str = "") -> "QuerySet[RollUp]":
+    """From a moment until now, whatever the clocks of web processes have said; of all values of one dimension."""
     where: dict[str, Any] = {name: chosen.get(name, RollUp.ALL) for name in DIMENSIONS if name != but}
-    return RollUp.objects.filter(span=span, start__gte=first, **where)
+    return RollUp.objects.filter(span=span, start__range=(first, int(now)), **where)

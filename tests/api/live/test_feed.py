@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.db import InterfaceError
 
 from inference import catalog
 from inference.api.live import feed as feed_module
@@ -159,6 +160,20 @@ async def test_permissions_are_looked_up_again_while_pages_are_open(feed: LiveFe
     await _until(lambda: len(asked) > 1)
     for page in pages.values():
         feed.leave(page)
+
+
+async def test_a_look_at_permissions_that_fails_is_not_the_last(feed: LiveFeed, monkeypatch: pytest.MonkeyPatch):
+    """Whatever fails: that of a driver is no ``DatabaseError``, and sessions may be in another store."""
+    failures = [InterfaceError("connection already closed"), ConnectionError("no Redis")]
+
+    async def permissions_of(keys: set[str], names: tuple[str, ...]) -> dict[str, frozenset[str] | None]:
+        if failures:
+            raise failures.pop()
+        return dict.fromkeys(keys)
+
+    monkeypatch.setattr(feed_module, "permissions_of", permissions_of)
+    feed.join(page := Page())
+    await _until(lambda: page.lost)
 
 
 async def test_nothing_runs_while_no_page_is_open(feed: LiveFeed):

@@ -1,6 +1,7 @@
 """Roll-ups say what the log says, however many processes write at once."""
 
 import asyncio
+import math
 import random
 import threading
 from collections import Counter, defaultdict
@@ -133,7 +134,7 @@ def test_rows_that_no_page_shows_are_deleted():
 def test_a_long_merge_makes_the_next_one_wait(monkeypatch: pytest.MonkeyPatch):
     now = [100.0]
     monkeypatch.setattr("inference.request_log.rollup.merging.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(merging, "merge", lambda _: now.__setitem__(0, now[0] + 3.0))
+    monkeypatch.setattr(merging, "merge", lambda _: bool(now.__setitem__(0, now[0] + 3.0)))
     monkeypatch.setattr(merging, "prune", lambda *_: None)
     merger = Merger(interval_s=10)
     now[0] = 110.0
@@ -143,6 +144,31 @@ def test_a_long_merge_makes_the_next_one_wait(monkeypatch: pytest.MonkeyPatch):
     assert not merger.due()
     now[0] = 113.0 + 151
     assert merger.due()
+
+
+def test_a_backlog_is_merged_in_parts_between_which_the_log_is_written(monkeypatch: pytest.MonkeyPatch):
+    now, left = [100.0], [10]
+
+    def merge_some(_: str) -> bool:
+        now[0] += 0.4
+        left[0] -= 1
+        return left[0] > 0
+
+    monkeypatch.setattr("inference.request_log.rollup.merging.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(merging, "merge", merge_some)
+    monkeypatch.setattr(merging, "prune", lambda *_: None)
+    merger = Merger(interval_s=10)
+    now[0] = 110.0
+    for rest in (7, 4, 1):
+        merger.run()
+        assert left == [rest], "about a second's work"
+        assert not merger.due()
+        now[0] += 6.1
+        assert merger.due(), "a fifth of a core"
+    merger.run(math.inf)
+    assert left == [0]
+    now[0] += 6.1
+    assert not merger.due()
 
 
 # Of several
