@@ -46,6 +46,7 @@ def test_each_task_has_a_section():
 def test_the_section_of_a_task_says_what_the_code_says(name: str):
     section = " ".join(SECTIONS[name].split())
     assert f"{first_sentence(TASKS[name])} " in f"{section} "
+    assert TASKS[name].summary == first_sentence(TASKS[name])
     for line in parameters(TASKS[name]):
         assert line in SECTIONS[name].splitlines(), line
     rows = [line for line in SECTIONS[name].splitlines() if line.startswith("| `")]

@@ -81,7 +81,7 @@ PIPELINES = (
     Column("Waiting at workers", "at_workers", kind="number"),
     Column("Waiting here", "waiting", kind="number"),
     Column("Predicted wait", "wait", kind="number"),
-    Column("Inputs/s possible", "speed", kind="number"),
+    Column("Capacity/s", "speed", kind="number"),
     Column("Answered/s", "answered", kind="number"),
     Column("Refused/s", "refused", kind="number"),
     Column("Failed/s", "failed", kind="number"),
@@ -94,10 +94,10 @@ WORKERS = (
     Column("Threads", "threads", kind="number"),
     Column("In the model", "running"),
     Column("Waiting", "waiting", kind="number"),
-    Column("Jobs from here", "ours", kind="number"),
+    Column("Inputs from here", "ours", kind="number"),
     Column("Share of the host", "share", kind="number"),
-    Column("Time per job", "job_ms", kind="number"),
-    Column("Jobs run", "jobs", kind="number"),
+    Column("Time per input", "job_ms", kind="number"),
+    Column("Inputs run", "jobs", kind="number"),
 )
 HOSTS = (
     Column("Host", "name", "key"),
@@ -106,7 +106,7 @@ HOSTS = (
     Column("Pipelines", "pipelines"),
     Column("Memory", "memory", kind="number"),
     Column("Cores in use", "cores", kind="number"),
-    Column("Jobs from here", "ours", kind="number"),
+    Column("Inputs from here", "ours", kind="number"),
     Column("Web processes", "webs", kind="number"),
 )
 ERRORS = (
@@ -117,6 +117,7 @@ ERRORS = (
     Column("Message", "message"),
     Column("Last request", "request_id", "transport", kind="request"),
 )
+CAPACITY = "Capacity: inputs per second that its workers could answer, as measured lately."
 
 
 def tables(
@@ -132,7 +133,15 @@ def tables(
     note = "" if messages else "Messages are shown to those who may view inputs, which they may quote."
     pipelines, hosts = (*PIPELINES, ACTIONS) if of_pipelines else PIPELINES, (*HOSTS, ACTIONS) if of_hosts else HOSTS
     made = [
-        Table("pipelines", "Pipelines", "Pipeline", pipelines, "The catalog has no pipeline.", actions=of_pipelines),
+        Table(
+            "pipelines",
+            "Pipelines",
+            "Pipeline",
+            pipelines,
+            "The catalog has no pipeline.",
+            CAPACITY,
+            actions=of_pipelines,
+        ),
         Table("workers", "Workers", "Worker of pipeline", WORKERS, "No worker is known to this web process."),
         Table("hosts", "Hosts", "Host", hosts, "No worker host is known to this web process.", actions=of_hosts),
         Table("errors", "Last refusals and errors", "", errors, "None since this web process started.", note),

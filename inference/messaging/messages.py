@@ -42,6 +42,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int = 0
     streams: bool = False
     """It can send each token as it is generated."""
+    beams: int = 1
+    """That texts are searched with where a request names no number; with several there are no tokens before the end."""
     chat: bool = False
     """It has a chat template: an input may be a list of chat messages."""
     version: str = ""

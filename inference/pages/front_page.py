@@ -9,7 +9,7 @@ from inference.api.scope import PIPELINES
 from inference.messaging.messages import Description
 from inference.pages.modules import needed
 from inference.pages.page import Page
-from inference.pages.playground_form import described
+from inference.pages.playground_form import described, summary
 from inference.serving.pipeline_state import PipelineState
 from inference.tasks import TASKS
 from inference.tasks.media import EXAMPLE_IMAGE, EXAMPLE_RECORDING
@@ -31,7 +31,7 @@ class FrontPage(Page):
             "inference/pages/front.html",
             {
                 "here": "front",
-                "cards": [(state, percent(state)) for state in states],
+                "cards": [(state, percent(state), summary(state.task)) for state in states],
                 "description": served.description,
                 "pipeline": name,
                 "path": f"{PIPELINES}{name}" if self.scope.get("pipeline") else "/",
@@ -74,6 +74,7 @@ def _example(description: Description | None) -> dict[str, Any]:
     example = task.example_for(description.mask_token)
     return {
         "task": task,
+        "streams": description.streams and description.beams == 1,
         "plain_example": example if task.input.plain and not task.needs_parameters else "",
         "file_example": FILES.get(example, "") if isinstance(example, str) and not task.needs_parameters else "",
         "example_json": _without_media(msgspec.json.encode(example).decode()),

@@ -8,7 +8,7 @@ from inference.messaging.messages import Description
 from inference.pages.playground_examples import more_examples
 from inference.serving.deployment import Deployment
 from inference.serving.pipeline_state import PipelineState
-from inference.tasks import TASKS
+from inference.tasks import TASKS, find
 from inference.tasks.base import Task
 from inference.tasks.parameters import Parameter
 
@@ -30,6 +30,7 @@ def described(
     return {
         "pipeline": spec.name,
         "task": state.task,
+        "summary": summary(state.task),
         "model": state.model,
         "version": state.version,
         "device": state.device,
@@ -43,6 +44,12 @@ def described(
         "limits": _limits(spec, description, most_bytes),
         **(_of_task(TASKS[description.task], description) if description else {}),
     }
+
+
+def summary(name: str) -> str:
+    """What the task with this name gives; nothing while the task is not known."""
+    task = find(name)
+    return task.summary if task else ""
 
 
 def _listed(state: PipelineState) -> dict[str, str]:
@@ -74,6 +81,7 @@ def _of_task(task: Task, description: Description) -> dict[str, Any]:
         "output": task.output,
         "text_field": task.text_field,
         "streams": description.streams,
+        "beams": description.beams,
         "chat": description.chat and form.chats,
         "parameters": [_parameter(name, each, description) for name, each in task.parameters.items()],
         "example": task.example_for(description.mask_token),

@@ -7,6 +7,7 @@ from inference.tasks.parameters import Choice, Parameter, Whole
 
 TASK = Task(
     name="audio-classification",
+    summary="The labels of a recording, with scores.",
     input=MediaInput("audio"),
     output="labels",
     parameters={

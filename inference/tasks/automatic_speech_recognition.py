@@ -28,6 +28,7 @@ class Timestamps:
 
 TASK = Task(
     name="automatic-speech-recognition",
+    summary="What is said in a recording.",
     input=MediaInput("audio"),
     output="transcript",
     parameters={

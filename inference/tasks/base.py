@@ -40,6 +40,8 @@ class Task:
     """
 
     name: str
+    summary: str = ""
+    """What it gives, in a sentence for people who do not know its name."""
     aliases: tuple[str, ...] = ()
     input: InputForm
     output: Output

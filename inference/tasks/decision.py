@@ -5,6 +5,7 @@ from inference.tasks.inputs import DecisionInput
 
 TASK = Task(
     name="decision",
+    summary="Answers to questions about a state, with a probability for each option.",
     input=DecisionInput(),
     output="decisions",
     example={

@@ -9,6 +9,7 @@ from inference.tasks.parameters import WORD_BOXES, Flag, Parameter, Whole
 
 TASK = Task(
     name="document-question-answering",
+    summary="The words of a page that answer a question, where each word and its place are known.",
     input=DocumentInput(),
     output="answers",
     parameters={

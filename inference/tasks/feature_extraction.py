@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION, Choice, F
 
 TASK = Task(
     name="feature-extraction",
+    summary="A vector for each token of a text, or one for the text.",
     input=TextInput(),
     output="vectors",
     parameters={

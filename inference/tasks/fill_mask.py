@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, Parameter, Texts, Whole
 
 TASK = Task(
     name="fill-mask",
+    summary="The likeliest words in the place of each mask.",
     input=TextInput(masked=True),
     output="fills",
     parameters={

@@ -7,6 +7,7 @@ from inference.tasks.parameters import Choice, Parameter, Whole
 
 TASK = Task(
     name="image-classification",
+    summary="The labels of an image, with scores.",
     input=MediaInput("image"),
     output="labels",
     parameters={

@@ -7,6 +7,7 @@ from inference.tasks.parameters import Flag, Parameter
 
 TASK = Task(
     name="image-feature-extraction",
+    summary="A vector for each part of an image, or one for the image.",
     input=MediaInput("image"),
     output="vectors",
     parameters={"pool": Parameter(kind=Flag(), meaning="the model's own vector for the whole image")},

@@ -7,6 +7,7 @@ from inference.tasks.parameters import Choice, Number, Parameter
 
 TASK = Task(
     name="image-segmentation",
+    summary="Which pixels of an image belong to what, with a mask for each label or thing.",
     input=MediaInput("image"),
     output="masks",
     parameters={

@@ -7,6 +7,7 @@ from inference.tasks.text_generation import GENERATION
 
 TASK = Task(
     name="image-text-to-text",
+    summary="The answer to a chat with images.",
     input=ImageChatInput(),
     output="text",
     parameters=GENERATION,

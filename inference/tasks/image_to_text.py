@@ -7,6 +7,7 @@ from inference.tasks.parameters import Parameter, Whole
 
 TASK = Task(
     name="image-to-text",
+    summary="What an image shows, or the text in it, in words.",
     aliases=("image-captioning",),
     input=MediaInput("image"),
     output="text",

@@ -7,6 +7,7 @@ from inference.tasks.parameters import Number, Parameter
 
 TASK = Task(
     name="object-detection",
+    summary="Things in an image, with their labels and boxes in pixels.",
     input=MediaInput("image"),
     output="boxes",
     parameters={"threshold": Parameter(kind=Number(0, 1), meaning="lowest score of what is told")},

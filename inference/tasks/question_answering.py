@@ -6,6 +6,7 @@ from inference.tasks.parameters import Flag, Parameter, Whole
 
 TASK = Task(
     name="question-answering",
+    summary="The part of a text that answers a question.",
     input=QuestionInput(),
     output="answers",
     parameters={

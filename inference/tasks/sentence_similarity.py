@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION
 
 TASK = Task(
     name="sentence-similarity",
+    summary="How close in meaning each of several sentences is to another, from -1 to 1.",
     input=SentencesInput(),
     output="scores",
     parameters={"truncate": TRUNCATE, "truncation_direction": TRUNCATION_DIRECTION},

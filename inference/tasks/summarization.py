@@ -6,6 +6,7 @@ from inference.tasks.text2text_generation import WRITING
 
 TASK = Task(
     name="summarization",
+    summary="What a text says, in fewer words.",
     input=TextInput(),
     output="text",
     parameters=WRITING,

@@ -6,6 +6,7 @@ from inference.tasks.parameters import Flag, Parameter
 
 TASK = Task(
     name="table-question-answering",
+    summary="The cells of a table that answer a question, and what is to be computed of them.",
     input=TableInput(),
     output="cells",
     parameters={

@@ -27,6 +27,7 @@ WRITING = GENERATION | {
 
 TASK = Task(
     name="text2text-generation",
+    summary="The text that a model writes about another, whatever it was trained to write.",
     input=TextInput(),
     output="text",
     parameters=WRITING,

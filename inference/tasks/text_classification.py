@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION, Choice, P
 
 TASK = Task(
     name="text-classification",
+    summary="The labels of a text, or of two texts that are read together, with scores.",
     aliases=("sentiment-analysis",),
     input=TextOrPairInput(),
     output="labels",

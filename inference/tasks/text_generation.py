@@ -45,6 +45,7 @@ PARAMETERS = (
 
 TASK = Task(
     name="text-generation",
+    summary="What comes after a text, or the answer to a chat.",
     input=ChatOrTextInput(),
     output="text",
     parameters=PARAMETERS,

@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, TRUNCATION_DIRECTION, Flag, Par
 
 TASK = Task(
     name="text-ranking",
+    summary="Which of several texts answer a query best.",
     aliases=("rerank",),
     input=RankingInput(),
     output="ranking",

@@ -6,6 +6,7 @@ from inference.tasks.parameters import Choice, Parameter, Whole
 
 TASK = Task(
     name="text-to-speech",
+    summary="A text as a recording.",
     aliases=("text-to-audio",),
     input=TextInput(),
     output="media",

@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, Choice, Parameter, Texts, Whole
 
 TASK = Task(
     name="token-classification",
+    summary="Labelled parts of a text, such as names of persons.",
     aliases=("ner",),
     input=TextInput(),
     output="spans",

@@ -12,6 +12,7 @@ PARAMETERS = WRITING | {
 
 TASK = Task(
     name="translation",
+    summary="A text in another language.",
     input=TextInput(),
     output="text",
     parameters=PARAMETERS,

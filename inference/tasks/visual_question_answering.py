@@ -7,6 +7,7 @@ from inference.tasks.parameters import Parameter, Whole
 
 TASK = Task(
     name="visual-question-answering",
+    summary="Likely answers to a question about an image.",
     aliases=("vqa",),
     input=MediaQuestionInput("image"),
     output="answers",

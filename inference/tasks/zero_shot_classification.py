@@ -6,6 +6,7 @@ from inference.tasks.parameters import TRUNCATE, Flag, Parameter, Template, Text
 
 TASK = Task(
     name="zero-shot-classification",
+    summary="Which of the client's own labels fit a text.",
     input=TextInput(),
     output="labels",
     parameters={

@@ -7,6 +7,7 @@ from inference.tasks.parameters import Parameter, Template, Texts
 
 TASK = Task(
     name="zero-shot-image-classification",
+    summary="Which of the client's own labels fit an image.",
     input=MediaInput("image"),
     output="labels",
     parameters={

@@ -105,6 +105,8 @@ def test_the_first_visit_needs_one_click(page: Page, server: Web) -> None:
     for name in ("Queue", "Inference", "Total", "Round trip", "Batch size"):
         expect(playground.figures.get_by_text(name, exact=True)).to_be_visible()
     frame = playground.frame()
+    expect(page.get_by_role("status").filter(has_text="Paris is the word0 of France.")).to_have_count(1)
+    assert not page.locator("[aria-live]").all(), "nobody wants to hear all of an answer"
     expect(page.get_by_text(frame["request_id"], exact=True)).to_be_visible()
     assert [each["token_str"] for each in frame["output"]] == ["word0", "word1", "word2"]
     assert server.row(frame["request_id"])["transport"] == "websocket"
@@ -235,6 +237,22 @@ def test_the_same_call_with_a_file(page: Page, server: Web, tmp_path: Path) -> N
     for command in (["bash", "-c", curl], [sys.executable, "-c", python]):
         ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60)
         assert json.loads(ran.stdout) == output, command
+
+
+@pytest.mark.parametrize("parameters", [{}, {"language": "en"}])
+def test_a_file_alone_asks_for_no_stream(page: Page, server: Web, parameters: dict[str, str]) -> None:
+    page.goto(server.url)
+    call = {"address": "", "path": "/", "socket": "/ws/", "inputs": "A" * 200, "kind": "audio", "stream": True}
+    made = page.evaluate(
+        """async (call) => {
+          const { src } = document.querySelector("script[type=module]");
+          return (await import(new URL("playground/snippets.js", src))).snippets(call);
+        }""",
+        call | {"parameters": parameters},
+    )
+    code = {each["name"]: each["code"] for each in made}
+    assert ("json.load(reply)" in code["Python"]) == ("curl -N" not in code["curl"]) == (not parameters)
+    assert '"stream": true' in code["WebSocket"]
 
 
 def test_each_task_has_its_form_and_its_controls(page: Page, server: Web) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect
 
 from tests import processes
 from tests.conftest import client
@@ -54,6 +55,23 @@ def test_tokens_of_one_beam_come_as_they_are_made(http: httpx.Client) -> None:
     assert answer == {"summary_text": texts(told)}
     assert told[-1]["generated_text"] == texts(told)
     assert told[-1]["details"]["finish_reason"] == "eos_token"
+
+
+def test_the_playground_streams_what_is_not_searched_with_beams(page: Page, server: Web) -> None:
+    page.goto(f"{server.url}/playground")
+    page.get_by_label("Text", exact=True).fill(TEXT)
+    run, answer = page.get_by_role("button", name="Run", exact=True), page.get_by_role("tabpanel", name="Answer")
+    run.click()
+    expect(page.locator(".pg-figures")).to_be_visible()
+    expect(answer.locator(".summary")).not_to_be_empty()
+    expect(page.locator(".pg-call")).not_to_contain_text('"stream"')
+    page.locator(".pg-settings summary").last.click()
+    page.get_by_label("num_beams", exact=True).fill("1")
+    expect(page.locator(".pg-call")).to_contain_text('"stream": true')
+    run.click()
+    expect(answer.locator(".streamed")).to_have_attribute("aria-busy", "false")
+    page.goto(server.url)
+    expect(page.locator("#call")).not_to_contain_text('"stream"')
 
 
 def test_many_clients_get_what_each_gets_alone(http: httpx.Client) -> None:

@@ -196,7 +196,7 @@ def plain(value: Any) -> Any:
 
 NEWS = {
     "Result": {"media_type", "tokens", "truncated", "shape", "heard", "model_ms", "padding"},
-    "Description": {"abilities"},
+    "Description": {"abilities", "beams"},
     "Job": {"arrays", "cache_scope"},
     "Generation": {"cached_tokens", "reading_ms"},
     "Totals": {"reused_tokens", "evictions", "guessed_tokens", "right_guesses"},

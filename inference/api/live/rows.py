@@ -46,7 +46,7 @@ def process_row(service: Service) -> Row:
         else "failed",
         "reason": reason or service.different(),
         "waiting": f"{number(waiting, 'input')}, {size(dispatcher.pending_bytes)}",
-        "at_workers": number(dispatcher.dispatched, "job"),
+        "at_workers": number(dispatcher.dispatched, "input"),
         "log": f"{number(log.waiting, 'row')} to write" + (f", {log.dropped:,} lost" if log.dropped else ""),
     }
 

@@ -16,7 +16,7 @@ NO_LIMIT = 1_000_000
 """Tokenizers without a limit of their own report 1e30."""
 
 
-def describe(loaded: Loaded, *, streams: bool = False, most_tokens: int = NO_LIMIT) -> Description:
+def describe(loaded: Loaded, *, streams: bool = False, beams: int = 1, most_tokens: int = NO_LIMIT) -> Description:
     """``most_tokens``: of one input, where the model would take more."""
     tokenizer, config = loaded.pipe.tokenizer, loaded.pipe.model.config
     longest = min(most_tokens, _longest_input(tokenizer, config))
@@ -33,6 +33,7 @@ def describe(loaded: Loaded, *, streams: bool = False, most_tokens: int = NO_LIM
         longest_input=longest,
         longest_input_chars=longest * CHARS_PER_TOKEN,
         streams=streams,
+        beams=beams,
         chat=form.chats and bool(tokenizer.chat_template),
     )
     return msgspec.structs.replace(description, version=version_of(description, loaded.weights))

@@ -17,7 +17,7 @@ function showCalls(part, pipeline) {
     pipeline: pipeline.pipeline,
     inputs: pipeline.example,
     parameters: pipeline.example_parameters,
-    stream: pipeline.streams,
+    stream: pipeline.streams && pipeline.beams === 1,
     key_needed: pipeline.key_needed,
     kind: pipeline.input.kind,
     media_out: pipeline.output === "media",

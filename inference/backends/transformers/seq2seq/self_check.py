@@ -39,8 +39,8 @@ def continuous(loaded: Loaded, conf: Conf, report: Callable[[str], None]) -> Seq
         compat.check(compat.CONTINUOUS_BATCHING)
         compat.check(compat.SEQ2SEQ)
         # Before anything is exchanged: how long a text may be depends on the stock decoder.
-        description = describe(loaded, streams=True)
         settings = GenerationSettings(model, loaded.pipe.tokenizer, longest_text(model), conf.max_batch_tokens)
+        description = describe(loaded, streams=True, beams=settings.beams(loaded.task.name))
         check_implemented(settings.base)
         requests = TextToText(loaded, description, settings)
         padding = model.config.pad_token_id or 0

@@ -15,6 +15,7 @@ from inference.backends.transformers.seq2seq.beams import Beams, BeamSettings
 from inference.backends.transformers.seq2seq.configuration import (
     base_configuration,
     is_processed,
+    specific_settings,
 )
 from inference.backends.transformers.seq2seq.text import EncodedText
 from inference.errors import Invalid
@@ -46,6 +47,10 @@ class GenerationSettings:
     def __init__(self, model: Any, tokenizer: Any, longest: int, most: int) -> None:
         self.base = base_configuration(model, tokenizer)
         self._model, self._longest, self._most = model, longest, most
+
+    def beams(self, task: str) -> int:
+        """Where a request says nothing of them."""
+        return int(specific_settings(self._model.config, task).get("num_beams") or self.base.num_beams)
 
     def configuration(self, job: Job, specific: Mapping[str, Any]) -> Any:
         """The generation configuration of a job, without transformers' defaults. Raises ``Invalid``."""

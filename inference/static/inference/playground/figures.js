@@ -2,11 +2,19 @@
 
 import { el } from "./dom.js";
 
+const MEANINGS = {
+  Queue: "from admission until the model began",
+  Inference: "in the model, with all that ran in the same batch",
+  Total: "in the server",
+  "Round trip": "from this browser and back",
+  "Batch size": "inputs that ran together, those of other clients included",
+  Tokens: "read and written",
+};
 const TIMES = [
-  ["queue", "Queue", "from admission until the model began", ({ queue_ms }) => queue_ms],
-  ["inference", "Inference", "in the model, of the whole batch", ({ inference_ms }) => inference_ms],
-  ["server", "Rest of the server", "reading, checking and writing", (t) => t.total_ms - t.queue_ms - t.inference_ms],
-  ["network", "Network and browser", "outside the server", (t) => t.round_trip_ms - t.total_ms],
+  ["queue", ({ queue_ms }) => queue_ms],
+  ["inference", ({ inference_ms }) => inference_ms],
+  ["server", (t) => t.total_ms - t.queue_ms - t.inference_ms],
+  ["network", (t) => t.round_trip_ms - t.total_ms],
 ];
 
 /**
@@ -14,7 +22,7 @@ const TIMES = [
  * @returns {HTMLElement}
  */
 export function figures({ times, batch_size, request_id, model_version, generation }) {
-  const parts = TIMES.map(([kind, name, meaning, of]) => ({ kind, name, meaning, ms: Math.max(0, of(times)) }));
+  const parts = TIMES.map(([kind, of]) => ({ kind, ms: Math.max(0, of(times)) }));
   const sum = parts.reduce((before, { ms }) => before + ms, 0) || 1;
   const bar = el(
     "div",
@@ -29,7 +37,7 @@ export function figures({ times, batch_size, request_id, model_version, generati
     ["Batch size", batch_size || "–"],
     ...(generation ? ofGeneration(generation) : []),
   ];
-  const facts = el("dl", { class: "pg-figures" }, ...list.map(([name, value, kind]) => el("div", kind ? { class: kind } : {}, el("dt", {}, name), el("dd", {}, String(value)))));
+  const facts = el("dl", { class: "pg-figures" }, ...list.map(([name, value, kind]) => el("div", kind ? { class: kind } : {}, el("dt", { title: MEANINGS[name] }, name), el("dd", {}, String(value)))));
   const ids = el("p", { class: "quiet pg-ids" }, "Request ", el("code", {}, request_id));
   if (model_version) ids.append(", version ", el("code", {}, model_version));
   if (generation?.seed !== undefined) ids.append(", seed ", el("code", {}, String(generation.seed)));
@@ -48,6 +56,6 @@ function ofGeneration({ finish_reason, prompt_tokens, generated_tokens, first_to
 /** @param {number} ms */
 export function milliseconds(ms) {
   if (!Number.isFinite(ms)) return "–";
-  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms >= 1000) return `${(ms / 1000).toFixed(ms >= 10_000 ? 1 : 2)} s`;
   return ms >= 100 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`;
 }

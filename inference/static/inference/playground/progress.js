@@ -51,7 +51,7 @@ export function progressBar() {
     /** @param {{state: string, reason: string}} found */
     show({ state, reason }) {
       const percent = reason.match(/(\d+) %/)?.[1];
-      words.textContent = reason ? `${reason[0].toUpperCase()}${reason.slice(1)}` : "Waiting for a worker";
+      words.textContent = reason ? `${reason[0].toUpperCase()}${reason.slice(1)}` : "Waiting for its turn";
       bar.hidden = state === "failed";
       bar.classList.toggle("unknown", !percent);
       if (percent) {

@@ -30,12 +30,14 @@ const TYPES = { wav: "audio/wav", flac: "audio/flac", mp3: "audio/mpeg", ogg: "a
 export function snippets(call) {
   const file = call.file || FILES[call.kind] || FILES.image;
   const query = "?format=pipeline";
+  const bare = isMedia(call.inputs) && !Object.keys(call.parameters ?? {}).length;
   const made = {
     ...call,
     file,
     url: `${call.address}${call.path}${query}`,
     socketUrl: `${call.address.replace(/^http/, "ws")}${call.socket}`,
-    bare: isMedia(call.inputs) && !Object.keys(call.parameters ?? {}).length,
+    bare,
+    stream: call.stream && !bare, // of HTTP: a file alone asks for no stream
     body: {
       inputs: marked(call.inputs),
       ...(Object.keys(call.parameters ?? {}).length ? { parameters: call.parameters } : {}),

@@ -55,7 +55,8 @@ export async function createWorkbench(description, { unauthorized }) {
   const status = el("span", { role: "status" });
   const elapsed = el("span", { "aria-hidden": "true" }); // which nobody wants to hear ten times a second
   const statusLine = el("p", { class: "pg-status quiet" }, status, elapsed);
-  const area = el("div", { class: "pg-area", "aria-live": "polite" });
+  const area = el("div", { class: "pg-area" });
+  const spoken = el("p", { class: "visually-hidden", role: "status" }); // the answer in a sentence
   const raw = el("pre", { class: "pg-raw", tabIndex: 0 });
   const measured = el("div", {});
   const json = el("div", { class: "code" }, raw);
@@ -89,7 +90,7 @@ export async function createWorkbench(description, { unauthorized }) {
       { name: "JSON", panel: json },
     ];
     const [list, ...shown] = tabs(panels, "Form of the answer");
-    return [list, statusLine, ...shown, measured];
+    return [list, statusLine, spoken, ...shown, measured];
   }
 
   function examples() {
@@ -115,7 +116,8 @@ export async function createWorkbench(description, { unauthorized }) {
     const inputs = form.value();
     const given = parameters.value();
     const many = Array.isArray(inputs) && !inputs[0]?.role; // a list of messages is one input
-    const stream = description.streams && !many && !(given.num_beams > 1);
+    const beams = given.num_beams ?? (given.do_sample ? 1 : description.beams);
+    const stream = description.streams && !many && !(beams > 1);
     return { pipeline: description.pipeline, inputs, parameters: given, stream };
   }
 
@@ -164,6 +166,7 @@ export async function createWorkbench(description, { unauthorized }) {
       working(true);
       measured.replaceChildren();
       raw.textContent = "";
+      spoken.textContent = "";
       if (!form.view) area.replaceChildren(...(view?.element ? [view.element] : []));
       area.setAttribute("aria-busy", "true");
       this.tick();
@@ -262,7 +265,10 @@ export async function createWorkbench(description, { unauthorized }) {
       raw.textContent = shortened(answer.raw ? formatted(JSON.parse(answer.raw)) : `${answer.output.type}, ${answer.output.blob.size} bytes`);
       measured.replaceChildren(figures(answer));
       this.view?.done(answer);
-      if (!this.view || this.view.passing) area.replaceChildren(await rendered(answer.output, this.wanted));
+      if (!this.view || this.view.passing) {
+        area.replaceChildren(await rendered(answer.output, this.wanted));
+        spoken.textContent = area.querySelector(".summary")?.textContent ?? "";
+      }
       const seed = answer.generation?.seed;
       const seeded = seed !== undefined && description.parameters.some(({ name }) => name === "seed");
       call.show(seeded ? { ...this.wanted, parameters: { ...this.wanted.parameters, seed } } : this.wanted);
@@ -283,6 +289,7 @@ export async function createWorkbench(description, { unauthorized }) {
       const shown = failure(error, () => run());
       if (this.view?.element) area.append(shown);
       else area.replaceChildren(shown);
+      spoken.textContent = [...shown.querySelectorAll("h3, h3 + p")].map(({ textContent }) => textContent).join(": ");
       show(answered);
     }
   }

@@ -16,7 +16,7 @@ export function create({ description, inputs, more }) {
   const text = new StreamedText({ before });
   const below = el("div", { class: "below" });
   const spoken = el("p", { class: "visually-hidden", role: "status" });
-  const element = el("div", { class: "streamed", ariaBusy: "true", ariaLive: "off" }, text.element, below, spoken);
+  const element = el("div", { class: "streamed", ariaBusy: "true" }, text.element, below, spoken);
 
   function writtenIn(output) {
     const whole = [output].flat()[0]?.[description.text_field] ?? "";

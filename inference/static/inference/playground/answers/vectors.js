@@ -13,7 +13,7 @@ export function show(output, { input }) {
   const vectors = rows(output);
   if (vectors.length === 1) return beside(input, one(vectors[0], ""));
   const numbers = el("input", { type: "number", min: 1, max: vectors.length, value: 1, id: `vector-${++made}` });
-  const shown = el("div", { "aria-live": "off" }, one(vectors[0], "Vector 1: "));
+  const shown = el("div", {}, one(vectors[0], "Vector 1: "));
   numbers.addEventListener("input", () => {
     const number = Math.min(vectors.length, Math.max(1, Math.trunc(Number(numbers.value)) || 1));
     shown.replaceChildren(one(vectors[number - 1], `Vector ${number}: `));
