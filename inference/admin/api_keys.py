@@ -113,7 +113,7 @@ class ApiKeyAdmin(KeyAdmin):
 
     # What the list shows
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Not by the digest, which nobody shall find out letter by letter."""
         return lookup.partition("__")[0] != "digest" and super().lookup_allowed(lookup, value, request)
 
