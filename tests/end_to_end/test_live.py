@@ -132,7 +132,12 @@ def test_refusals_and_errors_appear_as_they_happen(page: Page, server: Web) -> N
     expect(page).to_have_url(re.compile(r"/admin/inference/inferencerequest/\?q=\w+$"))
 
 
-def test_a_pipeline_is_unloaded_and_loaded_with_the_keyboard(page: Page, server: Web) -> None:
+def test_a_pipeline_is_unloaded_and_loaded_with_the_keyboard(
+    page: Page, new_page: NewPage, session: Any, server: Web
+) -> None:
+    other = new_page(storage_state=session)
+    other.goto(server.url + PAGE)
+    expect(other.get_by_text("Connected", exact=True)).to_be_visible()
     page.goto(server.url + PAGE)
     expect(page.get_by_text("Connected", exact=True)).to_be_visible()
     for order, state in (("Unload", "unloaded"), ("Load", "ready")):
@@ -144,7 +149,7 @@ def test_a_pipeline_is_unloaded_and_loaded_with_the_keyboard(page: Page, server:
         expect(page.get_by_text(f"{order} pipeline chat: ordered.")).to_be_visible()
         expect(row(page, "pipelines", "chat")).to_have_attribute("data-state", state)
         expect(row(page, "workers", "chat")).to_have_attribute("data-state", state)
-    expect(page.get_by_role("status").filter(has_text="Pipeline chat: ready.")).to_have_count(1)
+        expect(other.get_by_role("status").filter(has_text=f"Pipeline chat: {state}")).to_have_count(1)
 
 
 def test_a_server_that_goes_and_comes_back(page: Page, server: Web) -> None:

@@ -432,7 +432,8 @@ async def test_batches_do_not_block_the_event_loop(
         batches_s.clear()
         lag_s, _ = await longest_lag_s(make_texts(64, 120, 150))
         batch_s = max(batches_s)
-        _, busy_s = await longest_lag_s(make_texts(192, 5, 12))
+        # What else is due in a turn of the loop differs between rounds; what an answer takes does not.
+        busy_s = min([(await longest_lag_s(make_texts(192, 5, 12)))[1] for _ in range(3)])
     finally:
         gc.unfreeze()
         await process.drain()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -356,7 +357,12 @@ def closed(django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[Web, str]]:
     with processes.web(env={**FAKE, "INFERENCE_ACCESS": "keys"}) as web, client(web) as http:
         key = Keyring(web.database, django_db_blocker).make()
         headers = {"authorization": f"Bearer {key}"}
-        processes.wait_until(lambda: http.get("/info", headers=headers).status_code == 200, "the key is known")
+
+        def is_known() -> bool:
+            time.sleep(0.2)  # until it is known, each try counts as one with a wrong key, of which 20 are allowed
+            return http.get("/info", headers=headers).status_code == 200
+
+        processes.wait_until(is_known, "the key is known")
         yield web, key
 
 

@@ -136,8 +136,8 @@ class Generator:
 
     @property
     def figures(self) -> TextFigures:
-        figures = self.cache.prefixes.figures
-        return figures._replace(guessed_tokens=self._guessed, right_guesses=self._right)
+        of_prefixes = self.cache.prefixes.figures
+        return TextFigures(*of_prefixes[:3], self._guessed, self._right)
 
     def run(self, prepared: Sequence[Text]) -> list[Outcome]:
         """Generate these to their ends, and nothing else meanwhile."""
