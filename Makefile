@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 NEWEST_PYTHON ?= python3.12
 NEWEST := django==6.1.3 hypercorn==0.18.0 uvicorn==0.54.0 websockets==17.4
 
-.PHONY: help serve test test-real test-newest test-clients check compose-check bench reference screenshots soak fuzz format lint types layers django-checks migrations-check coverage clean
+.PHONY: help serve test test-real test-pages test-newest test-clients check compose-check bench reference screenshots soak fuzz format lint types layers django-checks migrations-check coverage clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -83,6 +83,10 @@ test-real: .venv/.dev .env ## Four real models, which it makes once: 510 MB, out
 		apt-get update -qq && apt-get install -qq --yes espeak-ng >/dev/null; }
 	@$(BIN)/python -m tests.real.models
 	$(BIN)/python -m pytest tests/real
+
+test-pages: .venv/.dev .env ## The playground in Chromium, 2 minutes (the suite has its first answer and the other pages)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; }
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/playground
 
 test-clients: .venv/.dev .env .venv-clients/.done ## Clients of all dialects, 5 minutes (CLIENTS="chats.py rerank.py" for a part)
 	@$(BIN)/python -m tests.clients $(CLIENTS)

@@ -36,7 +36,6 @@ SHARING = {
         *("end_to_end/test_logs.py", "end_to_end/test_open_inference.py", "end_to_end/test_pipelines.py"),
         *("end_to_end/test_request_log.py", "end_to_end/test_request_log_faults.py", "end_to_end/test_security.py"),
         *("end_to_end/test_websocket.py", "server/test_websocket.py", "test_python_api.py"),
-        "end_to_end/test_playground.py",
     ),
     "those that generate too": (
         *("end_to_end/test_modes.py", "end_to_end/test_openai.py", "end_to_end/test_responses.py"),

@@ -1,0 +1,1 @@
+"""The playground in a browser, page by page: ``make test-pages``."""
