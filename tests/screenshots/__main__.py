@@ -59,7 +59,7 @@ def _take(browser: "Browser", site: Site, shot: Shot) -> list[str]:
             page.screenshot(path=file, full_page=True, animations="disabled")
             if (viewport, scheme) in JUDGED:
                 trouble += _judge(page, file.name)
-            if shot.docs:
+            if shot.docs and (viewport, scheme) in JUDGED:
                 page.screenshot(path=DOCS / file.name, animations="disabled")
                 _compress(DOCS / file.name)
         trouble += [f"{shot.name}: {line}" for line in watch.end()]
