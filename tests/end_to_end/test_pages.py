@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from inference.tasks import TASKS
 from tests import admins, processes
-from tests.browsing import PHONE, NewPage, assert_accessible
+from tests.browsing import PHONE, NewPage, assert_accessible, tolerate
 from tests.conftest import client
 from tests.processes import Web
 
@@ -187,6 +187,23 @@ def test_the_front_page_says_what_waits_as_it_changes(new_page: NewPage, server:
             page.clock.fast_forward(6000)
             expect(card).to_contain_text("Waiting")
         assert {each.result().status_code for each in asked} == {200}
+
+
+def test_the_front_page_of_somebody_who_has_logged_out_asks_no_more(new_page: NewPage, server: Web) -> None:
+    page, asked = new_page(), list[str]()
+    tolerate(page, "401")
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=401)
+
+    page.clock.install()
+    page.goto(server.url)
+    page.route(server.url + "/", refuse)
+    for _ in range(3):
+        page.clock.fast_forward(6000)
+        page.evaluate("fetch('/health/live').then(reply => reply.text())")  # comes after what the page has asked
+    assert len(asked) == 1
 
 
 def waiting(http: httpx.Client) -> int:

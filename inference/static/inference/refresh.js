@@ -11,19 +11,20 @@ export async function refresh(part) {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, part.querySelector(".loading") ? OFTEN_MS : SELDOM_MS));
     if (document.hidden || part.contains(document.activeElement)) continue;
-    const fresh = await fetched(part.id);
+    const { fresh, refused } = await fetched(part.id);
+    if (refused) return; // whoever has logged out asks no more: each time would be a refusal in the log
     if (fresh && fresh.innerHTML !== part.innerHTML) part.replaceChildren(...fresh.childNodes);
     part.classList.toggle("stale", !fresh);
   }
 }
 
-/** @returns {Promise<HTMLElement | null>} nothing while the server is away */
+/** @returns {Promise<{fresh?: HTMLElement | null, refused?: boolean}>} nothing fresh while the server is away */
 async function fetched(id) {
   try {
     const reply = await fetch(location.pathname);
-    if (!reply.ok) return null;
-    return new DOMParser().parseFromString(await reply.text(), "text/html").getElementById(id);
+    if (!reply.ok) return { refused: reply.status === 401 };
+    return { fresh: new DOMParser().parseFromString(await reply.text(), "text/html").getElementById(id) };
   } catch {
-    return null;
+    return {};
   }
 }
