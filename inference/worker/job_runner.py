@@ -24,7 +24,7 @@ class JobRunner:
     """Jobs at a worker, from receipt to their closing entry; a subclass decides how waiting jobs are run."""
 
     def __init__(self, pipeline: Pipeline, share: Share, limits: BatchLimits, replies: JobReplies) -> None:
-        self.cost = CostEstimate(pipeline.warm_up_costs)
+        self.cost = CostEstimate(pipeline.warm_up_costs, limits.max_batch_size)
         self.totals = Totals()
         self._pipeline: Pipeline = pipeline
         self._share = share

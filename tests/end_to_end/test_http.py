@@ -388,10 +388,10 @@ def test_a_deadline_that_passes(server: Web, http: httpx.Client) -> None:
 
 async def test_overload_is_refused_at_once_and_passes(server: Web, make_texts: Callable[..., list[str]]) -> None:
     """Three lists are within a client's share; the others are refused before any of these is answered."""
-    texts = make_texts(128, 8, 10)
+    texts, longest = {"inputs": make_texts(128, 8, 10)}, {"x-request-timeout-seconds": "120"}
     async with open_client(server) as http:
         with server.hold():
-            asked = [asyncio.create_task(http.post("/", json={"inputs": texts})) for _ in range(8)]
+            asked = [asyncio.create_task(http.post("/", json=texts, headers=longest)) for _ in range(8)]
             refused = [await reply for _, reply in zip(range(5), asyncio.as_completed(asked), strict=False)]
         replies = await asyncio.gather(*asked)
         after = await http.post("/", content=TEXT)

@@ -286,7 +286,7 @@ def test_a_status_says_what_was_learned_and_done():
 )
 def test_a_worker_takes_no_more_than_a_second_of_work_beforehand_and_never_below_two_jobs(job_ms: float, credit: int):
     async def main() -> None:
-        async with worker(64, warm_up_costs=[(1, 1, job_ms), (1, 64, job_ms)]) as w:
+        async with worker(64, warm_up_costs=[(1, 1, 2 * job_ms), (1, 64, 2 * job_ms)]) as w:
             said = await w.of_first()
             assert (said.job_ms, said.credit) == (job_ms, credit)
 
@@ -295,7 +295,7 @@ def test_a_worker_takes_no_more_than_a_second_of_work_beforehand_and_never_below
 
 def test_web_processes_share_a_second_of_work():
     async def main() -> None:
-        async with worker(64, warm_up_costs=[(1, 1, 100), (1, 64, 100)]) as w:
+        async with worker(64, warm_up_costs=[(1, 1, 200), (1, 64, 200)]) as w:
             await w.status(A)
             assert [(await w.of_first(web)).credit for web in (A, B)] == [10, 5]
             assert (await w.of_first(A)).credit == 5
@@ -883,7 +883,7 @@ def test_each_worker_that_is_wanted_is_described_once():
 
 def test_a_worker_that_gets_half_of_the_time_offers_half_of_a_second_of_work():
     async def main() -> None:
-        costs = [(1, 1, 50.0), (1, 64, 50.0)]
+        costs = [(1, 1, 100.0), (1, 64, 100.0)]
         async with worker(credit=64, names=("a", "b"), warm_up_costs=costs) as w:
             a, b = w.parts.values()
             assert [said.credit for said in (await w.status()).workers] == [20, 20]

@@ -21,28 +21,47 @@ Sums = list[list[float]]
 
 
 class CostEstimate:
-    """Least squares over (jobs, computed tokens, milliseconds), live batches forgotten exponentially."""
+    """Least squares over (jobs, computed tokens, milliseconds), live batches forgotten exponentially.
 
-    def __init__(self, warm_up: Iterable[tuple[int, int, float]] = ()) -> None:
+    Args:
+        warm_up: the first batches.
+        full_batch: jobs in a batch when many wait.
+    """
+
+    def __init__(self, warm_up: Iterable[tuple[int, int, float]] = (), full_batch: int = 1) -> None:
+        self._full_batch = full_batch
         self._warm_up, self._live = _nothing(), _nothing()
         for jobs, padded, milliseconds in warm_up:
             _add(self._warm_up, jobs, padded, milliseconds, WARM_UP_WEIGHT)
         self.model = self._fit()
-        self.job_ms = self.model.predict_ms(1, TYPICAL_TOKENS)
-        """Recent model time of one job."""
+        self.job_ms = self._in_full_batch(1, TYPICAL_TOKENS) * self.model.predict_ms(1, TYPICAL_TOKENS)
+        """Recent model time of one job, as it would be in a full batch: what a queue of them takes. Jobs that came one
+        by one took longer."""
 
     def learn(self, jobs: int, padded: int, compute_ms: float, wall_ms: float) -> None:
-        """Add a batch: jobs, computed tokens, milliseconds by the cost model's clock and by the wall clock."""
+        """Add a batch: jobs, computed tokens, milliseconds by the cost model's clock and by the wall clock.
+
+        Of a batch that was held up, both are cut off: a pause of the machine is not the model's speed.
+        """
         expected = self.model.predict_ms(jobs, padded)
         counted = min(compute_ms, OUTLIER * expected) if expected else compute_ms
         self._live = [[MEMORY * term for term in row] for row in self._live]
         _add(self._live, jobs, padded, counted, SLOW_WEIGHT if expected and counted > expected else 1.0)
         self.model = self._fit()
-        self.job_ms += (1 - MEMORY**jobs) * (wall_ms / jobs - self.job_ms)
+        job_ms = self._in_full_batch(jobs, padded) * wall_ms / jobs
+        if longest_ms := OUTLIER * max(self._in_full_batch(jobs, padded) * expected / jobs, self.job_ms):
+            job_ms = min(job_ms, longest_ms)
+        self.job_ms += (1 - MEMORY**jobs) * (job_ms - self.job_ms)
 
     def learn_job(self, model_ms: float) -> None:
         """Add a job that ran token by token, with its share of the model's time."""
         self.job_ms += (1 - MEMORY) * (model_ms - self.job_ms)
+
+    def _in_full_batch(self, jobs: int, padded: int) -> float:
+        """The part of such a batch's time that its jobs would take in a full batch, which share its fixed time."""
+        predicted_ms = self.model.predict_ms(jobs, padded)
+        shared = 1 - min(1.0, jobs / self._full_batch)
+        return 1 - shared * self.model.fixed_ms / predicted_ms if predicted_ms else 1.0
 
     def _fit(self) -> CostModel:
         sums = [[w + v for w, v in zip(*rows, strict=True)] for rows in zip(self._warm_up, self._live, strict=True)]

@@ -74,3 +74,34 @@ def test_time_per_job_follows_the_batches():
     for _ in range(50):
         estimate.learn(32, 320, 50, 64)
     assert estimate.job_ms == pytest.approx(2, rel=0.05)
+
+
+def test_a_pause_of_the_machine_hardly_changes_the_time_per_job():
+    """Requests would be refused for a predicted wait until a hundred more jobs have run."""
+    estimate = CostEstimate([(1, 10, 6), (1, 1000, 105)])
+    before = estimate.job_ms
+    for _ in range(3):
+        estimate.learn(1, 10, 6, 2_000)
+    assert estimate.job_ms < 1.25 * before
+
+
+def test_the_time_per_job_follows_a_machine_that_became_much_slower():
+    estimate = CostEstimate([(1, 10, 6), (1, 1000, 105)])
+    for _ in range(40):
+        estimate.learn(32, 320, 50, 3_200)
+    assert estimate.job_ms == pytest.approx(100, rel=0.05)
+
+
+def test_jobs_that_came_one_by_one_say_how_long_a_queue_of_them_takes():
+    """20 ms of a batch's 20.5 are its own, so 32 of them take 36 ms and not 656."""
+    estimate = CostEstimate([(1, 10, 20.5), (32, 320, 36)], full_batch=32)
+    for _ in range(200):
+        estimate.learn(1, 10, 20.5, 41)
+    assert estimate.job_ms == pytest.approx(2 * 36 / 32, rel=0.05)
+
+
+def test_where_nothing_is_batched_a_job_takes_the_time_of_its_batch():
+    estimate = CostEstimate([(1, 10, 20.5), (1, 320, 36)])
+    for _ in range(200):
+        estimate.learn(1, 10, 20.5, 41)
+    assert estimate.job_ms == pytest.approx(41, rel=0.05)
