@@ -72,8 +72,9 @@ serve: .venv/.serve .env ## The server with the bundled model on PORT (8000)
 	@echo "Health  http://$(HOST):$(PORT)/health/ready"
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) inferencesite.asgi:application
 
+# Each process reads all tests. Where bytecode is not written, each compiles them anew: 10 seconds of a core.
 test: .venv/.dev .env ## The whole suite (TESTS=tests/test_x.py for a part, TEST_PROCESSES=4 on more cores)
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-newest: .venv/.dev .env .venv-newest/.done ## Projects around ours on the newest Django (NEWEST_PYTHON=python3.13)
 	HOST_PYTHON=$(CURDIR)/.venv-newest/bin/python $(BIN)/python -m pytest tests/host

@@ -14,6 +14,7 @@ import httpx
 import hypothesis
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
+from django.conf import settings
 
 from inference.conf import BUNDLED_MODEL
 from tests import processes
@@ -57,6 +58,7 @@ STORY = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "last: waits for time itself to pass, of which most has passed at the end")
+    settings.WHITENOISE_AUTOREFRESH = True  # static files are found when asked for, not all of them by each test client
 
 
 @pytest.hookimpl(trylast=True)
