@@ -284,6 +284,15 @@ class Web(Process):
     def wait_until_answers(self, path: str) -> None:
         self.wait_for(lambda: self.answers(path), f"GET {path} gives 200")
 
+    def wait_until_loaded(self) -> None:
+        """Each pipeline is loaded, or cannot be."""
+
+        def loaded() -> bool:
+            reply = httpx.get(f"{self.url}/health/ready", trust_env=False, verify=False, timeout=WAIT_S)  # noqa: S501
+            return reply.status_code == 200 and "loading" not in reply.text
+
+        self.wait_for(loaded, "all pipelines are loaded, or cannot be")
+
     def rows(self, where: str = "1", *values: object) -> list[dict[str, Any]]:
         """Rows of the request log in order of arrival; ``where`` is SQL."""
         query = f"SELECT * FROM inference_inferencerequest WHERE {where} ORDER BY received_at, id"  # noqa: S608

@@ -33,8 +33,8 @@ def every_task() -> Iterator[Web]:
     path = processes.scratch() / "every_task.toml"
     table = '[{0}]\ntask = "{0}"\nmodel = "{0}"\nbackend = "inference.testing.backend"\n'
     path.write_text("\n".join(map(table.format, TASKS)))
-    with processes.web(env={"INFERENCE_PIPELINES": str(path)}) as web, client(web) as http:
-        processes.wait_until(lambda: "loading" not in http.get("/health/ready").text, "all pipelines are loaded")
+    with processes.web(env={"INFERENCE_PIPELINES": str(path)}) as web:
+        web.wait_until_loaded()
         yield web
 
 

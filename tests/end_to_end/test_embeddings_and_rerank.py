@@ -3,7 +3,6 @@
 import base64
 import struct
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests import processes
 from tests.conftest import client
-from tests.processes import Redis, Web, wait_until
+from tests.processes import Redis, Web
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
 
@@ -48,14 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     folder = tmp_path_factory.mktemp("rerank")
     models = models_of(folder)
     with processes.web(env=catalog(folder / "pipelines.toml", {**models})) as server:
-        with client(server) as http:
-            for name in models:
-                wait_until(partial(is_ready, http, name), f"{name} is ready")
+        server.wait_until_loaded()
         yield server
-
-
-def is_ready(http: httpx.Client, name: str) -> bool:
-    return http.get(f"/pipelines/{name}/health/ready").is_success
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     tables = [f'[{name}]\ntask = "{task}"\nmodel = "{model}"\n' for name, (task, model) in models_of(folder).items()]
     (folder / "pipelines.toml").write_text("\n".join(tables))
     with processes.web(env={"INFERENCE_PIPELINES": str(folder / "pipelines.toml")}) as server:
+        server.wait_until_loaded()
         yield server
 
 

@@ -89,6 +89,7 @@ def every_task() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def alone(every_task: dict[str, str]) -> Iterator[Web]:
     with processes.web(env=every_task) as server:
+        server.wait_until_loaded()
         yield server
 
 
@@ -96,7 +97,9 @@ def alone(every_task: dict[str, str]) -> Iterator[Web]:
 def with_a_worker(redis: Redis, every_task: dict[str, str]) -> Iterator[Web]:
     with ExitStack() as stack:
         stack.enter_context(processes.worker(redis, every_task))
-        yield stack.enter_context(processes.web(redis, every_task))
+        server = stack.enter_context(processes.web(redis, every_task))
+        server.wait_until_loaded()
+        yield server
 
 
 @pytest.fixture(params=["alone", "with_a_worker"])

@@ -67,15 +67,10 @@ def server(folders: dict[str, Path]) -> Iterator[Web]:
         "INFERENCE_MAX_BODY_BYTES": "2000",
         "INFERENCE_LOG_INPUTS": "full",
     }
-    with processes.web(env=env, wait_for="/health/live") as web, client(web) as http:
-        processes.wait_until(lambda: is_loaded(http), "all pipelines are loaded")
+    with processes.web(env=env, wait_for="/health/live") as web:
+        web.wait_until_loaded()
         yield web
         assert "Traceback" not in web.log()
-
-
-def is_loaded(http: httpx.Client) -> bool:
-    states = [each["status"] for each in http.get("/health/ready").json()["pipelines"].values()]
-    return states == ["ready"] * len(states)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ def server() -> Iterator[Web]:
     tasks = {"words": "fill-mask", "chat": "text-generation"}
     path.write_text("\n".join(TABLE.format(name=name, task=task) for name, task in tasks.items()))
     with processes.web(env={"INFERENCE_PIPELINES": str(path)}) as server:
+        server.wait_until_loaded()
         yield server
         assert "Traceback" not in server.log()
 

@@ -47,11 +47,8 @@ def server() -> Iterator[Web]:
     path.write_text("\n".join([*tables, f'[{TORN}]\ntask = "{WORDS}"\nmodel = "{fakes.BROKEN}"\n']))
     hold = processes.new_hold()
     limits = {"INFERENCE_MAX_INPUTS": "4", "INFERENCE_MAX_PENDING": "4"}
-    with (
-        processes.web(env={**FAKE, **hold.env, **limits, "INFERENCE_PIPELINES": str(path)}) as web,
-        client(web) as http,
-    ):
-        processes.wait_until(lambda: "loading" not in http.get("/health/ready").text, "all pipelines are loaded")
+    with processes.web(env={**FAKE, **hold.env, **limits, "INFERENCE_PIPELINES": str(path)}) as web:
+        web.wait_until_loaded()
         yield web
 
 
