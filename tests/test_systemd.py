@@ -111,7 +111,7 @@ def test_settings_exist() -> None:
 def test_what_a_stop_needs_is_stopped_later() -> None:
     """The order at a stop is the other one: web servers, then what their last answers and log entries need."""
     (after,) = values(SERVICES["inference-web@.service"], "After")
-    assert {"redis.service", "postgresql.service", "inference-worker.target"} <= set(after.split())
+    assert {"nginx.service", "redis.service", "postgresql.service", "inference-worker.target"} <= set(after.split())
     assert "redis.service" in values(SERVICES["inference-worker@.service"], "After")[0].split()
 
 
