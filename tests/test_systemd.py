@@ -70,14 +70,14 @@ def test_the_guide_has_a_unit_for_each_pipeline() -> None:
 @needs_systemd
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_is_confined(name: str) -> None:
-    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={WORST * 10:.0f}", FOLDER / name]
+    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={WORST * 10:.0f}", str(FOLDER / name)]
     rated = subprocess.run(command, capture_output=True, text=True, check=False)
     assert rated.returncode == 0, rated.stdout + rated.stderr
 
 
 @needs_systemd
 def test_units_are_valid(tmp_path: Path) -> None:
-    paths = [tmp_path / re.sub("@", "@1", name) for name in UNITS if name.startswith("inference-")]
+    paths = [str(tmp_path / name.replace("@", "@1")) for name in UNITS if name.startswith("inference-")]
     for name, text in UNITS.items():
         (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *paths]
