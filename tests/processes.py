@@ -68,6 +68,8 @@ class Process:
         self._folder = folder
         self._command = [str(part) for part in command]
         self.env = dict(env or {})
+        self.inherits: list[int] = []
+        """File descriptors that it gets from here."""
         self._log = scratch() / f"{name}-{secrets.token_hex(4)}.log"
         self._began_at = 0
         self._popen: subprocess.Popen[bytes] | None = None
@@ -84,6 +86,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self.inherits,
             )
         self._expected_to_run = True
         return self
@@ -238,6 +241,7 @@ class Web(Process):
         application: as Daphne takes it.
         prefix: of our paths in the application, such as ``/inference``.
         options: of Daphne.
+        listening: an open socket that it inherits, in place of the port.
     """
 
     def __init__(
@@ -249,12 +253,15 @@ class Web(Process):
         application: str = "inferencesite.asgi:application",
         prefix: str = "",
         options: Sequence[str] = (),
+        listening: socket.socket | None = None,
     ) -> None:
-        self.port = port
+        self.port = listening.getsockname()[1] if listening else port
         self.database = database
         self._prefix = prefix
-        address = ["-b", "127.0.0.1", "-p", str(port)]
+        address = ["--fd", str(listening.fileno())] if listening else ["-b", "127.0.0.1", "-p", str(port)]
         super().__init__("web", [sys.executable, "-m", "daphne", *address, *options, application], env)
+        if listening:
+            self.inherits.append(listening.fileno())
 
     @property
     def url(self) -> str:

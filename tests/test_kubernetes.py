@@ -1,5 +1,6 @@
 """What can be known about ``deploy/kubernetes`` without a cluster: it is valid, and fits the code and each other."""
 
+import re
 import shutil
 import subprocess
 import tomllib
@@ -43,6 +44,20 @@ def of(kind: str, name: str) -> dict[str, Any]:
     return found
 
 
+def queries() -> Iterator[tuple[str, str]]:
+    """For Prometheus, as each tool asks them."""
+    [rule] = documents(FOLDER / "autoscaling/adapter-values.yaml")[0]["rules"]["external"]
+    # An external metric is grouped by nothing of the adapter's own:
+    # https://github.com/kubernetes-sigs/prometheus-adapter/blob/master/pkg/naming/metric_namer.go
+    filled = {"Series": rule["seriesQuery"].partition("{")[0], "LabelMatchers": 'pipeline="default"', "GroupBy": ""}
+    yield "adapter", re.sub(r"<<\.(\w+)>>", lambda name: filled[name[1]], rule["metricsQuery"])
+    [trigger] = documents(FOLDER / "autoscaling/keda.yaml")[0]["spec"]["triggers"]
+    yield "keda", trigger["metadata"]["query"]
+
+
+QUERIES = dict(queries())
+
+
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     """Specifications of pods, by the name of what makes them."""
     for each in OBJECTS:
@@ -73,11 +88,15 @@ def test_manifests_are_valid(path: Path) -> None:
         kubernetes_validate.validate(each, VERSION, strict=True)
 
 
+def built(folder: Path) -> list[dict[str, Any]]:
+    made = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True).stdout
+    return [each for each in yaml.safe_load_all(made) if each]
+
+
 @pytest.mark.parametrize("folder", [FOLDER, FOLDER / "pipelines"], ids=["all", "pipelines"])
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl")
 def test_what_is_built_of_them_is_valid(folder: Path) -> None:
-    built = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True).stdout
-    made = [each for each in yaml.safe_load_all(built) if each]
+    made = built(folder)
     for each in made:
         kubernetes_validate.validate(each, VERSION, strict=True)
         assert each["metadata"].get("namespace") == "inference"
@@ -94,6 +113,34 @@ def test_what_is_built_of_them_is_valid(folder: Path) -> None:
                     "claimName"
                 )
                 assert used in {*names, None} or volume["configMap"]["optional"], volume
+
+
+@pytest.mark.parametrize(("folder", "cache"), [(".", "cache"), ("pipelines", "../cache")])
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl")
+def test_workers_on_several_nodes_may_share_a_cache(folder: str, cache: str, tmp_path: Path) -> None:
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(FOLDER, copy)
+    with (copy / folder / "kustomization.yaml").open("a") as file:
+        file.write(f"components: [{cache}]\n")
+    made = built(copy / folder)
+    [claim] = [each for each in made if each["kind"] == "PersistentVolumeClaim"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    workers = [each for each in made if each["kind"] == "Deployment" and each["metadata"]["labels"]["app"] == "worker"]
+    assert workers
+    for each in workers:
+        volumes = {volume.pop("name"): volume for volume in each["spec"]["template"]["spec"]["volumes"]}
+        assert volumes["huggingface"] == {"persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+
+
+def test_only_our_pods_reach_redis() -> None:
+    [rule] = of("NetworkPolicy", "redis")["spec"]["ingress"]
+    [peer] = rule["from"]
+    [expression] = peer["podSelector"]["matchExpressions"]
+    assert (expression["key"], expression["operator"]) == ("app", "In")
+    assert expression["values"] == ["web", "worker"]
+    for name in expression["values"]:
+        assert of("Deployment", name)["spec"]["template"]["metadata"]["labels"]["app"] == name
+    assert of("NetworkPolicy", "redis")["spec"]["podSelector"] == of("Deployment", "redis")["spec"]["selector"]
 
 
 def test_every_file_is_used() -> None:
@@ -190,8 +237,24 @@ def test_the_ingress_leaves_limits_to_the_server() -> None:
 def test_workers_are_scaled_by_a_metric_that_there_is() -> None:
     metric = of("HorizontalPodAutoscaler", "worker")["spec"]["metrics"][0]["external"]["metric"]["name"]
     assert metric in COLLECTED
-    for file in ("keda.yaml", "adapter-values.yaml"):
-        assert metric in (FOLDER / "autoscaling" / file).read_text()
+    for query in QUERIES.values():
+        assert metric in query
+
+
+def test_a_pause_does_not_end_workers() -> None:
+    scaler = documents(FOLDER / "autoscaling/keda.yaml")[0]["spec"]
+    behavior = of("HorizontalPodAutoscaler", "worker")["spec"]["behavior"]
+    assert scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == behavior
+
+
+@pytest.mark.parametrize("tool", QUERIES)
+@pytest.mark.skipif(not shutil.which("promtool"), reason="there is no promtool")
+def test_queries_can_be_read(tool: str, tmp_path: Path) -> None:
+    rule = {"record": "wait", "expr": QUERIES[tool]}
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": tool, "rules": [rule]}]}))
+    checked = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_example_catalog_has_a_worker_for_each_pipeline() -> None:

@@ -26,6 +26,17 @@ NO_SYN = struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 2, 0x06, 0, 0, 0, 0
 SO_ATTACH_FILTER = 26
 
 
+def leave_inherited(reactor: Any) -> None:
+    """Accept no more connections from sockets that a supervisor opened, such as systemd's for ``daphne --fd 3``.
+
+    It keeps them open: clients wait there for the next process, or for another one that accepts from them as well. What
+    is done to the process's own sockets below would outlast the process there, and leave all later clients unanswered.
+    """
+    for port in _open(reactor, tcp.Port):
+        if not port._shouldShutdown:
+            port.stopListening()
+
+
 async def close_connections(reactor: Any) -> None:
     """Accept no more connections, refuse what arrives on those that are open, and end them."""
     await _stop_listening(_open(reactor, tcp.Port))

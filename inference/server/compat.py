@@ -38,6 +38,7 @@ USES = [
     Use("atexit", "a stop that runs the exit functions of a project", "_run_exitfuncs"),
     Use("twisted.internet.tcp:Port", "the queue of new connections", "socket"),
     Use("twisted.internet.tcp:Port", "a stop that resets no connection", "doRead numberAccepts"),
+    Use("twisted.internet.tcp:Port", "a stop that leaves a socket to its supervisor", "_shouldShutdown"),
     Use("twisted.internet.tcp:Connection", "a stop that resets no connection", "protocol"),
     Use("twisted.protocols.policies:ProtocolWrapper", "a stop that resets no connection", "wrappedProtocol"),
     Use("twisted.web.http:_GenericHTTPChannelProtocol", "a stop that resets no connection", "_channel"),

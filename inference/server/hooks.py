@@ -80,9 +80,10 @@ def _extend_backlog(reactor: Any) -> None:
 
 
 async def _drain(reactor: Any, drain: Drain) -> None:
-    from inference.server.closing import close_connections  # noqa: PLC0415 - a server that is not Daphne has no Twisted
+    from inference.server.closing import close_connections, leave_inherited  # noqa: PLC0415 - a server that is not Daphne has no Twisted
 
     atexit.register(_exit, 1)
+    leave_inherited(reactor)
     await drain(lambda: close_connections(reactor))
     atexit.unregister(_exit)
     atexit.register(_exit, 0)

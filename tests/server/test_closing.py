@@ -1,10 +1,13 @@
+import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
+import httpx
 import pytest
 
 from tests import processes
-from tests.conftest import client
+from tests.conftest import CLIENT_S, client
 from tests.server.raw import CHUNKED, HEAD
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -22,3 +25,29 @@ def test_uploads_that_are_half_done_do_not_hold_up_a_stop() -> None:
         assert server.terminate() == 0
         assert len(server.rows()) == 1
         assert "Traceback" not in server.log()
+
+
+def test_a_server_that_stops_leaves_an_inherited_socket_to_others() -> None:
+    """As systemd keeps one open for the servers that it starts: a restart refuses no connection."""
+    held = processes.new_hold()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        ThreadPoolExecutor() as threads,
+        processes.web(env=held.env, listening=listening) as old,
+        client(old) as before,
+        client(old) as during,
+        held(),
+    ):
+        accepted = threads.submit(before.post, "/", content="test [MASK]")
+        old.wait_for(lambda: held.holds(old.pid), "the model has the request")
+        assert during.get("/health/live").status_code == 200
+        old.signal(signal.SIGTERM)
+        old.wait_for(lambda: during.get("/health/ready").status_code == 503, "it drains")
+        waiting = threads.submit(httpx.post, old.url, content="test [MASK]", timeout=CLIENT_S, trust_env=False)
+        with processes.web(env=processes.FAKE, listening=listening) as new:
+            assert waiting.result().status_code == 200
+            held.end()
+            assert accepted.result().status_code == 200
+            assert old.wait() == 0
+            with client(new) as after:
+                assert after.post("/", content="test [MASK]").status_code == 200
