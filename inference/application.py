@@ -99,9 +99,7 @@ class InferenceApplication:
 
 def _pages() -> dict[str, Application]:
     pages: dict[str, Application] = {path: page.as_asgi() for path, page in PAGES.items()}
-    for asset in assets.assets():
-        pages[f"{assets.path()}/{asset.name}"] = assets.AssetConsumer.as_asgi(asset=asset)
-    return pages
+    return pages | dict.fromkeys(assets.patterns(), assets.AssetConsumer.as_asgi())
 
 
 _serving = False

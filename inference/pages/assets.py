@@ -1,8 +1,9 @@
-"""``/assets/{version}/…``: stylesheets and scripts of the pages, from memory.
+"""``/assets/inference-{version}/…``: stylesheets and scripts of the pages, from memory.
 
 Not through ``django.contrib.staticfiles``: a project that serves no static files has styled pages all the same, and the
 content security policy is right whatever ``STATIC_URL`` is. Modules import each other by relative paths, so the version
-stands in the path before the name, and browsers may keep a file for ever.
+stands in the path before the name, and browsers may keep a file for ever. A path with another version has the same
+files, not to be kept: in a rolling upgrade, a page may come from one web process and its scripts from another.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from inference.access.checking import Caller
 from inference.api.dialects.base import Reply
 from inference.api.http import HttpConsumer
+from inference.errors import NotFound
 
 FOLDER = Path(__file__).resolve().parent.parent / "static" / "inference"
 TYPES = {
@@ -21,7 +23,7 @@ TYPES = {
     ".js": b"text/javascript; charset=utf-8",
     ".svg": b"image/svg+xml",
 }
-UNCHANGING = b"public, max-age=31536000, immutable"
+UNCHANGING, OF_ANOTHER_VERSION = b"public, max-age=31536000, immutable", b"no-store"
 
 
 class Asset(NamedTuple):
@@ -32,15 +34,21 @@ class Asset(NamedTuple):
 
 
 class AssetConsumer(HttpConsumer):
-    def __init__(self, *, asset: Asset) -> None:
-        self._asset = asset
-
     async def admit(self, caller: Caller) -> None:
         """They say nothing about this server."""
 
     async def respond(self) -> None:
-        headers = [(b"content-type", self._asset.type), (b"cache-control", UNCHANGING)]
-        await self.answer(Reply(200, headers, self._asset.content))
+        asked, *segments = self.scope["arguments"].values()
+        if (asset := _by_name().get("/".join(segments))) is None:
+            raise NotFound("There is no such file.")
+        kept = UNCHANGING if asked == version() else OF_ANOTHER_VERSION
+        await self.answer(Reply(200, [(b"content-type", asset.type), (b"cache-control", kept)], asset.content))
+
+
+def patterns() -> list[str]:
+    """Paths at which ``AssetConsumer`` answers, one for each depth of folders."""
+    depths = {asset.name.count("/") for asset in assets()}
+    return ["/assets/inference-{version}/" + "/".join(f"{{level{n}}}" for n in range(depth + 1)) for depth in depths]
 
 
 @cache
@@ -49,13 +57,23 @@ def assets() -> tuple[Asset, ...]:
     return tuple(_read(FOLDER))
 
 
-@cache
 def path() -> str:
-    """Where they are; another path for each version of them."""
+    """Where they are."""
+    return f"/assets/inference-{version()}"
+
+
+@cache
+def version() -> str:
+    """A digest of all of them."""
     digest = hashlib.sha256()
     for asset in assets():
         digest.update(asset.name.encode() + b"\0" + asset.content + b"\0")
-    return f"/assets/{digest.hexdigest()[:12]}"
+    return digest.hexdigest()[:12]
+
+
+@cache
+def _by_name() -> dict[str, Asset]:
+    return {asset.name: asset for asset in assets()}
 
 
 def _read(folder: Path) -> Iterator[Asset]:
