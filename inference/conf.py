@@ -159,8 +159,8 @@ class Conf:
     )
     drain_port: str = option(
         "open",
-        "what new connections meet while a Daphne stops: 503 `draining`, or `closed` a port at which nobody listens, so "
-        "that a proxy asks another web process",
+        "while Daphne stops, new connections get 503 `draining`, or are refused (`closed`), so that a proxy asks "
+        "another web process",
         ("open", "closed"),
     )
     max_body_bytes: int = option(2**20, "size of an HTTP body or WebSocket message", Range(1, 2**31))
