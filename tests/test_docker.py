@@ -12,6 +12,7 @@ import yaml
 from django.core.management import get_commands
 
 from inference import conf
+from tests.compose.load import CUT, NO_CONNECTION, Ledger
 from tests.processes import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -226,6 +227,14 @@ def test_an_upgrade_migrates_then_replaces_workers_then_web_servers() -> None:
     assert written | {"proxy", "redis", "postgres"} == SERVICES.keys(), "it leaves none of our services as it was"
 
 
+def test_a_reboot_stops_the_services_in_order() -> None:
+    unit = (ROOT / "deploy/compose/inference.service").read_text()
+    assert "After=docker.service" in unit, "it ends before the engine ends"
+    assert "ExecStop=/usr/bin/docker compose stop\n" in unit
+    graces = (seconds(SERVICES[name]["stop_grace_period"]) for name in ("proxy", "web", "worker", "postgres"))
+    assert int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) > sum(graces)
+
+
 def test_volumes_are_declared() -> None:
     mounts = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", m) for s in SERVICES.values() for m in s.get("volumes", [])]
     assert {mount.partition(":")[0] for mount in mounts} == {*COMPOSE["volumes"], "./deploy/compose/nginx.conf"}
@@ -234,3 +243,26 @@ def test_volumes_are_declared() -> None:
 def test_only_databases_outlive_a_restart() -> None:
     assert "volumes" not in SERVICES["redis"]
     assert Path(SERVICES["postgres"]["volumes"][0].partition(":")[2]) == Path("/var/lib/postgresql/data")
+
+
+def test_the_ledger_of_the_compose_check_finds_every_disagreement() -> None:
+    told_and_logged = [
+        ("200", ""),
+        ("504 timeout", "timeout"),
+        ("503 loading", None),
+        (NO_CONNECTION, None),
+        (CUT, None),
+    ]
+    wrong = [
+        ("200", None),
+        ("200", "timeout"),
+        ("504 timeout", ""),
+        ("502 proxy", ""),
+        (CUT, ""),
+        (CUT, "disconnected"),
+    ]
+    for cases, number in ((told_and_logged, 0), (wrong, len(wrong))):
+        ledger = Ledger("")
+        ledger.told = {str(n): told for n, (told, _) in enumerate(cases)}
+        logged = {str(n): code for n, (_, code) in enumerate(cases) if code is not None}
+        assert len(ledger.disagreements(logged)) == number

@@ -61,6 +61,9 @@ def check(deployment: Deployment, folder: Path) -> None:
         lossless(deployment, ledger, "a worker is killed", lambda: deployment.kill("worker"))
         lossless(deployment, ledger, "PostgreSQL is killed", lambda: deployment.kill("postgres"))
         lossless(deployment, ledger, "Redis is killed", lambda: deployment.kill("redis"))
+        lossless(
+            deployment, ledger, "an upgrade to a model that is not there", lambda: check_failing_upgrade(deployment)
+        )
         check_upgrade(deployment, ledger)
         stop_under_load(deployment, ledger, "stop")
         first_answer(deployment, ledger, "start, until the first answer", **SCALE)
@@ -75,7 +78,8 @@ def check(deployment: Deployment, folder: Path) -> None:
 def check_size(image: str) -> None:
     found = images.layers(image)
     for size, made in found:
-        say(f"{size / 1e6:7.1f} MB  {made[:100]}")
+        if size > 1e6:
+            say(f"{size / 1e6:6.0f} MB  {made[:80] or 'base'}")
     total = sum(size for size, _ in found) / 1e6
     expect(total <= MOST_MB, f"the image has {total:.0f} MB")
 
@@ -111,8 +115,22 @@ def check_clients(deployment: Deployment, ledger: Ledger) -> None:
 def check_nothing_is_made_anew(deployment: Deployment, *options: str, **scale: int) -> None:
     containers, without_tag = deployment.containers(), dangling()
     deployment.up(*options, **scale)
-    expect(deployment.containers() == containers, f"a second up {' '.join(options)} makes nothing anew")
+    expect(deployment.containers() == containers, f"a second up {' '.join(options)}".rstrip() + " makes nothing anew")
     expect(dangling() <= without_tag, "no image has lost its tag")
+
+
+def check_failing_upgrade(deployment: Deployment) -> None:
+    before = deployment.containers()
+    deployment.configure(INFERENCE_MODEL="/models/missing")
+    try:
+        deployment.upgrade()
+    except AssertionError as error:
+        said = str(error)
+    else:
+        said = "nothing"
+    deployment.configure(INFERENCE_MODEL="")
+    expect("Cannot serve" in said and "It is removed" in said, f"an upgrade that fails says why {said[-200:]!r}")
+    expect(deployment.containers() == before, "and changes nothing")
 
 
 def check_upgrade(deployment: Deployment, ledger: Ledger) -> None:
@@ -127,8 +145,8 @@ def check_upgrade(deployment: Deployment, ledger: Ledger) -> None:
         containers = set(deployment.containers(service))
         expect(len(containers) == number and not containers & old[service], f"{service}: {number} new ones")
         expect(deployment.images_of(service) == {new}, f"{service} has the new image")
-    limits = httpx.get(deployment.url, trust_env=False).json()["limits"]
-    expect(64 in limits.values(), f"the new setting holds: {limits}")
+    many = httpx.post(deployment.url, json={"inputs": ["test [MASK]"] * 65}, trust_env=False)
+    expect(many.status_code == 413, "the new setting holds")
     check_nothing_is_made_anew(deployment, **SCALE)
 
 

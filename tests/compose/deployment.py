@@ -19,6 +19,7 @@ class Deployment:
 
     def __init__(self, version: str, command: list[str], folder: Path) -> None:
         self._command = command
+        self._wait = () if version.startswith("1.") else ("--wait",)
         self.port = processes.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.image = f"inference-server:check-{version}"
@@ -54,7 +55,7 @@ class Deployment:
     def up(self, *options: str, **scale: int) -> None:
         """Start what does not run; wait until requests are served."""
         scaled = [part for name, number in scale.items() for part in ("--scale", f"{name}={number}")]
-        self.compose("up", "--detach", *options, *scaled)
+        self.compose("up", "--detach", *self._wait, *options, *scaled)
         processes.wait_until(lambda: processes.answers(f"{self.url}/health/ready"), "it is ready", UP_S)
         processes.wait_until(self._all_healthy, "all containers are healthy", UP_S)
 
