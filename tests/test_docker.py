@@ -227,6 +227,13 @@ def test_an_upgrade_migrates_then_replaces_workers_then_web_servers() -> None:
     assert written | {"proxy", "redis", "postgres"} == SERVICES.keys(), "it leaves none of our services as it was"
 
 
+def test_services_come_back_after_the_engine() -> None:
+    """Also when it was killed: the next one stops what still runs, for ever if the policy is ``unless-stopped``."""
+    assert {name: service["restart"] for name, service in SERVICES.items()} == {
+        name: "no" if name == "migrate" else "always" for name in SERVICES
+    }
+
+
 def test_a_reboot_stops_the_services_in_order() -> None:
     unit = (ROOT / "deploy/compose/inference.service").read_text()
     assert "After=docker.service" in unit, "it ends before the engine ends"

@@ -20,7 +20,7 @@ from tests.compose.load import CLIENT_S, CUT, NO_CONNECTION, Ledger
 
 MOST_MB = 1300
 """Size of the image, with torch for CPUs."""
-FAULT_S = 5.0
+FAULT_S = 4.0
 """Of load before and after a fault."""
 SCALE = {"worker": 2, "web": 2}
 
