@@ -221,9 +221,10 @@ def test_an_upgrade_migrates_then_replaces_workers_then_web_servers() -> None:
     assert UPGRADE.stat().st_mode & 0o111
     services = re.findall(r"set -- (.+)", script)[0].split()
     assert services == ["worker", "web"], "new web servers may ask what old workers do not know"
-    assert script.index("--no-deps migrate") < script.index("for service")
+    assert script.index("up --detach migrate") < script.index("for service")
     assert all("healthcheck" in SERVICES[name] for name in services), "it waits until they are healthy"
-    written = {*services, "migrate", *re.findall(r"--no-deps (\w+)", script)}
+    written = {*services, "migrate", *re.findall(r"up --detach (\w+)", script)}
+    assert not re.search(r"^[^#]*--no-deps", script, re.MULTILINE), "the next up would make all anew"
     assert written | {"proxy", "redis", "postgres"} == SERVICES.keys(), "it leaves none of our services as it was"
 
 

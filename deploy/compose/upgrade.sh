@@ -38,27 +38,32 @@ healthy() {
 }
 
 echo "migrate"
-$compose up --detach --no-deps migrate
+$compose up --detach migrate
 migrate=$($compose ps --all --quiet migrate)
 [ "$(docker wait "$migrate")" = 0 ] || fail "$(docker logs --tail 20 "$migrate" 2>&1)"
 
 for service; do
-    for old in $(containers "$service"); do
+    replaced=$(containers "$service")
+    number=$(echo "$replaced" | wc -w)
+    scales="--scale $service=$((number + 1))"
+    for other; do
+        [ "$other" = "$service" ] || scales="$scales --scale $other=$(containers "$other" | wc -w)"
+    done
+    for old in $replaced; do
         before=$(containers "$service")
-        number=$(echo "$before" | wc -l)
-        $compose up --detach --no-deps --no-recreate --scale "$service=$((number + 1))" "$service"
-        for new in $(containers "$service"); do
-            case $before in *"$new"*) continue ;; esac
-            if ! healthy "$new"; then
-                docker logs --tail 20 "$new" >&2
-                docker rm --force --volumes "$new" >/dev/null
-                fail "The new $service does not become healthy. It is removed; the others go on."
-            fi
-        done
+        # Not --no-deps: with it, Compose 2 notes other settings, and its next `up` makes all anew. It fails if the new one
+        # does not become healthy.
+        $compose up --detach --no-recreate $scales || true
+        new=$(containers "$service" | grep --invert-match --fixed-strings "$before") || fail "There is no new $service."
+        if ! healthy "$new"; then
+            docker logs --tail 20 "$new" >&2
+            docker rm --force --volumes "$new" >/dev/null
+            fail "The new $service does not become healthy. It is removed; the others go on."
+        fi
         docker stop "$old" >/dev/null
         docker rm --volumes "$old" >/dev/null
         echo "$service: replaced 1 of $number"
     done
 done
 
-$compose up --detach --no-deps prune
+$compose up --detach prune
