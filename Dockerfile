@@ -24,9 +24,10 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then \
         pip install --index-url "$TORCH_INDEX_URL" "$(grep --only-matching '^torch==[^ ]*' requirements.txt)"; \
     fi \
     && pip install -r requirements.txt \
-    # 130 MB of tests of torch itself.
-    && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch" \
-    && rm -rf test bin/*[tT]est* bin/protoc*
+    # 230 MB: tests, and what one compiles extensions of torch with.
+    && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && rm -rf torch/test torch/include torch/bin/*[tT]est* torch/bin/protoc* \
+    && find sympy networkx -type d -name tests -prune -exec rm -r {} +
 
 COPY inference/bundled_model inference/bundled_model
 COPY manage.py .

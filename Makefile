@@ -116,7 +116,7 @@ coverage: .venv/.dev .env ## The suite under coverage, server processes included
 bench: .venv/.dev .venv-bench/.done .env ## Side by side with other servers, 25 minutes (BENCH="--help" for parts)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 4 minutes (needs docker.io, docker-compose, debootstrap)
+compose-check: .venv/.dev .env ## docker-compose.yml on a real engine, 6 minutes for each Compose (needs docker.io, docker-compose, debootstrap)
 	@$(BIN)/python -m tests.compose
 
 reference: .venv/.dev .venv-reference/.done ## Records anew what other libraries answer, for tests (REFERENCE=translation for a part)

@@ -157,6 +157,12 @@ class Conf:
     drain_s: float = option(
         0.0, "how long a stop waits for accepted requests", Range(0, 7200), shown_default="deadline + 5"
     )
+    drain_port: str = option(
+        "open",
+        "while Daphne stops, new connections get 503 `draining`, or are refused (`closed`), so that a proxy asks "
+        "another web process",
+        ("open", "closed"),
+    )
     max_body_bytes: int = option(2**20, "size of an HTTP body or WebSocket message", Range(1, 2**31))
     max_media_bytes: int = option(
         2**23,

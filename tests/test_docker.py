@@ -12,12 +12,14 @@ import yaml
 from django.core.management import get_commands
 
 from inference import conf
+from tests.compose.load import CUT, NO_CONNECTION, Ledger
 from tests.processes import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if service["image"] == "inference-server"}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "inference-server:${TAG:-latest}"}
 PROXY = (ROOT / "deploy/compose/nginx.conf").read_text()
+UPGRADE = ROOT / "deploy/compose/upgrade.sh"
 CODE, DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).rsplit("\n\nFROM ", 1)
 """The stages: code without the model, and the image."""
 OF_OTHERS = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "HF_TOKEN"}
@@ -143,6 +145,18 @@ def test_processes_may_drain(name: str) -> None:
     assert seconds(SERVICES["postgres"]["stop_grace_period"]) > seconds(OURS["web"]["stop_grace_period"])
 
 
+def test_the_proxy_waits_for_its_last_answers() -> None:
+    """Its own default is ten seconds. Sockets that clients leave open do not hold it up to the end."""
+    proxy = SERVICES["proxy"]
+    (waits,) = re.findall(r"worker_shutdown_timeout (\d+s);", proxy["command"][2])
+    assert conf.Conf().drain_s < seconds(waits) < seconds(proxy["stop_grace_period"])
+
+
+def test_a_web_server_that_stops_is_sent_nothing_more() -> None:
+    assert SERVICES["web"]["environment"]["INFERENCE_DRAIN_PORT"] == "${INFERENCE_DRAIN_PORT:-closed}"
+    assert "proxy_next_upstream error timeout;" in PROXY, "not non_idempotent: nothing is sent twice"
+
+
 def test_only_the_proxy_is_reachable_and_only_from_this_host() -> None:
     assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
         "proxy": ["${PUBLISH:-127.0.0.1:8000}:8000"]
@@ -195,6 +209,40 @@ def test_the_web_servers_health_check_asks_whether_it_is_ready() -> None:
     assert host in SERVICES["web"]["environment"]["DJANGO_ALLOWED_HOSTS"].split(",")
 
 
+def test_a_worker_is_healthy_once_it_has_loaded_a_pipeline() -> None:
+    command = SERVICES["worker"]["command"]
+    path = command[command.index("--ready-file") + 1]
+    assert SERVICES["worker"]["healthcheck"]["test"] == ["CMD", "cat", path]
+    assert Path(path).parent in map(Path, SERVICES["worker"]["tmpfs"])
+
+
+def test_an_upgrade_migrates_then_replaces_workers_then_web_servers() -> None:
+    script = UPGRADE.read_text()
+    assert UPGRADE.stat().st_mode & 0o111
+    services = re.findall(r"set -- (.+)", script)[0].split()
+    assert services == ["worker", "web"], "new web servers may ask what old workers do not know"
+    assert script.index("up --detach migrate") < script.index("for service")
+    assert all("healthcheck" in SERVICES[name] for name in services), "it waits until they are healthy"
+    written = {*services, "migrate", *re.findall(r"up --detach (\w+)", script)}
+    assert not re.search(r"^[^#]*--no-deps", script, re.MULTILINE), "the next up would make all anew"
+    assert written | {"proxy", "redis", "postgres"} == SERVICES.keys(), "it leaves none of our services as it was"
+
+
+def test_services_come_back_after_the_engine() -> None:
+    """Also when it was killed: the next one stops what still runs, for ever if the policy is ``unless-stopped``."""
+    assert {name: service["restart"] for name, service in SERVICES.items()} == {
+        name: "no" if name == "migrate" else "always" for name in SERVICES
+    }
+
+
+def test_a_reboot_stops_the_services_in_order() -> None:
+    unit = (ROOT / "deploy/compose/inference.service").read_text()
+    assert "After=docker.service" in unit, "it ends before the engine ends"
+    assert "ExecStop=/usr/bin/docker compose stop\n" in unit
+    graces = (seconds(SERVICES[name]["stop_grace_period"]) for name in ("proxy", "web", "worker", "postgres"))
+    assert int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) > sum(graces)
+
+
 def test_volumes_are_declared() -> None:
     mounts = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", m) for s in SERVICES.values() for m in s.get("volumes", [])]
     assert {mount.partition(":")[0] for mount in mounts} == {*COMPOSE["volumes"], "./deploy/compose/nginx.conf"}
@@ -203,3 +251,26 @@ def test_volumes_are_declared() -> None:
 def test_only_databases_outlive_a_restart() -> None:
     assert "volumes" not in SERVICES["redis"]
     assert Path(SERVICES["postgres"]["volumes"][0].partition(":")[2]) == Path("/var/lib/postgresql/data")
+
+
+def test_the_ledger_of_the_compose_check_finds_every_disagreement() -> None:
+    told_and_logged = [
+        ("200", ""),
+        ("504 timeout", "timeout"),
+        ("503 loading", None),
+        (NO_CONNECTION, None),
+        (CUT, None),
+    ]
+    wrong = [
+        ("200", None),
+        ("200", "timeout"),
+        ("504 timeout", ""),
+        ("502 proxy", ""),
+        (CUT, ""),
+        (CUT, "disconnected"),
+    ]
+    for cases, number in ((told_and_logged, 0), (wrong, len(wrong))):
+        ledger = Ledger("")
+        ledger.told = {str(n): told for n, (told, _) in enumerate(cases)}
+        logged = {str(n): code for n, (_, code) in enumerate(cases) if code is not None}
+        assert len(ledger.disagreements(logged)) == number

@@ -14,6 +14,8 @@ from inference.server.http_connection import Connection
 
 LINGER_S = 0.2
 """For consumers to send the last answers, for clients to read them and ask again; then for bytes to leave."""
+ARRIVING_S = 1.0
+"""For requests on connections that were made before the port was closed."""
 LAST_ANSWERS_S = 1.0
 """How much longer a request that has arrived may take."""
 POLL_S = 0.01
@@ -39,7 +41,7 @@ def leave_inherited(reactor: Any) -> None:
 
 async def close_connections(reactor: Any) -> None:
     """Accept no more connections, refuse what arrives on those that are open, and end them."""
-    await _stop_listening(_open(reactor, tcp.Port))
+    await _close_ports(_open(reactor, tcp.Port))
     await asyncio.sleep(LINGER_S)
     for _ in range(round(LAST_ANSWERS_S / POLL_S)):
         if not _busy(_open(reactor, tcp.Server)):
@@ -50,11 +52,17 @@ async def close_connections(reactor: Any) -> None:
     await asyncio.sleep(LINGER_S)
 
 
+async def stop_listening(reactor: Any) -> None:
+    """Accept no more connections, and what is asked on those that are made."""
+    await _close_ports(_open(reactor, tcp.Port))
+    await asyncio.sleep(ARRIVING_S)
+
+
 def _open(reactor: Any, kind: type) -> list[Any]:
     return [opened for opened in {*reactor.getReaders(), *reactor.getWriters()} if isinstance(opened, kind)]
 
 
-async def _stop_listening(ports: list[Any]) -> None:
+async def _close_ports(ports: list[Any]) -> None:
     """Stop new handshakes, accept the connections in the queue, then close the ports, which would reset those.
 
     Where the system has no such filter, a connection that is made at that moment is reset.

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from inference import conf
 from inference.server import compat, mount
 from inference.server.event_loop import limit_events
 from inference.server.signals import drain_first
@@ -80,10 +81,13 @@ def _extend_backlog(reactor: Any) -> None:
 
 
 async def _drain(reactor: Any, drain: Drain) -> None:
-    from inference.server.closing import close_connections, leave_inherited  # noqa: PLC0415 - a server that is not Daphne has no Twisted
+    # A server that is not Daphne has no Twisted.
+    from inference.server.closing import close_connections, leave_inherited, stop_listening  # noqa: PLC0415
 
     atexit.register(_exit, 1)
     leave_inherited(reactor)
+    if conf.current().drain_port == "closed":
+        await stop_listening(reactor)
     await drain(lambda: close_connections(reactor))
     atexit.unregister(_exit)
     atexit.register(_exit, 0)

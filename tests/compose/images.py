@@ -1,9 +1,11 @@
 """Stand-ins for the images that docker-compose.yml pulls, where no registry can be reached.
 
 All are made of Debian's packages, by debootstrap: Python 3.11, Redis 7, PostgreSQL 15 and nginx 1.22. The Python image
-has the packages of requirements.txt as wheels, since a build has no index there either.
+has nothing else, as the stock one, and in a layer of their own the packages of requirements.txt as wheels, since a
+build has no index there either.
 """
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -14,28 +16,34 @@ import yaml
 from tests.processes import ROOT
 
 IMAGES = ("python:3.11-slim", "redis:7", "postgres:16", "nginx:1.28")
-BASE = "inference-check-debian"
-PACKAGES = "python3,python3-pip,python3-venv,ca-certificates,redis-server,postgresql,nginx-light"
+BASES = {
+    "inference-check-python": "python3,python3-pip,ca-certificates",
+    "inference-check-debian": "redis-server,postgresql,nginx-light",
+}
+"""Packages of each."""
+UNNEEDED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+WHEELS = "COPY wheels"
 
 PYTHON = f"""
-FROM {BASE}
+FROM inference-check-python
 RUN ln -s python3 /usr/bin/python && rm /usr/lib/python3*/EXTERNALLY-MANAGED
-COPY wheels /wheels
+{WHEELS} /wheels
 RUN printf '[global]\\nno-index = true\\nfind-links = /wheels\\n' > /etc/pip.conf
 """
-REDIS = f"""
-FROM {BASE}
+REDIS = """
+FROM inference-check-debian
+VOLUME /data
 USER redis
 ENTRYPOINT ["sh", "-c", "exec \\"$@\\" --protected-mode no", "sh"]
 """
-NGINX = f"""
-FROM {BASE}
+NGINX = """
+FROM inference-check-debian
 RUN rm -f /etc/nginx/sites-enabled/default && mkdir -p /etc/nginx/conf.d && chown -R www-data /var/lib/nginx
+RUN ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log
 STOPSIGNAL SIGQUIT
-CMD ["nginx", "-g", "daemon off; error_log /dev/stderr;"]
 """
-POSTGRES = f"""
-FROM {BASE}
+POSTGRES = """
+FROM inference-check-debian
 RUN install --directory --owner postgres /var/lib/postgresql/data /run/postgresql
 RUN ln -s /usr/lib/postgresql/15/bin/* /usr/local/bin/
 COPY entrypoint.sh /entrypoint.sh
@@ -69,25 +77,30 @@ def make_missing(folder: Path) -> list[str]:
     named = [
         service["image"] for service in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
     ]
-    assert set(named) | {"python:3.11-slim"} == {*IMAGES, "inference-server"}, "docker-compose.yml has other images"
+    stock = {name for name in named if not name.startswith("inference-server:")}
+    assert stock | {"python:3.11-slim"} == set(IMAGES), "docker-compose.yml has other images"
     missing = [image for image in IMAGES if not _is_there(image)]
-    if not missing:
-        return []
-    if not _is_there(BASE, pull=False):
-        sys.stdout.write("Making a Debian image\n")
-        root = folder / "root"
-        _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root)
-        _run("sh", "-c", f"tar -C {root} -c . | docker import - {BASE}")
     for image in missing:
         sys.stdout.write(f"Making a stand-in for {image}\n")
         _make(image, folder / image.partition(":")[0])
     return missing
 
 
+def layers(image: str) -> list[tuple[int, str]]:
+    """Bytes of each layer and what made it, the newest first. The wheels of a stand-in are none of the image's."""
+    command = ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image]
+    rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = [(int(size), made) for size, _, made in (row.partition("\t") for row in rows)]
+    return [(size, made) for size, made in found if size and WHEELS not in made]
+
+
 def _make(image: str, context: Path) -> None:
     context.mkdir()
     kind = image.partition(":")[0]
     text = {"python": PYTHON, "redis": REDIS, "postgres": POSTGRES, "nginx": NGINX}[kind]
+    base = text.split()[1]
+    if not _is_there(base, pull=False):
+        _bootstrap(base, context / "root")
     (context / "Dockerfile").write_text(text)
     if kind == "python":
         requirements = ["-r", str(ROOT / "requirements.txt"), "async-timeout"]  # redis needs it below Python 3.11.3
@@ -95,6 +108,15 @@ def _make(image: str, context: Path) -> None:
     if kind == "postgres":
         (context / "entrypoint.sh").write_text(POSTGRES_ENTRYPOINT)
     _run("docker", "build", "--quiet", "--tag", image, context)
+
+
+def _bootstrap(base: str, root: Path) -> None:
+    sys.stdout.write(f"Making {base} of Debian's packages\n")
+    _run("debootstrap", "--variant=minbase", f"--include={BASES[base]}", "bookworm", root)
+    for folder in UNNEEDED:
+        shutil.rmtree(root / folder, ignore_errors=True)
+    _run("sh", "-c", f"tar -C {root} -c . | docker import - {base}")
+    shutil.rmtree(root)
 
 
 def _is_there(image: str, *, pull: bool = True) -> bool:

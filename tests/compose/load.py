@@ -10,6 +10,9 @@ import httpx
 
 CLIENTS = 8
 CLIENT_S = 60.0
+NO_CONNECTION = "no connection"
+CUT = "connection lost"
+"""While an answer was awaited; or as the proxy closed an idle connection: then no web server knows of the request."""
 
 
 class Ledger:
@@ -18,18 +21,22 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._url = url
         self.told: dict[str, str] = {}
-        """Status and code by request id; empty where the connection broke."""
+        """By request id: the status, and the code of an error."""
 
-    def ask(self, client: httpx.Client) -> None:
+    def ask(self, client: httpx.Client) -> str:
         request_id = secrets.token_hex(16)
-        self.told[request_id] = ""
+        self.told[request_id] = self._ask(client, request_id)
+        return self.told[request_id]
+
+    def _ask(self, client: httpx.Client, request_id: str) -> str:
+        headers = {"x-request-id": request_id}
         try:
-            headers = {"x-request-id": request_id}
             reply = client.post(self._url, content=f"the {request_id[:6]} is [MASK].", headers=headers)
+        except httpx.ConnectError:
+            return NO_CONNECTION
         except httpx.TransportError:
-            return
-        code = "" if reply.status_code == 200 else f" {_code(reply)}"
-        self.told[request_id] = f"{reply.status_code}{code}"
+            return CUT
+        return "200" if reply.status_code == 200 else f"{reply.status_code} {_code(reply)}"
 
     @contextmanager
     def load(self) -> Iterator[None]:
@@ -53,10 +60,22 @@ class Ledger:
                 thread.join()
 
     def summary(self) -> Counter[str]:
-        return Counter(status or "connection lost" for status in self.told.values())
+        return Counter(self.told.values())
 
-    def answered(self) -> set[str]:
-        return {request_id for request_id, status in self.told.items() if status == "200"}
+    def disagreements(self, logged: dict[str, str]) -> list[str]:
+        """With the request log, which has a code for each request id, empty if it was answered."""
+        return [
+            f"{request_id}: told {told}, logged as {code!r}"
+            for request_id, told in self.told.items()
+            if not _agree(told, code := logged.get(request_id))
+        ]
+
+
+def _agree(told: str, code: str | None) -> bool:
+    """Refusals may share a row of the log, and need none of their own."""
+    if told == "200":
+        return code == ""
+    return code is None or told.endswith(f" {code}")
 
 
 def _code(reply: httpx.Response) -> str:

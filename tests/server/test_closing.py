@@ -8,6 +8,7 @@ import pytest
 
 from tests import processes
 from tests.conftest import CLIENT_S, client
+from tests.processes import Web
 from tests.server.raw import CHUNKED, HEAD
 
 pytestmark = pytest.mark.timeout(600)  # the first test that needs a server waits for its start
@@ -51,3 +52,44 @@ def test_a_server_that_stops_leaves_an_inherited_socket_to_others() -> None:
             assert old.wait() == 0
             with client(new) as after:
                 assert after.post("/", content="test [MASK]").status_code == 200
+
+
+def test_a_stop_may_close_the_port_first_and_accept_what_was_sent_before() -> None:
+    """So that a proxy with another web process refuses no request."""
+    hold = processes.new_hold()
+    env = hold.env | processes.FAKE | {"INFERENCE_DRAIN_PORT": "closed", "INFERENCE_DRAIN_S": "600"}
+    with processes.web(env=env) as server, ThreadPoolExecutor() as clients:
+
+        def ask() -> int:
+            with client(server) as http:
+                return http.post("/", content="test [MASK]").status_code
+
+        with hold():
+            accepted = clients.submit(ask)
+            processes.wait_until(lambda: pending(server) == 1, "it is accepted")
+            server.pause()
+            with closing(socket.create_connection(("127.0.0.1", server.port))) as connection:
+                connection.sendall(HEAD + b"Content-Length: 11\r\n\r\ntest [MASK]")
+                server.signal(signal.SIGTERM)
+                server.resume()
+                processes.wait_until(lambda: not listens(server), "it listens no more")
+                assert server.running
+                hold.end()
+                connection.settimeout(CLIENT_S)
+                assert connection.recv(2**16).startswith(b"HTTP/1.1 200 ")
+            assert accepted.result() == 200
+        assert server.wait() == 0
+        assert [row["code"] for row in server.rows()] == ["", ""]
+
+
+def pending(server: Web) -> float:
+    with client(server) as http:
+        return processes.figure(http.get("/metrics").text, "pending_inputs")
+
+
+def listens(server: Web) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)):
+            return True
+    except ConnectionRefusedError:
+        return False
