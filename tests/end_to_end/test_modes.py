@@ -25,6 +25,7 @@ from inference.backends.base import BatchedPipeline
 from inference.backends.transformers import backend
 from inference.messaging.cancellation import cancel_and_wait
 from inference.process import web
+from inference.worker import watchdog
 from tests import processes
 from tests.conftest import CLIENT_S, Reference, client
 from tests.holding import REPORT_MODULES
@@ -424,6 +425,8 @@ async def test_batches_do_not_block_the_event_loop(
         backend, "load", lambda given, *to: Measured(real_load(replace(given, device="cpu"), *to), batches_s)
     )
     monkeypatch.setattr(web, "_current", None)
+    for limit in ("USUAL_LIMIT_S", "SHORTEST_LIMIT_S"):
+        monkeypatch.setattr(watchdog, limit, 600.0)  # the machine is slow; no model hangs here
     process = web.start(pytest.fail)
     try:
         await infer(TEXT)  # waits until the model is loaded
@@ -464,7 +467,7 @@ async def longest_lag_s(texts: list[str]) -> tuple[float, float]:
             busy.append(time.thread_time() - busy_at)
 
     async def be_client(own: list[str]) -> list[Any]:
-        return [await infer(text) for text in own]
+        return [await infer(text, deadline_s=CLIENT_S) for text in own]
 
     probing = asyncio.create_task(probe())
     answers = await asyncio.gather(*(be_client(texts[number::64]) for number in range(64)))

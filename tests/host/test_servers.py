@@ -61,7 +61,9 @@ def test_a_page_of_an_allowed_origin_may_ask(http: httpx.Client) -> None:
         for reply in (preflight, answer):
             assert reply.headers["access-control-allow-origin"] == PAGE
         assert "x-request-id" in answer.headers["access-control-expose-headers"]
-    refused = http.post("/inference/", content="test [MASK]", headers={"origin": "https://other.example.com"})
+    # Hypercorn closes a connection without saying so where the answer is sent before the body has arrived.
+    foreign = {"origin": "https://other.example.com", "connection": "close"}
+    refused = http.post("/inference/", content="test [MASK]", headers=foreign)
     assert (refused.status_code, "access-control-allow-origin" in refused.headers) == (403, False)
     assert not any(name.startswith("access-control-") for name in http.get("/", headers={"origin": PAGE}).headers)
 
