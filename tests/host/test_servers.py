@@ -14,6 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 from inference.process import single
+from tests import processes
 from tests.conftest import CLIENT_S
 from tests.host.site import PAGE, SERVERS, STALL_S, Server, Site
 from tests.processes import figure
@@ -93,19 +94,20 @@ def test_only_under_daphne_is_a_slow_upload_cut(server: Server) -> None:
 def stopped(site: Site) -> dict[str, tuple[list[int], int]]:
     """What requests get that a server has accepted when it is told to stop, and its exit code. All at once."""
     with ThreadPoolExecutor(len(SERVERS)) as threads:
-        return dict(zip(SERVERS, threads.map(lambda name: stop(site.server(name)), SERVERS), strict=True))
+        return dict(zip(SERVERS, threads.map(lambda name: stop(site, site.server(name)), SERVERS), strict=True))
 
 
-def stop(server: Server) -> tuple[list[int], int]:
+def stop(site: Site, server: Server) -> tuple[list[int], int]:
     accepted = threading.Barrier(3)
+    go = site.folder / f"go-{server.port}"
 
     def ask(path: str) -> int:
         with httpx.Client(base_url=server.url, trust_env=False, timeout=CLIENT_S) as client:
             client.get("/ticks/")
             accepted.wait()
             if path == "/guess/":
-                return client.get(path, params={"sentence": "slow"}).status_code
-            return client.post(path, content="slow [MASK]").status_code
+                return client.get(path, params={"sentence": f"until {go.name}"}).status_code
+            return client.post(path, content=f"until {go.name} [MASK]").status_code
 
     try:
         server.start().wait_until_ready("/inference/health/ready")
@@ -114,6 +116,8 @@ def stop(server: Server) -> tuple[list[int], int]:
             accepted.wait()
             server.wait_for(lambda: in_flight(server) == 2, "both are accepted")
             server.signal(signal.SIGTERM)
+            server.wait_for(lambda: not processes.answers(f"{server.url}/inference/health/ready"), "it stops")
+            go.touch()
             answers = [each.result() for each in asked]
         return answers, server.wait()
     finally:
