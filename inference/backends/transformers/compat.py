@@ -19,6 +19,7 @@ QUANTIZED_LAYERS = "linear layers with weights of 8 bits"
 HALF_WEIGHTS = "weights of 16 bits for layers in float32"
 NO_PADDING = "batches without padding"
 DECISIONS = "decisions in batches"
+COMPILED_STEPS = "compiled steps of generated texts"
 CONTINUOUS_BATCHING = "continuous batching of generated texts"
 SEQ2SEQ = "continuous batching of encoder-decoder models"
 
@@ -57,6 +58,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "transformers.decision.modeling_utils.process_scores",
         "transformers.DecisionPipeline",
     ),
+    COMPILED_STEPS: ("torch.jit.script", "torch.jit.optimized_execution"),
     CONTINUOUS_BATCHING: (
         *_ATTENTION,
         "transformers.AttentionMaskInterface",

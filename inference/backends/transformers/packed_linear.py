@@ -63,15 +63,8 @@ class PackedLinear(nn.Module):
 
     def plus(self, others: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """The product, and ``others`` added to it, in one operator."""
-        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, others, self._packed, self.bias, "add")
+        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(inputs, others, self._packed, self.bias, "add")
         return result
-
-
-def add_product(others: torch.Tensor, linear: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """``others + linear(inputs)``; ``others`` may be changed."""
-    if isinstance(linear, PackedLinear):
-        return linear.plus(others, inputs)
-    return others.add_(linear(inputs))
 
 
 def pack_linears(model: nn.Module, example: Callable[[], torch.Tensor], turn: Turn = at_once) -> bool:

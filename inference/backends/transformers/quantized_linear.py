@@ -41,18 +41,19 @@ class QuantizedLinear(nn.Module):
 
     def __init__(self, weight: torch.Tensor, bias: Any, ranges: torch.Tensor, bits: int) -> None:
         super().__init__()
-        self.bias = bias
+        self.bias, self._smallest = bias, SMALLEST
         moved = ranges.clamp(min=SMALLEST) ** MOVED / weight.abs().amax(0).clamp(min=SMALLEST) ** (1 - MOVED)
         self._divisor = moved.reciprocal()
         self._packed = torch.ops.quantized.linear_prepack(_rounded(weight * moved, bits), None)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         evened = inputs * self._divisor
-        largest = evened.abs().amax(-1, keepdim=True).clamp_(min=SMALLEST)
+        largest = evened.abs().amax(-1, keepdim=True).clamp_(min=self._smallest)
         result: torch.Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             evened.div_(largest), 1 / 127, 128, self._packed
         )
-        return result.mul_(largest) if self.bias is None else torch.addcmul(self.bias, result, largest)
+        bias = self.bias
+        return result.mul_(largest) if bias is None else torch.addcmul(bias, result, largest)
 
 
 def _rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:

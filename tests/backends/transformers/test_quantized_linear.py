@@ -34,6 +34,9 @@ def test_it_computes_what_the_layer_does_within_a_few_percent(*, bias: bool, bit
     quantized = QuantizedLinear(exact.weight, exact.bias, ranges, bits)
     wanted = exact(inputs)
     assert (quantized(inputs) - wanted).norm() < 0.03 * wanted.norm()
+    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
+        compiled: Any = torch.jit.script(quantized)
+    assert torch.equal(compiled(inputs), quantized(inputs))
     unmoved = QuantizedLinear(exact.weight, exact.bias, exact.weight.abs().amax(0), bits)
     assert (unmoved(inputs) - wanted).norm() > 2 * (quantized(inputs) - wanted).norm()
 

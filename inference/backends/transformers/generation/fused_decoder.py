@@ -2,16 +2,21 @@
 
 A step of few tokens takes as long as its weights take to be read, unless operators around the products add up: stock
 Llama has about 30 and seven products to a layer, this one 20 and four. ``fusing`` makes it of a loaded model.
+
+TorchScript compiles ``FusedStack``, so that is written in its part of Python (decision 26).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from inference.backends.transformers.generation.attention import AttentionInputs, Span, attend_all
-from inference.backends.transformers.packed_linear import add_product
+from inference.backends.transformers import compat
+from inference.backends.transformers.generation.attention import AttentionInputs
+from inference.backends.transformers.generation.spans import Span, SpanTensors, Window, attend_all
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines ``[token, 1, rotated]``; the first half of the sines is negative."""
@@ -35,6 +40,25 @@ class RMSNorm(nn.Module):
         return torch.mul(inputs, scale).mul_(self.weight)
 
 
+class AddedLinear(nn.Module):
+    """A linear layer, the norm after it if there is one, and the addition to what came before."""
+
+    def __init__(self, linear: nn.Module, norm: nn.Module | None) -> None:
+        super().__init__()
+        self.linear: Any = linear
+        self.norm = norm
+
+    def forward(self, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """``states`` may be changed."""
+        if self.norm is not None:
+            return states.add_(self.norm(self.linear(inputs)))
+        if hasattr(self.linear, "plus"):  # see ``PackedLinear``
+            result: torch.Tensor = self.linear.plus(states, inputs)
+        else:
+            result = states.add_(self.linear(inputs))
+        return result
+
+
 class FusedLayer(nn.Module):
     """Attention and a feed-forward network with a gate; norms that a family lacks are ``None``."""
 
@@ -44,43 +68,73 @@ class FusedLayer(nn.Module):
         norm: nn.Module,
         qkv: nn.Linear,
         head_norm: nn.Module | None,
-        output: nn.Linear,
-        output_norm: nn.Module | None,
+        output: AddedLinear,
         feed_norm: nn.Module,
         gate_up: nn.Linear,
-        activation: Callable[[torch.Tensor], torch.Tensor],
-        down: nn.Linear,
-        down_norm: nn.Module | None,
+        activation: nn.Module,
+        down: AddedLinear,
         attention: AttentionInputs,
-        rotation: str | None,
+        window: int,
+        rotation: int,
     ) -> None:
-        """``attention``: what the stock layer gives to its attention; ``rotation``: which of the step's."""
+        """
+        Args:
+            attention: what the stock layer gives to its attention.
+            window: the number of the layer's, of those of the decoder.
+            rotation: which of the step's, or -1.
+        """
         super().__init__()
-        self.norm, self.feed_norm = norm, feed_norm
-        self.head_norm, self.output_norm, self.down_norm = head_norm, output_norm, down_norm
+        self.norm, self.feed_norm, self.head_norm = norm, feed_norm, head_norm
         self.qkv, self.output = qkv, output
         self.gate_up, self.activation, self.down = gate_up, activation, down
-        self._index, self._scale, self._window = attention.layer, attention.scale, attention.window
+        self._index, self._scale, self._window = attention.layer, attention.scale, window
         self._heads, self._size = attention.q.shape[1], attention.q.shape[2]
         self._kv_heads = attention.kv.shape[2]
         self._rotation = rotation
 
-    def forward(self, states: torch.Tensor, rotations: Mapping[str, Rotation], spans: Sequence[Span]) -> torch.Tensor:
+    def forward(
+        self, states: torch.Tensor, rotations: list[tuple[torch.Tensor, torch.Tensor]], spans: list[SpanTensors]
+    ) -> torch.Tensor:
         """``states`` is changed."""
-        states = _added(states, self.output, self._attended(self.norm(states), rotations, spans), self.output_norm)
-        gate, up = self.gate_up(self.feed_norm(states)).chunk(2, -1)
-        return _added(states, self.down, self.activation(gate).mul_(up), self.down_norm)
+        states = self.output(states, self._attended(self.norm(states), rotations, spans))
+        gate, up = torch.chunk(self.gate_up(self.feed_norm(states)), 2, -1)
+        result: torch.Tensor = self.down(states, self.activation(gate).mul_(up))
+        return result
 
-    def _attended(self, states: torch.Tensor, rotations: Mapping[str, Rotation], spans: Sequence[Span]) -> torch.Tensor:
-        qkv = self.qkv(states).view(len(states), -1, self._size)
+    def _attended(
+        self, states: torch.Tensor, rotations: list[tuple[torch.Tensor, torch.Tensor]], spans: list[SpanTensors]
+    ) -> torch.Tensor:
+        qkv = self.qkv(states).view(states.shape[0], -1, self._size)
         qk, kv = qkv[:, : self._heads + self._kv_heads], qkv[:, self._heads :]
         if self.head_norm is not None:
             qk.copy_(self.head_norm(qk))
-        if self._rotation is not None:
-            _rotate(qk, *rotations[self._rotation])
-        kv = kv.unflatten(1, (2, self._kv_heads))
-        inputs = AttentionInputs(self._index, qkv[:, : self._heads], kv, self._scale, self._window)
-        return attend_all(spans, inputs).flatten(1)
+        if self._rotation >= 0:
+            cosines, sines = rotations[self._rotation]
+            _rotate(qk, cosines, sines)
+        kv = kv.view(states.shape[0], 2, self._kv_heads, self._size)
+        q = qkv[:, : self._heads]
+        return attend_all(q, kv, self._index, self._window, self._scale, spans).flatten(1)
+
+
+class FusedStack(nn.Module):
+    """All layers, and the scores of the vocabulary."""
+
+    def __init__(self, layers: Sequence[FusedLayer], norm: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.layers, self.norm, self.head = nn.ModuleList(layers), norm, head
+
+    def forward(
+        self,
+        states: torch.Tensor,
+        rotations: list[tuple[torch.Tensor, torch.Tensor]],
+        spans: list[SpanTensors],
+        wanted: torch.Tensor,
+    ) -> torch.Tensor:
+        """``[text, vocabulary]``: what follows the tokens at the places ``wanted``; ``states`` is changed."""
+        for layer in self.layers:
+            states = layer(states, rotations, spans)
+        scores: torch.Tensor = self.head(self.norm(states.index_select(0, wanted)))
+        return scores
 
 
 class FusedDecoder(nn.Module):
@@ -89,36 +143,52 @@ class FusedDecoder(nn.Module):
     def __init__(
         self,
         embedding: nn.Module,
-        layers: Sequence[FusedLayer],
-        norm: nn.Module,
-        head: nn.Linear,
-        rotations: Callable[[torch.Tensor, torch.Tensor], Mapping[str, Rotation]],
+        stack: FusedStack,
+        rotations: Callable[[torch.Tensor, torch.Tensor], Sequence[Rotation]],
+        windows: tuple[Window, ...],
     ) -> None:
-        """``rotations``: of any states and positions ``[1, token]``."""
+        """``rotations``: of any states and positions ``[1, token]``; ``windows``: of attention."""
         super().__init__()
-        self.embedding, self.norm, self.head = embedding, norm, head
-        self.layers = nn.ModuleList(layers)
-        self._rotations = rotations
+        self.embedding, self.stack = embedding, stack
+        self._rotations, self._windows = rotations, windows
+        self._run: Callable[..., torch.Tensor] = stack.forward
 
     def forward(
         self, ids: torch.Tensor, positions: torch.Tensor, spans: Sequence[Span], wanted: torch.Tensor
     ) -> torch.Tensor:
         """``[text, vocabulary]``: what follows the tokens at the places ``wanted``."""
         states: torch.Tensor = self.embedding(ids)
-        rotations = self._rotations(states, positions[None])
-        for layer in self.layers:
-            states = layer(states, rotations, spans)
-        scores: torch.Tensor = self.head(self.norm(states[wanted]))
-        return scores
+        tensors = [span.tensors(self._windows) for span in spans]
+        return self._run(states, self._rotations(states, positions[None]), tensors, wanted)
 
+    def compile(self) -> None:
+        """From now on, no step needs Python's interpreter, or its lock, between operators.
 
-def _added(states: torch.Tensor, linear: nn.Module, inputs: torch.Tensor, norm: nn.Module | None) -> torch.Tensor:
-    return add_product(states, linear, inputs) if norm is None else states.add_(norm(linear(inputs)))
+        Raises:
+            compat.Missing: PyTorch has no TorchScript.
+            RuntimeError: it has modules that TorchScript does not take.
+        """
+        compat.check(compat.COMPILED_STEPS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            compiled: Any = torch.jit.script(self.stack)
+        optimized = compat.lookup("torch.jit.optimized_execution")
+
+        def run(*given: Any) -> Any:
+            with optimized(
+                should_optimize=False
+            ):  # it compiles again for other shapes, for half a second, and gains nothing here
+                return compiled(*given)
+
+        self._run = run
+
+    def interpret(self) -> None:
+        """As before ``compile``."""
+        self._run = self.stack.forward
 
 
 def _rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> None:
     """In place; the rest of each head, if fewer numbers are rotated, stays."""
     rotated = heads[..., : cosines.shape[-1]]
-    half = cosines.shape[-1] // 2
-    exchanged = torch.cat((rotated[..., half:], rotated[..., :half]), -1)
+    exchanged = rotated.roll(cosines.shape[-1] // 2, -1)
     rotated.mul_(cosines).addcmul_(exchanged, sines)

@@ -9,7 +9,14 @@ from torch import nn
 
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.generation.attention import AttentionInputs
-from inference.backends.transformers.generation.fused_decoder import FusedDecoder, FusedLayer, RMSNorm, Rotation
+from inference.backends.transformers.generation.fused_decoder import (
+    AddedLinear,
+    FusedDecoder,
+    FusedLayer,
+    FusedStack,
+    RMSNorm,
+    Rotation,
+)
 
 FAMILIES = {
     "gemma", "gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3",
@@ -23,6 +30,7 @@ NAMES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """Linear layers as families name them; several become one."""
 WITHOUT_EFFECT = (nn.Dropout, nn.Identity)
+ACTIVATIONS = (nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.ReLU())
 PROBE_TOLERANCE = 1e-5
 
 
@@ -41,16 +49,20 @@ def fused_decoder(model: Any, attention: Mapping[int, AttentionInputs]) -> Fused
         raise ValueError("its scores are not those of a linear layer")
     base = model.model
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * len(base.layers)
+    rotated = sorted(set(kinds))
+    windows = tuple({each.window: None for each in attention.values()})
     layers = []
     for number, layer in enumerate(base.layers):
-        layers.append(_layer(layer, attention[number], kinds[number]))
+        window = windows.index(attention[number].window)
+        layers.append(_layer(layer, attention[number], window, rotated.index(kinds[number])))
         release_memory(base.device.type)  # the weights that have become views
     head = model.lm_head
     _check_linear(head)
-    return FusedDecoder(base.embed_tokens, layers, _norm(base.norm), head, _rotations(base.rotary_emb, set(kinds)))
+    stack = FusedStack(layers, _norm(base.norm), head)
+    return FusedDecoder(base.embed_tokens, stack, _rotations(base.rotary_emb, rotated), windows)
 
 
-def _layer(layer: nn.Module, attention: AttentionInputs, kind: str) -> FusedLayer:
+def _layer(layer: nn.Module, attention: AttentionInputs, window: int, rotation: int) -> FusedLayer:
     parts = {
         name: part
         for name, part in layer.named_modules()
@@ -60,6 +72,7 @@ def _layer(layer: nn.Module, attention: AttentionInputs, kind: str) -> FusedLaye
     activation = parts.pop("mlp.act_fn", None) or parts.pop("mlp.activation_fn", None)
     if activation is None:
         raise ValueError("its feed-forward network has no activation")
+    output, down = linears.pop("output"), linears.pop("down")
     heads = attention.q.shape[1], attention.kv.shape[2]
     head_norm = _head_norm([parts.pop(f"self_attn.{name}", None) for name in ("q_norm", "k_norm")], heads)
     four = "pre_feedforward_layernorm" in parts
@@ -71,12 +84,13 @@ def _layer(layer: nn.Module, attention: AttentionInputs, kind: str) -> FusedLaye
         **linears,
         norm=norms[0],
         head_norm=head_norm,
-        output_norm=norms[1] if four else None,
+        output=AddedLinear(output, norms[1] if four else None),
         feed_norm=norms[2 if four else 1],
-        activation=activation,
-        down_norm=norms[3] if four else None,
+        activation=_activation(activation),
+        down=AddedLinear(down, norms[3] if four else None),
         attention=attention,
-        rotation=kind if getattr(layer.self_attn, "use_rope", True) else None,
+        window=window,
+        rotation=rotation if getattr(layer.self_attn, "use_rope", True) else -1,
     )
 
 
@@ -114,6 +128,14 @@ def _check_linear(linear: nn.Module) -> None:
         raise ValueError(f"it has linear layers of another kind ({type(linear).__name__})")
 
 
+def _activation(activation: Any) -> nn.Module:
+    """PyTorch's module for the same function, found by trying."""
+    probe = torch.linspace(-4, 4, 64)
+    same = (each for each in ACTIVATIONS if torch.equal(each(probe), activation(probe)))
+    found: nn.Module = next(same, activation)
+    return found
+
+
 def _norm(norm: Any) -> nn.Module:
     """The same function, found by trying: families write it differently."""
     if isinstance(norm, nn.LayerNorm):
@@ -141,13 +163,13 @@ def _head_norm(norms: Sequence[Any], heads: Sequence[int]) -> nn.Module | None:
     return RMSNorm(weight, read[0].eps)
 
 
-def _rotations(rotary: Any, kinds: set[str]) -> Callable[[torch.Tensor, torch.Tensor], Mapping[str, Rotation]]:
+def _rotations(rotary: Any, kinds: Sequence[str]) -> Callable[[torch.Tensor, torch.Tensor], list[Rotation]]:
     by_kind = "layer_type" in inspect.signature(rotary.forward).parameters
 
-    def rotations(states: torch.Tensor, positions: torch.Tensor) -> Mapping[str, Rotation]:
+    def rotations(states: torch.Tensor, positions: torch.Tensor) -> list[Rotation]:
         if by_kind:
-            return {kind: _signed(*rotary(states, positions, kind)) for kind in kinds}
-        return dict.fromkeys(kinds, _signed(*rotary(states, positions)))
+            return [_signed(*rotary(states, positions, kind)) for kind in kinds]
+        return [_signed(*rotary(states, positions))] * len(kinds)
 
     return rotations
 

@@ -10,7 +10,7 @@ from inference.backends.base import Generated, Outcome, Stepped, TextFigures
 from inference.backends.transformers.description import describe
 from inference.backends.transformers.devices import release_memory
 from inference.backends.transformers.encoder import attempt, to_json
-from inference.backends.transformers.generation.attention import NAME, PromptPart, ShapeFinder, register
+from inference.backends.transformers.generation.attention import NAME, ShapeFinder, register
 from inference.backends.transformers.generation.fused_decoder import FusedDecoder
 from inference.backends.transformers.generation.fusing import fused_decoder
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
@@ -24,6 +24,7 @@ from inference.backends.transformers.generation.plan import (
 )
 from inference.backends.transformers.generation.preparation import TextPreparation, answer, whole
 from inference.backends.transformers.generation.sampling import SampledToken, SamplingInput, sample
+from inference.backends.transformers.generation.spans import PromptPart
 from inference.backends.transformers.generation.step_threads import StepThreads
 from inference.backends.transformers.generation.text import Text
 from inference.backends.transformers.generation.to_the_end import to_the_end

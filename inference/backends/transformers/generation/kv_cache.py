@@ -46,6 +46,14 @@ class Block:
         self.texts: list[Text] = []
         self._used = 0
         """Rows that have ever been written to."""
+        heads = torch.arange(shape.heads, device=shape.device)
+        self._heads = torch.cat((heads, rows * shape.heads + heads)) * capacity
+        """In a layer of ``kv``, counted in vectors: where heads of keys and of values begin in the first row."""
+
+    def places(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """``[token * keys or values * head]``: in a layer of ``kv``, counted in vectors, those of tokens."""
+        heads, capacity = self.kv.shape[3:5]
+        return ((rows * heads * capacity + positions)[:, None] + self._heads).flatten()
 
     def append(self, text: "Text") -> None:
         self.texts.append(text)

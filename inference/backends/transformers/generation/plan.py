@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from inference.backends.transformers.generation.attention import Guess, NextTokens, PromptPart, Span
 from inference.backends.transformers.generation.kv_cache import Block, KVCache
 from inference.backends.transformers.generation.reading import reading
+from inference.backends.transformers.generation.spans import Guess, NextTokens, PromptPart, Span
 from inference.backends.transformers.generation.text import Text
 
 PROMPT_TOKENS = 128

@@ -47,6 +47,7 @@ def continuous(loaded: Loaded, conf: Conf, report: Report) -> Generator | None:
     texts = generator.fitting(list(prepared(generator, [job] * max(SIZES))))
     _prepare_linears(generator, texts[:TYPICAL], loaded, report)
     if loaded.device == "cpu":
+        _compile(generator, texts[:TYPICAL], loaded, report)
         while not all(text.decoding for text in texts):
             loaded.turn(lambda: generator.step(texts))
         generator.threads.measure(lambda size: generator.logits(texts[:size]), len(texts), loaded.turn)
@@ -89,8 +90,25 @@ def _prepare_linears(generator: Generator, texts: Sequence[Text], loaded: Loaded
         prepare_linears(loaded, example, report, first)
         return
     loaded.turn(first)
-    if loaded.device == "cpu" and (packed := pack_in_place(fused, fused.layers[0], example, loaded.turn)):
+    if loaded.device == "cpu" and (packed := pack_in_place(fused, fused.stack.layers[0], example, loaded.turn)):
         report(packed)
+
+
+def _compile(generator: Generator, texts: Sequence[Text], loaded: Loaded, report: Report) -> None:
+    """Let the fused layers run in TorchScript's interpreter, if they compute the same there."""
+    if (fused := generator.fused) is None:
+        return
+    interpreted = loaded.turn(lambda: generator.logits(texts))
+    try:
+        fused.compile()
+        if not torch.allclose(loaded.turn(lambda: generator.logits(texts)), interpreted, rtol=1e-3, atol=1e-3):
+            raise RuntimeError("its scores differ")
+    except Exception as error:
+        fused.interpret()
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        logger.info("The steps of %s are not compiled: %s", loaded.name, reason)
+        return
+    report("steps are compiled by TorchScript")
 
 
 def _check(generator: Generator, loaded: Loaded, stock: str) -> None:

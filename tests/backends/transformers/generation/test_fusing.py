@@ -66,6 +66,41 @@ def test_scores_are_those_of_the_stock_layers(family: str, tmp_path: Path) -> No
         torch.testing.assert_close(fused, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_layers_compute_the_same(family: str, tmp_path: Path) -> None:
+    made = stepped(tiny_models.decoder(tmp_path, family, uneven=True, **FAMILIES[family]))
+    made.fuse()
+    interpreted = logits(made)
+    assert made.fused is not None
+    made.fused.compile()
+    for compiled, wanted in zip(logits(made), interpreted, strict=True):
+        torch.testing.assert_close(compiled, wanted)
+
+
+def test_layers_that_cannot_be_compiled_run_as_they_are(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does what is compiled run if it computes something else."""
+    report: list[str] = []
+    made = generating.generator(llama, report=report.append)
+    assert "steps are compiled by TorchScript" in report
+    text = finish(made, [one(made, job(WORDS))])[0]
+    for reason, compiled in {
+        "its scores differ": lambda stack: lambda *given: stack(*given) + 1,
+        "no TorchScript": None,
+    }.items():
+        monkeypatch.setattr(torch.jit, "script", compiled or _fails)
+        with caplog.at_level(logging.INFO):
+            made = generating.generator(llama)
+        assert f"are not compiled: {reason}" in caplog.text
+        assert made.fused is not None
+        assert finish(made, [one(made, job(WORDS))])[0].tokens == text.tokens
+
+
+def _fails(_: object) -> None:
+    raise RuntimeError("no TorchScript")
+
+
 @pytest.mark.parametrize("family", ["Llama", "Mistral"])
 def test_a_prompt_that_is_read_few_tokens_at_a_time_is_read_as_a_whole_one(family: str, tmp_path: Path) -> None:
     """Heads that share keys are tokens of one head then; with Mistral, with a window shorter than the text."""
@@ -93,7 +128,7 @@ def test_texts_are_those_of_generate_and_weights_are_in_memory_once(llama: Path)
     assert made.fused is not None
     after = {each.untyped_storage().data_ptr() for model in (made._model, made.fused) for each in model.parameters()}
     assert len(after) < len(stock), "what is fused is shared"
-    tied = made.fused.head.weight
+    tied = made.fused.stack.head.weight
     assert tied is made.fused.embedding.weight
     made.drop_stock_layers()
     assert made._model.device.type == "cpu"
@@ -114,11 +149,14 @@ def packed(made: Generator, monkeypatch: pytest.MonkeyPatch, faster: type[Any]) 
     fused: Any = made.fused
     torch.set_num_threads(2)  # layers are packed side by side
     try:
-        assert pack_in_place(fused, fused.layers[0], lambda: made.logits(texts))
+        assert pack_in_place(fused, fused.stack.layers[0], lambda: made.logits(texts))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
     torch.testing.assert_close(made.logits(texts), before, rtol=1e-4, atol=1e-4)
+    interpreted = made.logits(texts)
+    fused.compile()
+    torch.testing.assert_close(made.logits(texts), interpreted)
     return fused
 
 
@@ -128,20 +166,20 @@ def test_weights_that_16_bits_hold_are_in_16_bits(llama: Path, monkeypatch: pyte
         parameter.data = parameter.data.bfloat16().float()
     fused = packed(made, monkeypatch, HalfLinear)
     assert isinstance(fused.embedding, HalfEmbedding)
-    assert isinstance(fused.head, HalfLinear)
+    assert isinstance(fused.stack.head, HalfLinear)
     assert not [each for each in fused.modules() if isinstance(each, torch.nn.Linear)]
     assert not [name for name, each in fused.named_parameters() if each.dtype == torch.float32 and each.ndim > 1]
-    down = fused.layers[0].down
+    down = fused.stack.layers[0].down.linear
     torch.testing.assert_close(down.unpacked()(torch.ones(1, 48)), down(torch.ones(1, 48)))
 
 
 def test_other_weights_keep_all_their_bits(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And tied embeddings are no second time in memory."""
     fused = packed(stepped(llama), monkeypatch, PackedLinear)
-    down = fused.layers[1].down
+    down = fused.stack.layers[1].down.linear
     assert isinstance(down, PackedLinear)
     torch.testing.assert_close(down.unpacked()(torch.ones(1, 48)), down(torch.ones(1, 48)))
-    assert fused.head.weight is fused.embedding.weight
+    assert fused.stack.head.weight is fused.embedding.weight
     assert fits(torch.tensor([[1.0, 1e-9]]), torch.float16), "less than float32 rounds"
     assert not fits(torch.tensor([[1.0001]]), torch.float16)
     assert not fits(torch.tensor([[1.0]] * 500 + [[1.0001]]), torch.float16), "the last row alone"
@@ -159,7 +197,7 @@ def test_results_that_differ_are_found_and_linear_layers_stay(llama: Path, monke
     monkeypatch.setattr(
         PackedLinear, "forward", lambda self, inputs: inputs.new_ones(len(inputs), self._packed.shape[0])
     )
-    assert not pack_in_place(fused, fused.layers[0], lambda: made.logits(texts))
+    assert not pack_in_place(fused, fused.stack.layers[0], lambda: made.logits(texts))
     torch.testing.assert_close(made.logits(texts), before)
 
 

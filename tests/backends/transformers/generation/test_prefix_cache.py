@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from inference.backends.transformers.description import resident_mb
-from inference.backends.transformers.generation.attention import PromptPart
 from inference.backends.transformers.generation.kv_cache import KVCache, Shape
 from inference.backends.transformers.generation.plan import plan, planned_tokens
 from inference.backends.transformers.generation.prefix_cache import CHUNK, Chunk, PrefixCache
 from inference.backends.transformers.generation.reading import reading
+from inference.backends.transformers.generation.spans import PromptPart
 
 MOST, PLACES = 4096, 8
 SCOPES = ("", "a", "b")
