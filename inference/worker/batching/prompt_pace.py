@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SLOWER = 1.5
+SLOWER = 1.0
 """Times what it takes without prompts, by which a step may become longer for those beside running texts: their longest
 gap is a step, and what comes between two. With more prompts than running texts it is as many times more."""
 ALONE_MS = 1000.0

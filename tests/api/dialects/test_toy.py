@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 from inference.api.dialects import registry
 from inference.api.dialects.native import DIALECT
 from inference.conf import Conf
+from inference.server import refusals
 from inference.server.http_connection import Connection
 from tests import conftest, processes
 from tests.processes import Web
@@ -35,11 +36,13 @@ def server() -> Iterator[Web]:
 
 
 @pytest.fixture
-def with_toy(monkeypatch: pytest.MonkeyPatch) -> ToyDialect:
+def with_toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyDialect]:
     """Served in this process, too."""
     toy = ToyDialect()
     monkeypatch.setattr(registry, "_dialects", [*registry.served(), toy])
-    return toy
+    refusals._endpoints.cache_clear()  # what another test of this process has asked for
+    yield toy
+    refusals._endpoints.cache_clear()
 
 
 @pytest.fixture

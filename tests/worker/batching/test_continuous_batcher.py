@@ -659,7 +659,7 @@ def test_running_texts_keep_their_pace_while_a_prompt_is_read():
     b = scenario(play, pipeline=pipeline)
     gaps = [after - before for before, after in pairwise(moments[1:])]
     assert max(gaps) < (1 + SLOWER + 0.1) * STEP_S
-    assert sum(gap > 2 * STEP_S for gap in gaps) >= 8, "the prompts were read meanwhile"
+    assert sum(gap > (1 + SLOWER / 2) * STEP_S for gap in gaps) >= 8, "the prompts were read meanwhile"
     assert 2 <= b.batcher.reading_ms < 2.6, "with a part of what a step costs in any case"
     figures = b.batcher.totals
     assert (b.batcher.prefix_bytes, figures.reused_tokens, figures.evictions) == (320, 64, 2)

@@ -80,8 +80,9 @@ def _attend(  # noqa: PLR0913 - as above
     assert mask is not None  # noqa: S101 - for the types of TorchScript
     if tokens > 1:
         mask = mask.repeat(1, shared, 1)
-    read = kept.narrow(1, span.row, rows) if chosen is None else kept.index_select(1, chosen)
-    keys, values = read[0].flatten(0, 1)[:, : span.end], read[1].flatten(0, 1)[:, : span.end]
+    written = kept[:, :, :, : span.end]
+    read = written.narrow(1, span.row, rows) if chosen is None else written.index_select(1, chosen)
+    keys, values = read[0].flatten(0, 1), read[1].flatten(0, 1)
     folded = q.reshape(rows, tokens, heads, shared, size).permute(0, 2, 3, 1, 4).reshape(rows * heads, -1, size)
     if q.is_cpu and q.dtype == torch.float32:  # half the time of the operator below, which calls MKL for each head
         scores = torch.baddbmm(mask, folded, keys.transpose(1, 2), alpha=scale)
