@@ -92,18 +92,14 @@ class FusedLayer(nn.Module):
         self._kv_heads = attention.kv.shape[2]
         self._rotation = rotation
 
-    def forward(
-        self, states: torch.Tensor, rotations: list[tuple[torch.Tensor, torch.Tensor]], spans: list[SpanTensors]
-    ) -> torch.Tensor:
+    def forward(self, states: torch.Tensor, rotations: list[Rotation], spans: list[SpanTensors]) -> torch.Tensor:
         """``states`` is changed."""
         states = self.output(states, self._attended(self.norm(states), rotations, spans))
         gate, up = torch.chunk(self.gate_up(self.feed_norm(states)), 2, -1)
         result: torch.Tensor = self.down(states, self.activation(gate).mul_(up))
         return result
 
-    def _attended(
-        self, states: torch.Tensor, rotations: list[tuple[torch.Tensor, torch.Tensor]], spans: list[SpanTensors]
-    ) -> torch.Tensor:
+    def _attended(self, states: torch.Tensor, rotations: list[Rotation], spans: list[SpanTensors]) -> torch.Tensor:
         qkv = self.qkv(states).view(states.shape[0], -1, self._size)
         qk, kv = qkv[:, : self._heads + self._kv_heads], qkv[:, self._heads :]
         if self.head_norm is not None:
@@ -126,7 +122,7 @@ class FusedStack(nn.Module):
     def forward(
         self,
         states: torch.Tensor,
-        rotations: list[tuple[torch.Tensor, torch.Tensor]],
+        rotations: list[Rotation],
         spans: list[SpanTensors],
         wanted: torch.Tensor,
     ) -> torch.Tensor:
@@ -161,7 +157,7 @@ class FusedDecoder(nn.Module):
         tensors = [span.tensors(self._windows) for span in spans]
         return self._run(states, self._rotations(states, positions[None]), tensors, wanted)
 
-    def compile(self) -> None:
+    def compile_steps(self) -> None:
         """From now on, no step needs Python's interpreter, or its lock, between operators.
 
         Raises:
@@ -182,8 +178,8 @@ class FusedDecoder(nn.Module):
 
         self._run = run
 
-    def interpret(self) -> None:
-        """As before ``compile``."""
+    def interpret_steps(self) -> None:
+        """As before ``compile_steps``."""
         self._run = self.stack.forward
 
 

@@ -100,11 +100,11 @@ def _compile(generator: Generator, texts: Sequence[Text], loaded: Loaded, report
         return
     interpreted = loaded.turn(lambda: generator.logits(texts))
     try:
-        fused.compile()
+        fused.compile_steps()
         if not torch.allclose(loaded.turn(lambda: generator.logits(texts)), interpreted, rtol=1e-3, atol=1e-3):
             raise RuntimeError("its scores differ")
     except Exception as error:
-        fused.interpret()
+        fused.interpret_steps()
         reason = str(error).strip().partition("\n")[0] or repr(error)
         logger.info("The steps of %s are not compiled: %s", loaded.name, reason)
         return

@@ -157,10 +157,7 @@ class PromptPart(Span):
         positions = torch.arange(self.before, end, device=kv.device)
         causal = [not self.before and (each is None or end <= each) for each in windows]
         folded = len(positions) <= FEW and not any(causal)
-        masks = [
-            None if whole else _mask(positions, end, each, kv.dtype)
-            for each, whole in zip(windows, causal, strict=True)
-        ]
+        at = positions[None] if folded else positions
         return SpanTensors(
             first=self.tokens.start,
             last=self.tokens.stop,
@@ -171,7 +168,9 @@ class PromptPart(Span):
             chosen=None,
             end=end,
             folded=folded,
-            masks=[mask[None] if folded and mask is not None else mask for mask in masks],
+            masks=[
+                None if whole else _mask(at, end, each, kv.dtype) for each, whole in zip(windows, causal, strict=True)
+            ],
         )
 
 

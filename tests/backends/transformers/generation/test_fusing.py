@@ -72,7 +72,7 @@ def test_compiled_layers_compute_the_same(family: str, tmp_path: Path) -> None:
     made.fuse()
     interpreted = logits(made)
     assert made.fused is not None
-    made.fused.compile()
+    made.fused.compile_steps()
     for compiled, wanted in zip(logits(made), interpreted, strict=True):
         torch.testing.assert_close(compiled, wanted)
 
@@ -155,7 +155,7 @@ def packed(made: Generator, monkeypatch: pytest.MonkeyPatch, faster: type[Any]) 
         torch.set_num_threads(1)
     torch.testing.assert_close(made.logits(texts), before, rtol=1e-4, atol=1e-4)
     interpreted = made.logits(texts)
-    fused.compile()
+    fused.compile_steps()
     torch.testing.assert_close(made.logits(texts), interpreted)
     return fused
 
